@@ -1,0 +1,67 @@
+"""One low-rank pair, and a linear layer that adds several of them in one product."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LowRankAdapter(nn.Module):
+    """The update `scaling * B A x` with A: (rank, d_in) and B: (d_out, rank), both fp32.
+
+    A starts Kaiming-uniform with a = sqrt 5, that is uniform in +-1/sqrt(d_in); B starts at zero
+    (LoRA, arXiv 2106.09685), so a fresh adapter changes nothing.
+    """
+
+    def __init__(self, d_in: int, d_out: int, rank: int, alpha: float, device: torch.device | None = None) -> None:
+        super().__init__()
+        self.rank = rank
+        self.scaling = alpha / rank
+        self.A = nn.Parameter(torch.empty(rank, d_in, device=device, dtype=torch.float32))
+        self.B = nn.Parameter(torch.empty(d_out, rank, device=device, dtype=torch.float32))
+        self.reset(torch.Generator().manual_seed(0))
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw A anew from the CPU `generator` (the same numbers on every device) and zero B."""
+        bound = 1 / math.sqrt(self.A.shape[1])
+        drawn = torch.empty(self.A.shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
+        self.A.copy_(drawn)
+        self.B.zero_()
+
+    def delta(self) -> Tensor:
+        """The dense update of the weight, (d_out, d_in)."""
+        return self.scaling * (self.B @ self.A)
+
+
+class PyramidLinear(nn.Module):
+    """A frozen linear layer plus the adapters of all levels, `h = W x + sum_i s_i B_i A_i x`.
+
+    The adapters belong to the bank: this module only refers to them, so a shared pair exists
+    once in the model's parameters and in its state.
+    """
+
+    def __init__(self, base: nn.Linear, adapters: tuple[LowRankAdapter, ...]) -> None:
+        super().__init__()
+        self.base = base
+        self._adapters = adapters
+
+    @property
+    def adapters(self) -> tuple[LowRankAdapter, ...]:
+        """The adapters added here, global level first."""
+        return self._adapters
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., d_in) -> (..., d_out); one product into the stacked rank and one out of it."""
+        down = torch.cat([a.A * a.scaling for a in self._adapters])  # (sum of ranks, d_in)
+        up = torch.cat([a.B for a in self._adapters], dim=1)  # (d_out, sum of ranks)
+        hidden = F.linear(x, down.to(x.dtype))
+        return torch.add(self.base(x), F.linear(hidden, up.to(x.dtype)))
+
+    @torch.no_grad()
+    def delta(self) -> Tensor:
+        """The dense update of the weight by all levels, (d_out, d_in), fp32."""
+        return torch.stack([a.delta() for a in self._adapters]).sum(dim=0)

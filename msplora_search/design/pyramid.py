@@ -1,0 +1,240 @@
+"""The thing that is searched for: ranks at three levels, depth groups, targets and scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from msplora_search.design.canonical import canonical_stack
+from msplora_search.design.depth import (
+    DepthGroup,
+    require_count,
+    require_partition,
+    rescale_boundaries,
+    spans,
+    split_evenly,
+)
+
+LEVELS = ("global", "mid", "layer")
+
+
+@dataclass(frozen=True)
+class Alpha:
+    """The scaling numerator of each level (`s = alpha / rank`); None where the level is absent."""
+
+    global_level: float | None
+    mid_level: float | None
+    layer_level: float | None
+
+    def __post_init__(self) -> None:
+        for level, value in zip(LEVELS, self.levels, strict=True):
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"alpha of the {level} level is {value}; it must be a positive number")
+
+    @property
+    def levels(self) -> tuple[float | None, float | None, float | None]:
+        """The three values in the order of `LEVELS`."""
+        return (self.global_level, self.mid_level, self.layer_level)
+
+    @classmethod
+    def of(cls, value: float | Mapping[str, float] | Alpha | None) -> Alpha:
+        """One number for every level, or a mapping with the keys global, mid and layer."""
+        match value:
+            case Alpha():
+                return value
+            case Mapping():
+                if unknown := set(value) - set(LEVELS):
+                    raise ValueError(f"alpha has unknown levels {sorted(unknown)}; there are {list(LEVELS)}")
+                return cls(*(_optional_float(value.get(level)) for level in LEVELS))
+            case bool() | str() | None:
+                raise TypeError(f"alpha is {value!r}; it must be a positive number")
+            case _:
+                return cls(float(value), float(value), float(value))
+
+    def to_json(self) -> float | dict[str, float]:
+        """A number where all present levels agree, else a mapping of the present levels."""
+        present = {level: a for level, a in zip(LEVELS, self.levels, strict=True) if a is not None}
+        values = set(present.values())
+        return values.pop() if len(values) == 1 else present
+
+
+@dataclass(frozen=True, init=False)
+class Pyramid:
+    """A multi-scale low-rank adapter (MSPLoRA, arXiv 2503.21838) in canonical form.
+
+    Each target matrix of layer `l` in group `g(l)` gets one update shared by all layers
+    (`global_rank`), one shared within its group (`mid_rank`) and one of its own
+    (`layer_rank`); rank 0 drops a level, so `0/0/r` is plain LoRA.
+
+    Two configurations that build the same model are one value: they compare equal and hash
+    alike. On construction
+
+    - targets are sorted and made unique;
+    - neighbouring groups merge where the boundary changes nothing (no mid level on either
+      side, equal layer ranks);
+    - in a group of one layer the mid and the layer level are both that layer's own, so the
+      larger rank is written as `layer_rank`; in a single group the global and the mid level
+      both span the stack, so the larger is written as `global_rank`;
+    - the alpha of a level that is nowhere present vanishes.
+
+    Raises ValueError when groups overlap, leave gaps or do not start at layer 0, when a rank is
+    negative, when every rank is 0, or when a present level has no alpha.
+    """
+
+    global_rank: int
+    groups: tuple[DepthGroup, ...]
+    targets: tuple[str, ...]
+    alpha: Alpha
+
+    def __init__(
+        self,
+        global_rank: int,
+        groups: Iterable[DepthGroup],
+        targets: Iterable[str],
+        alpha: float | Mapping[str, float] | Alpha = 16.0,
+    ) -> None:
+        require_count("global_rank", global_rank)
+        groups = tuple(groups)
+        require_partition(groups)
+        scaling = Alpha.of(alpha)
+        _require_adapters(global_rank, groups, scaling)
+        names = _canonical_targets(targets)
+        global_rank, groups, alphas = canonical_stack(global_rank, groups, scaling.levels)
+        object.__setattr__(self, "global_rank", global_rank)
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "targets", names)
+        object.__setattr__(self, "alpha", Alpha(*alphas))
+
+    @classmethod
+    def geometric(
+        cls,
+        rank: int,
+        layers: int,
+        groups: int = 3,
+        targets: Iterable[str] = ("query", "value"),
+        alpha: float = 16.0,
+    ) -> Pyramid:
+        """The paper's rule: ranks `rank`, `rank // 2`, `rank // 4`, groups of equal depth.
+
+        `Pyramid.geometric(8, layers=12)` is the paper's setting for RoBERTa-base, 8/4/2 in thirds.
+        Where `layers` is no multiple of `groups`, boundaries are rounded to the nearest layer.
+        """
+        if rank < 1:
+            raise ValueError(f"rank is {rank}; it must be at least 1")
+        return cls.from_split((rank, rank // 2, rank // 4), split_evenly(layers, groups), targets, alpha)
+
+    @classmethod
+    def from_split(
+        cls,
+        ranks: tuple[int, int, int],
+        boundaries: Sequence[int],
+        targets: Iterable[str],
+        alpha: float | Mapping[str, float] | Alpha = 16.0,
+    ) -> Pyramid:
+        """The same (global, mid, layer) ranks everywhere, in groups between `boundaries` 0, ..., layers."""
+        global_rank, mid, layer = ranks
+        return cls(global_rank, [DepthGroup(a, b, mid, layer) for a, b in spans(boundaries)], targets, alpha)
+
+    @classmethod
+    def lora(cls, rank: int, layers: int, targets: Iterable[str], alpha: float = 16.0) -> Pyramid:
+        """Plain LoRA of `rank`, the pyramid 0/0/rank."""
+        return cls.from_split((0, 0, rank), (0, layers), targets, alpha)
+
+    @property
+    def layers(self) -> int:
+        """The depth of the stack."""
+        return self.groups[-1].stop
+
+    def group_of(self, layer: int) -> int:
+        """Index of the depth group that holds `layer`."""
+        return next(i for i, group in enumerate(self.groups) if group.start <= layer < group.stop)
+
+    @property
+    def rank_units(self) -> int:
+        """Rank summed over all adapters of one target: `r_G + sum_groups r_M + sum_layers r_L`."""
+        return self.global_rank + sum(g.mid_rank + g.layers * g.layer_rank for g in self.groups)
+
+    def count(self, shapes: Mapping[str, tuple[int, int]]) -> int:
+        """Number of adapter parameters, exact, without building anything.
+
+        `shapes` gives `(d_in, d_out)` of each target. The count is
+        `sum over targets (d_in + d_out) * rank_units`.
+
+        Raises KeyError for a target without a shape.
+        """
+        return sum(sum(shapes[target]) for target in self.targets) * self.rank_units
+
+    def at_depth(self, layers: int) -> Pyramid:
+        """The same pyramid for a stack of another depth: boundaries keep their fraction of the depth.
+
+        Raises ValueError when `layers` is too few for every group to keep a layer.
+        """
+        cuts = rescale_boundaries((0, *(group.stop for group in self.groups)), layers)
+        moved = zip(self.groups, spans(cuts), strict=True)
+        groups = [replace(group, start=a, stop=b) for group, (a, b) in moved]
+        return Pyramid(self.global_rank, groups, self.targets, self.alpha)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form used in `front.json` and recipes; `from_json` reads it back."""
+        return {
+            "global_rank": self.global_rank,
+            "groups": [
+                {"start": g.start, "stop": g.stop, "mid_rank": g.mid_rank, "layer_rank": g.layer_rank}
+                for g in self.groups
+            ],
+            "targets": list(self.targets),
+            "alpha": self.alpha.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Pyramid:
+        """Read what `to_json` wrote. Raises ValueError or TypeError naming the field that is wrong."""
+        _require_keys("pyramid", data, ("global_rank", "groups", "targets", "alpha"))
+        for i, group in enumerate(data["groups"]):
+            _require_keys(f"pyramid group {i}", group, ("start", "stop", "mid_rank", "layer_rank"))
+        groups = [DepthGroup(**group) for group in data["groups"]]
+        return cls(data["global_rank"], groups, data["targets"], data["alpha"])
+
+    def __str__(self) -> str:
+        """Short form for people: `8/4/2 in 0:4 4:8 8:12`; a level that differs by group is listed."""
+        mids = _join(g.mid_rank for g in self.groups)
+        own = _join(g.layer_rank for g in self.groups)
+        where = "" if len(self.groups) == 1 else " in " + " ".join(f"{g.start}:{g.stop}" for g in self.groups)
+        return f"{self.global_rank}/{mids}/{own}{where}"
+
+
+def _require_adapters(global_rank: int, groups: tuple[DepthGroup, ...], alpha: Alpha) -> None:
+    ranks = (global_rank, max(g.mid_rank for g in groups), max(g.layer_rank for g in groups))
+    if not any(ranks):
+        raise ValueError("every rank is 0: the pyramid adapts nothing; give at least one level a rank")
+    for level, value, rank in zip(LEVELS, alpha.levels, ranks, strict=True):
+        if rank and value is None:
+            raise ValueError(f"the {level} level has a rank but no alpha; give it a positive number")
+
+
+def _canonical_targets(targets: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(targets, str):
+        raise TypeError(f"targets is the text {targets!r}; it must be a list of module name suffixes")
+    names = tuple(sorted(set(targets)))
+    if not names or not all(names):
+        raise ValueError(f"targets is {list(names)}; it must name at least one module suffix")
+    return names
+
+
+def _require_keys(what: str, data: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    if not isinstance(data, Mapping):
+        raise TypeError(f"{what} is {data!r}; it must have the fields {list(keys)}")
+    if missing := [key for key in keys if key not in data]:
+        raise ValueError(f"{what} lacks {missing}")
+    if unknown := [key for key in data if key not in keys]:
+        raise ValueError(f"{what} has unknown fields {unknown}; it has {list(keys)}")
+
+
+def _optional_float(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _join(ranks: Iterable[int]) -> str:
+    values = list(ranks)
+    return str(values[0]) if len(set(values)) == 1 else "(" + ",".join(map(str, values)) + ")"

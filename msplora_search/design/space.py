@@ -1,0 +1,176 @@
+"""What may be proposed: rank choices, depth groups, shapes, targets, alphas and learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+
+from msplora_search.design.choice import Choice, locate
+from msplora_search.design.depth import split_evenly
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.splits import FixedSplit, FreeSplits, RankPair, Scenario, count_canonical
+
+
+class Shape(StrEnum):
+    """Which ranks may stand together. Rank 0 drops a level, so it never breaks a shape but geometric."""
+
+    ANY = "any"
+    NON_INCREASING = "non-increasing"
+    GEOMETRIC = "geometric"
+
+    def allows(self, global_rank: int, mid_rank: int, layer_rank: int) -> bool:
+        """Non-increasing compares the levels that are present; geometric is r, r // 2, r // 4."""
+        match self:
+            case Shape.ANY:
+                return True
+            case Shape.NON_INCREASING:
+                present = [rank for rank in (global_rank, mid_rank, layer_rank) if rank]
+                return present == sorted(present, reverse=True)
+            case Shape.GEOMETRIC:
+                return (mid_rank, layer_rank) == (global_rank // 2, global_rank // 4)
+
+
+@dataclass(frozen=True)
+class LogRange:
+    """A continuous range of learning rates; `log` draws them uniformly in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = True
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All pyramids that a search may propose for a stack of `layers` layers.
+
+    `splits` is either `FreeSplits` (every split into an allowed number of groups) or a tuple of
+    boundaries. `learning_rate` holds choices, or a range.
+
+    Raises ValueError when no split fits the depth, or no combination of ranks fits the shape.
+    """
+
+    layers: int
+    targets: tuple[tuple[str, ...], ...]
+    global_rank: tuple[int, ...]
+    mid_rank: tuple[int, ...]
+    layer_rank: tuple[int, ...]
+    splits: FreeSplits | tuple[tuple[int, ...], ...]
+    mid_per_group: bool = False
+    layer_per_group: bool = False
+    shape: Shape = Shape.ANY
+    alpha: tuple[float, ...] = (16.0,)
+    learning_rate: tuple[float, ...] | LogRange = (2e-3,)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.splits, FreeSplits):
+            if not self.splits.fitting(self.layers):
+                raise ValueError(
+                    f"no depth groups fit: {self.splits} in a stack of {self.layers} layers; "
+                    "allow fewer groups or fewer layers in each"
+                )
+        elif not self.splits:
+            raise ValueError("no split is given; there must be at least one")
+        if not self.fitting_global_ranks or self.max_rank_units == 0:
+            raise ValueError(f"no combination of the ranks has the shape {self.shape.value!r}; widen the choices")
+
+    @property
+    def fitting_global_ranks(self) -> tuple[int, ...]:
+        """The global ranks that some mid and layer rank can stand beside."""
+        return tuple(g for g in self.global_rank if self.pairs(g))
+
+    @property
+    def max_groups(self) -> int:
+        """The largest number of depth groups in any split."""
+        if isinstance(self.splits, FreeSplits):
+            return max(self.splits.fitting(self.layers))
+        return max(len(split) - 1 for split in self.splits)
+
+    @property
+    def max_rank_units(self) -> int:
+        """An upper bound of `Pyramid.rank_units` over the space."""
+        widest = max(self.mid_rank) * self.max_groups + max(self.layer_rank) * self.layers
+        return max(self.global_rank) + widest
+
+    def pairs(self, global_rank: int) -> frozenset[RankPair]:
+        """The (mid, layer) ranks that a group may have beside `global_rank`."""
+        options = product(self.mid_rank, self.layer_rank)
+        return frozenset(pair for pair in options if self.shape.allows(global_rank, *pair))
+
+    def scenarios(self, global_rank: int) -> list[Scenario]:
+        """Every way to fix what the groups of one pyramid have in common: shared ranks, and a fixed split."""
+        allowed = self.pairs(global_rank)
+        mids = [self.mid_rank] if self.mid_per_group else [(m,) for m in self.mid_rank]
+        layers = [self.layer_rank] if self.layer_per_group else [(r,) for r in self.layer_rank]
+        shared = [allowed & frozenset(product(m, r)) for m, r in product(mids, layers)]
+        splits: Iterable[FreeSplits | FixedSplit]
+        if isinstance(self.splits, FreeSplits):
+            splits = [self.splits]
+        else:
+            splits = [FixedSplit(split) for split in self.splits]
+        return [Scenario(pairs, split) for pairs, split in product(shared, splits) if pairs]
+
+    @property
+    def pyramids(self) -> int:
+        """How many different models the space holds (canonical pyramids), exact, without listing them."""
+        per_alpha = count_canonical({g: self.scenarios(g) for g in self.global_rank}, self.layers)
+        targets = {tuple(sorted(set(names))) for names in self.targets}
+        return per_alpha * len(targets) * len(set(self.alpha))
+
+    @property
+    def size(self) -> int | None:
+        """Canonical pyramids times learning rates; None where the learning rate is a range."""
+        if isinstance(self.learning_rate, LogRange):
+            return None
+        return self.pyramids * len(set(self.learning_rate))
+
+    def locate(self, pyramid: Pyramid) -> Choice | None:
+        """A choice of this space that builds `pyramid`; None where there is none."""
+        return locate(self, pyramid)
+
+    def contains(self, pyramid: Pyramid) -> bool:
+        """Whether some choice of this space builds `pyramid`."""
+        return self.locate(pyramid) is not None
+
+    def contains_rate(self, rate: float) -> bool:
+        """Whether the learning rate may be proposed."""
+        match self.learning_rate:
+            case LogRange(low, high):
+                return low <= rate <= high
+            case choices:
+                return rate in choices
+
+    def fit(
+        self, global_rank: int, mids: tuple[int, ...], layers: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The mid and layer ranks of the groups nearest to those asked for that have the space's shape.
+
+        `mids` and `layers` hold one rank a group. A level that is not searched per group comes
+        with equal entries and keeps them equal.
+        """
+        allowed = self.pairs(global_rank)
+        if self.mid_per_group and not self.layer_per_group:
+            own = tuple(_nearest(self.layer_rank, {r for _, r in allowed}, r) for r in layers)
+            fitted = [
+                _nearest(self.mid_rank, {m for m, s in allowed if s == r}, m)
+                for m, r in zip(mids, own, strict=True)
+            ]
+            return tuple(fitted), own
+        shared = tuple(_nearest(self.mid_rank, {m for m, _ in allowed}, m) for m in mids)
+        fitted = [
+            _nearest(self.layer_rank, {r for n, r in allowed if n == m}, r)
+            for m, r in zip(shared, layers, strict=True)
+        ]
+        return shared, tuple(fitted)
+
+
+def uniform_splits(layers: int, counts: Iterable[int]) -> tuple[tuple[int, ...], ...]:
+    """One split of equal groups for each count that fits the depth."""
+    return tuple(split_evenly(layers, count) for count in counts if count <= layers)
+
+
+def _nearest(choices: tuple[int, ...], allowed: set[int], wanted: int) -> int:
+    """The allowed choice whose place among the choices is nearest to that of `wanted`."""
+    place = choices.index(wanted)
+    return min((c for c in choices if c in allowed), key=lambda c: (abs(choices.index(c) - place), c))

@@ -1,0 +1,199 @@
+"""Which canonical pyramids a space reaches, counted without listing them.
+
+Many choices of ranks and boundaries build one canonical pyramid (see `canonical`). Read
+backwards: a canonical group is either one group of the choice, or, where it has no mid level, a
+run of neighbouring groups whose boundaries vanished. How many groups such a run may stand for
+is an interval, so walking over the depth with that interval decides membership exactly.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from msplora_search.design.canonical import canonical_groups, canonical_stack
+from msplora_search.design.depth import DepthGroup
+
+RankPair = tuple[int, int]
+"""(mid rank, layer rank) of a depth group."""
+
+Interval = tuple[int, int]
+"""Fewest and most groups of a choice that a canonical group stands for."""
+
+
+@dataclass(frozen=True)
+class FreeSplits:
+    """Every split into one of `counts` groups of at least `min_layers` layers each."""
+
+    counts: tuple[int, ...]
+    min_layers: int = 1
+
+    def fitting(self, layers: int) -> tuple[int, ...]:
+        """The counts that fit a stack of `layers` layers."""
+        return tuple(count for count in self.counts if count * self.min_layers <= layers)
+
+    def pieces(self, group: DepthGroup, pairs: frozenset[RankPair]) -> Interval | None:
+        """How many groups of a choice with `pairs` the canonical `group` can stand for."""
+        whole, singles = _readings(group, pairs)
+        if whole and group.layers >= self.min_layers:
+            return 1, 1 if group.mid_rank else group.layers // self.min_layers
+        if singles and self.min_layers == 1:
+            return group.layers, group.layers
+        return None
+
+    def closes(self, total: Interval) -> bool:
+        """Whether an allowed number of groups lies in the interval."""
+        return any(total[0] <= count <= total[1] for count in self.counts)
+
+    def may_close(self, total: Interval) -> bool:
+        """Whether more groups could still lead to an allowed number."""
+        return total[0] <= max(self.counts)
+
+    def cut(self, group: DepthGroup, pieces: int) -> list[int]:
+        """Where `pieces` groups of a choice end inside the canonical `group`."""
+        return [*(group.start + i * self.min_layers for i in range(1, pieces)), group.stop]
+
+    def __str__(self) -> str:
+        return f"{' or '.join(map(str, self.counts))} groups of at least {self.min_layers} layers"
+
+
+@dataclass(frozen=True)
+class FixedSplit:
+    """One given split: boundaries 0, ..., layers."""
+
+    boundaries: tuple[int, ...]
+
+    def pieces(self, group: DepthGroup, pairs: frozenset[RankPair]) -> Interval | None:
+        """The number of groups between the bounds of `group`, where its ranks can be built of them."""
+        ends = self._ends(group)
+        if not {group.start, group.stop} <= set(self.boundaries) or (group.mid_rank and len(ends) > 1):
+            return None
+        whole, singles = _readings(group, pairs)
+        one_layer_each = len(ends) == group.layers
+        return (len(ends), len(ends)) if whole or (singles and one_layer_each) else None
+
+    def closes(self, total: Interval) -> bool:
+        """The split is given, so its number of groups is right by construction."""
+        return total == (len(self.boundaries) - 1,) * 2
+
+    def may_close(self, total: Interval) -> bool:
+        """Boundaries were compared group by group; nothing else can fail."""
+        return True
+
+    def cut(self, group: DepthGroup, pieces: int) -> list[int]:
+        """Where the groups of the split end inside the canonical `group`; there are `pieces` of them."""
+        return self._ends(group)
+
+    def _ends(self, group: DepthGroup) -> list[int]:
+        return [b for b in self.boundaries if group.start < b <= group.stop]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What the groups of one choice have in common: the ranks they may have, and how they split."""
+
+    pairs: frozenset[RankPair]
+    split: FreeSplits | FixedSplit
+
+    def extend(self, total: Interval, group: DepthGroup) -> Interval | None:
+        """`total` after the canonical `group` is appended; None where this scenario cannot build it."""
+        pieces = self.split.pieces(group, self.pairs)
+        return None if pieces is None else (total[0] + pieces[0], total[1] + pieces[1])
+
+    def total(self, groups: Sequence[DepthGroup]) -> list[Interval] | None:
+        """Pieces of each canonical group, where a choice of this scenario builds them all."""
+        found = [self.split.pieces(group, self.pairs) for group in groups]
+        pieces = [interval for interval in found if interval is not None]
+        if len(pieces) < len(found):
+            return None
+        return pieces if self.split.closes((sum(a for a, _ in pieces), sum(b for _, b in pieces))) else None
+
+
+def _readings(group: DepthGroup, pairs: frozenset[RankPair]) -> tuple[bool, bool]:
+    """Whether pieces of any length, and whether one-layer pieces, can have the ranks of `group`.
+
+    A one-layer group (m, r) is written (min, max), so it can also come from the swapped pair.
+    """
+    swapped = (group.layer_rank, group.mid_rank) in pairs
+    plain = (group.mid_rank, group.layer_rank) in pairs
+    if group.layers == 1:
+        return plain or swapped, plain or swapped
+    return plain, swapped and group.mid_rank == 0
+
+
+def count_canonical(scenarios: Mapping[int, Sequence[Scenario]], layers: int) -> int:
+    """Number of canonical (global rank, groups) that the scenarios of each global rank reach."""
+    per_rank = Counter(tuple(options) for options in scenarios.values())
+    several = sum(ranks * _count_several_groups(options, layers) for options, ranks in per_rank.items())
+    return several + len(_single_group_forms(scenarios, layers))
+
+
+def _single_group_forms(
+    scenarios: Mapping[int, Sequence[Scenario]], layers: int
+) -> set[tuple[int, tuple[DepthGroup, ...]]]:
+    forms = set()
+    for global_rank, options in scenarios.items():
+        for scenario in options:
+            for mid, layer in _with_runs(scenario.pairs):
+                group = canonical_groups([DepthGroup(0, layers, mid, layer)])[0]
+                if (global_rank or mid or layer) and scenario.total([group]) is not None:
+                    rank, groups, _ = canonical_stack(global_rank, [group], (1.0, 1.0, 1.0))
+                    forms.add((rank, groups))
+    return forms
+
+
+Survivors = tuple[tuple[Scenario, Interval], ...]
+"""The scenarios that can still build a prefix of groups, each with the number of groups so far."""
+
+State = tuple[int | None, Survivors]
+"""The layer rank of the last group where it has no mid level, and who survives."""
+
+
+def _count_several_groups(scenarios: Sequence[Scenario], layers: int) -> int:
+    """Number of canonical sequences of at least two groups over the depth."""
+    reached: list[Counter[State]] = [Counter() for _ in range(layers + 1)]
+    reached[0][None, tuple((scenario, (0, 0)) for scenario in scenarios)] = 1
+    free = all(isinstance(scenario.split, FreeSplits) for scenario in scenarios)
+    steps: dict[tuple[State, int, int], Counter[State]] = {}
+    for start in range(layers):
+        for state, ways in reached[start].items():
+            for stop in range(start + 1, layers + 1):
+                if stop - start == layers:
+                    continue  # a single group: counted with its global rank
+                span = (0, stop - start) if free else (start, stop)  # free splits are alike at every depth
+                if (state, *span) not in steps:
+                    steps[state, *span] = _append_group(state, *span)
+                for following, forms in steps[state, *span].items():
+                    reached[stop][following] += ways * forms
+    return sum(
+        ways
+        for (_, survivors), ways in reached[layers].items()
+        if any(scenario.split.closes(total) for scenario, total in survivors)
+    )
+
+
+def _append_group(state: State, start: int, stop: int) -> Counter[State]:
+    """The states after each canonical group that may follow, with the number of groups that lead there."""
+    last_run, survivors = state
+    pairs = _with_runs({pair for scenario, _ in survivors for pair in scenario.pairs})
+    groups = {canonical_groups([DepthGroup(start, stop, *pair)])[0] for pair in pairs}
+    after: Counter[State] = Counter()
+    for group in groups:
+        run = None if group.mid_rank else group.layer_rank
+        left = _survive(survivors, group)
+        if left and (run is None or run != last_run):
+            after[run, left] += 1
+    return after
+
+
+def _survive(survivors: Survivors, group: DepthGroup) -> Survivors:
+    extended = [(scenario, scenario.extend(total, group)) for scenario, total in survivors]
+    return tuple(
+        (scenario, total) for scenario, total in extended if total is not None and scenario.split.may_close(total)
+    )
+
+
+def _with_runs(pairs: Iterable[RankPair]) -> set[RankPair]:
+    """`pairs` and what a run of one-layer groups with one of them becomes."""
+    return {*pairs, *((0, mid) for mid, layer in pairs if layer == 0)}

@@ -1,0 +1,96 @@
+"""The short fine-tune: one loop that yields a measurement at every rung."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from msplora_search.proxy.batching import ProxyBatches
+from msplora_search.proxy.precision import Precision
+from msplora_search.results.records import Evaluation
+from msplora_search.settings.models import ProxySettings
+from msplora_search.tasks.text_classification import Batch, TextClassification
+
+MAX_GRADIENT_NORM = 1.0
+
+
+class DivergedError(RuntimeError):
+    """The loss is no finite number any more."""
+
+
+def train(
+    model: nn.Module,
+    task: TextClassification,
+    batches: ProxyBatches,
+    proxy: ProxySettings,
+    learning_rate: float,
+    precision: Precision,
+) -> Iterator[Evaluation]:
+    """Train every parameter of `model` that requires a gradient; yield a measurement at each rung.
+
+    AdamW, linear warm-up over `proxy.warmup_ratio` of the steps, then linear decay to zero at the
+    end of the whole proxy. Whoever stops iterating stops the training.
+
+    Raises DivergedError when a loss is NaN or infinite.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=proxy.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate_factor(step, batches.steps, proxy.warmup_ratio)
+    )
+    rungs = dict(zip(rung_steps(batches.steps, proxy.rungs), proxy.rungs, strict=True))
+    losses: list[torch.Tensor] = []
+    model.train(proxy.dropout)
+    for step, batch in enumerate(batches.training, start=1):
+        with precision.training():
+            loss = task.loss(model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        schedule.step()
+        losses.append(loss.detach())
+        if step in rungs:
+            mean_loss = float(torch.stack(losses).mean())
+            if not math.isfinite(mean_loss):
+                raise DivergedError(f"the training loss is {mean_loss} by step {step} of {batches.steps}")
+            losses.clear()
+            predictions = predict(model, task, batches.validation, precision)
+            yield task.evaluate(predictions, rungs[step], step, mean_loss)
+            model.train(proxy.dropout)
+
+
+def predict(
+    model: nn.Module, task: TextClassification, batches: Sequence[Batch], precision: Precision
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Predictions for all examples of `batches`, in the order of the part they were made from."""
+    model.eval()
+    with precision.evaluation():
+        predicted = [task.predict(model, batch) for batch in batches]
+    order = np.concatenate([batch.rows for batch in batches])
+    in_order = np.empty(len(order), dtype=np.int64)
+    in_order[order] = np.concatenate(predicted)
+    return in_order
+
+
+def rate_factor(step: int, steps: int, warmup_ratio: float) -> float:
+    """Share of the learning rate at `step` (from 0): linear warm-up, then linear decay to zero."""
+    warmup = math.ceil(warmup_ratio * steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return max(0.0, (steps - step) / max(1, steps - warmup))
+
+
+def rung_steps(steps: int, rungs: Sequence[float]) -> tuple[int, ...]:
+    """The step after which each rung is measured.
+
+    Raises ValueError when the proxy has fewer steps than rungs.
+    """
+    found = tuple(max(1, round(rung * steps)) for rung in rungs)
+    if len(set(found)) < len(found):
+        raise ValueError(f"a proxy of {steps} steps has no room for {len(rungs)} rungs; train longer or drop some")
+    return found

@@ -1,0 +1,27 @@
+"""How far two measurements on the same examples can be told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from msplora_search.results.records import Evaluation, TrialRecord
+
+
+def difference_se(one: Evaluation, other: Evaluation) -> float:
+    """Standard error of the difference of two metrics measured on the same examples.
+
+    `sqrt(se1^2 + se2^2 - 2 rho se1 se2)` with rho the correlation of being right, example by
+    example. For accuracy this is exactly the paired standard error; for other metrics it takes
+    the correlation over from being right.
+    """
+    rho = 0.0
+    if len(one.right) == len(other.right) and 0 < one.right.mean() < 1 and 0 < other.right.mean() < 1:
+        rho = float(np.corrcoef(one.right, other.right)[0, 1])
+    variance = one.metric_se**2 + other.metric_se**2 - 2 * rho * one.metric_se * other.metric_se
+    return float(np.sqrt(max(0.0, variance)))
+
+
+def indistinct(one: TrialRecord, other: TrialRecord, standard_errors: float = 1.0) -> bool:
+    """Whether two trials differ by no more than so many standard errors of their paired difference."""
+    gap = abs(one.final.metric - other.final.metric)
+    return gap <= standard_errors * difference_se(one.final, other.final)

@@ -1,0 +1,76 @@
+"""Fronts of a metric (larger is better) against cost (smaller is better), on plain arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def dominates(metric: float, cost: float, other_metric: float, other_cost: float) -> bool:
+    """At least as good in both, better in one."""
+    return metric >= other_metric and cost <= other_cost and (metric > other_metric or cost < other_cost)
+
+
+def front(metrics: Floats, costs: Floats) -> NDArray[np.intp]:
+    """Indices of the non-dominated points by rising cost; of equal points the first alone."""
+    order = np.lexsort((np.arange(len(costs)), -np.asarray(metrics), costs))
+    kept = []
+    best = -np.inf
+    for i in order:
+        if metrics[i] > best:
+            kept.append(i)
+            best = metrics[i]
+    return np.array(kept, dtype=np.intp)
+
+
+def ranks(metrics: Floats, costs: Floats) -> NDArray[np.intp]:
+    """Non-domination rank of each point: 0 on the front, 1 on the front of the rest, and so on.
+
+    Equal points share a rank (Deb et al., 2002).
+    """
+    metrics, costs = np.asarray(metrics, dtype=float), np.asarray(costs, dtype=float)
+    better = (metrics[:, None] >= metrics) & (costs[:, None] <= costs)
+    dominated_by = better & ~better.T
+    found = np.full(len(metrics), -1, dtype=np.intp)
+    level = 0
+    while (found < 0).any():
+        left = found < 0
+        free = left & ~(dominated_by & left[:, None]).any(axis=0)
+        found[free] = level
+        level += 1
+    return found
+
+
+def envelope(metrics: Floats, costs: Floats, at: Floats) -> Floats:
+    """Best metric at no more cost than each of `at`; -inf where nothing is that cheap."""
+    affordable = np.asarray(costs)[None, :] <= np.asarray(at)[:, None]
+    found = np.where(affordable, np.asarray(metrics)[None, :], -np.inf)
+    return np.asarray(found.max(axis=1, initial=-np.inf))
+
+
+def hypervolume(metrics: Floats, costs: Floats, reference: tuple[float, float]) -> float:
+    """Area dominated within the reference point (metric floor, cost ceiling).
+
+    Points below the floor or above the ceiling add nothing.
+    """
+    floor, ceiling = reference
+    area, best = 0.0, floor
+    inside = [i for i in front(metrics, costs) if metrics[i] > floor and costs[i] < ceiling]
+    for i in inside:
+        area += (metrics[i] - best) * (ceiling - costs[i])
+        best = float(metrics[i])
+    return area
+
+
+def front_probability(replicates: Floats, costs: Floats) -> Floats:
+    """Share of resamples in which each point is non-dominated.
+
+    `replicates` (resamples, points) are the metrics on common resamples of the validation
+    examples (paired bootstrap), so what all points get right or wrong together cancels.
+    """
+    counts = np.zeros(len(costs))
+    for metrics in replicates:
+        counts[front(metrics, costs)] += 1
+    return np.asarray(counts / len(replicates))

@@ -1,0 +1,112 @@
+"""What is kept of a trial."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msplora_search.design.pyramid import Pyramid
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One measurement of a trial: at a rung, over the validation part in its fixed order."""
+
+    rung: float
+    """Fraction of the proxy's steps."""
+    step: int
+    metric: float
+    metric_se: float
+    loss: float
+    """Mean training loss since the measurement before."""
+    predictions: NDArray[np.int64]
+    right: NDArray[np.bool_]
+    """Which validation examples were right."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the arrays compressed to text."""
+        return {
+            "rung": self.rung,
+            "step": self.step,
+            "metric": self.metric,
+            "metric_se": self.metric_se,
+            "loss": self.loss,
+            "examples": len(self.right),
+            "predictions": _pack(self.predictions.astype("<i4").tobytes()),
+            "right": _pack(np.packbits(self.right).tobytes()),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Evaluation:
+        """Read what `to_json` wrote."""
+        bits = np.frombuffer(_unpack(data["right"]), dtype=np.uint8)
+        return cls(
+            rung=data["rung"],
+            step=data["step"],
+            metric=data["metric"],
+            metric_se=data["metric_se"],
+            loss=data["loss"],
+            predictions=np.frombuffer(_unpack(data["predictions"]), dtype="<i4").astype(np.int64),
+            right=np.unpackbits(bits, count=data["examples"]).astype(bool),
+        )
+
+
+class State(StrEnum):
+    """What became of a trial."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    DUPLICATE = "duplicate"
+    """Proposed a configuration that was measured before; answered from the record."""
+    REFUSED = "refused"
+    """Over `max_params`, or adapting nothing; never trained."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrialRecord:
+    """One trial: a baseline or a proposal of the sampler, and how it went."""
+
+    number: int
+    state: State
+    baseline: str | None
+    """paper, or lora-RANK; None for a proposal."""
+    pyramid: Pyramid | None
+    """None where the proposal adapts nothing."""
+    learning_rate: float
+    adapter_params: int
+    trainable_params: int
+    """Adapters and task head."""
+    curve: tuple[Evaluation, ...]
+    steps: int
+    """Training steps spent."""
+    planned_steps: int
+    """Training steps that it takes without pruning; 0 where nothing was to be trained."""
+    seconds: float
+    reason: str = ""
+    """Why it was pruned, failed, refused, or of which trial it is a duplicate."""
+
+    @property
+    def configuration(self) -> tuple[Pyramid | None, float]:
+        """What makes two trials the same."""
+        return self.pyramid, self.learning_rate
+
+    @property
+    def final(self) -> Evaluation:
+        """The last measurement. Raises IndexError where there is none."""
+        return self.curve[-1]
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+
+
+def _unpack(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
