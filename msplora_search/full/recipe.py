@@ -1,0 +1,58 @@
+"""A recipe: everything that full training of one front point needs."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from msplora_search.errors import InputError
+from msplora_search.full.selection import Pick
+from msplora_search.search.results import StudyResults
+from msplora_search.settings.document import dump
+
+RECIPE_FILE = "recipe.yaml"
+
+
+def recipe_of(results: StudyResults, chosen: Pick) -> dict[str, Any]:
+    """The recipe as plain data.
+
+    Schedule and learning rate are the study's `training` section: the rate that a short proxy
+    prefers is higher than what long training wants. The proxy's rate is kept under `chosen`.
+    """
+    settings = results.settings
+    plain = settings.model_dump(mode="json", exclude_none=True)
+    record = chosen.point.record
+    assert record.pyramid is not None
+    return {
+        "name": f"{settings.name}-trial-{record.number}",
+        "model": settings.model,
+        "trust_remote_code": settings.trust_remote_code,
+        "task": plain["task"],
+        "classes": results.facts["classes"],
+        "pyramid": record.pyramid.to_json(),
+        "training": {**plain["training"], "seed": settings.search.seed},
+        "chosen": {
+            "study": settings.name,
+            "trial": record.number,
+            "why": chosen.reason,
+            "learning_rate": record.learning_rate,
+            "metric": chosen.point.metric,
+            "metric_se": record.final.metric_se,
+            "front_probability": chosen.point.front_probability,
+            "adapter_params": record.adapter_params,
+            "trainable_params": record.trainable_params,
+        },
+        "versions": {**results.facts["versions"], "msplora-search": version("msplora-search")},
+    }
+
+
+def write_recipe(recipe: dict[str, Any], folder: Path) -> Path:
+    """Write `folder`/recipe.yaml and return its path. Raises InputError where the folder cannot be written."""
+    path = folder / RECIPE_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text("# Full training of one point of a front.\n" + dump(recipe), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--to {folder}: {error.strerror or error}; name a folder that can be written") from None
+    return path

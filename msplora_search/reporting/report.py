@@ -1,0 +1,162 @@
+"""Writes the `report/` folder of a study from its storage alone."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.errors import InputError
+from msplora_search.reporting.plots import draw_front, draw_hypervolume
+from msplora_search.reporting.wording import (
+    FRONT_COLUMNS,
+    comparisons,
+    cost_sentence,
+    front_rows,
+    point_row,
+    verdict,
+)
+from msplora_search.results.records import Evaluation, State, TrialRecord
+from msplora_search.search.summary import Summary
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+table {{ border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums }}
+th, td {{ border-bottom: 1px solid #ddd; padding: 0.3rem 0.7rem; text-align: right }}
+th:nth-child(-n+2), td:nth-child(-n+2) {{ text-align: left }}
+img {{ max-width: 100% }} code {{ background: #f4f4f4; padding: 0 0.2rem }}
+</style></head><body>
+{body}
+</body></html>
+"""
+
+
+def write_report(summary: Summary, output: Path) -> Path:
+    """Write every file of `output`/report and return the folder. Raises InputError where it cannot."""
+    folder = output / "report"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "front.json").write_text(json.dumps(summary.to_json(), indent=2) + "\n")
+        (folder / "trials.csv").write_text(trials_csv(summary.results.records))
+        draw_front(summary, folder)
+        draw_hypervolume(summary, folder)
+        text = report_markdown(summary)
+        (folder / "report.md").write_text(text, encoding="utf-8")
+        body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+        page = PAGE.format(title=html.escape(summary.results.settings.name), body=body)
+        (folder / "report.html").write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}; the report needs a folder it can write") from None
+    return folder
+
+
+def report_markdown(summary: Summary) -> str:
+    """The report's text."""
+    settings, facts = summary.results.settings, summary.results.facts
+    floor, ceiling = summary.results.reference_point
+    baselines = ([summary.paper] if summary.paper else []) + summary.lora
+    columns = [settings.task.metric if name == "metric" else name for name in FRONT_COLUMNS]
+    parts = [
+        f"# {settings.name}",
+        f"Model `{settings.model}` ({facts['layers']} layers), data `{settings.task.dataset.path}`, "
+        f"metric {settings.task.metric}.",
+        verdict(summary),
+        *comparisons(summary),
+        "## Front",
+        "![front](front.svg)",
+        _table(columns, front_rows(summary)),
+        "Ranks are global/mid/layer; groups are half-open layer ranges. SE is the standard error over the "
+        f"{facts['validation_examples']:,} validation examples; P(front) is the share of 1,000 paired "
+        "bootstrap resamples of these examples in which the point is on the front. Neither covers the choice "
+        "of training examples or of the seed.",
+        "## Baselines",
+        _table(columns, [point_row(point) for point in baselines]),
+        "Each baseline trained like a proposal, at up to three learning rates of the range; the best is shown.",
+        "## Cost",
+        cost_sentence(summary),
+        "![hypervolume](hypervolume.png)",
+        f"Hypervolume {summary.hypervolume:.4f} ({settings.task.metric} times decades of parameters) against the "
+        f"reference point {settings.task.metric} {floor:.4f} (always the most frequent class), "
+        f"{10**ceiling:,.0f} parameters (the most that the space or a baseline has).",
+        "## How it was measured",
+        f"Each proxy trained {facts['proxy_steps']:,} steps on {facts['train_examples']:,} examples and was "
+        f"judged on {facts['validation_examples']:,} others, both from the training split; {facts['precision']}. "
+        "All trials saw the same examples in the same order and began with the same head."
+        + (f" {facts['note']}." if facts["note"] else ""),
+        _space_sentence(summary),
+        "Versions: " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()) + ".",
+        *_failures(summary.results.in_state(State.FAILED)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def trials_csv(records: Iterable[TrialRecord]) -> str:
+    """One row a trial, in the columns of `CSV_COLUMNS`."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows([value(record) for value in CSV_COLUMNS.values()] for record in records)
+    return buffer.getvalue()
+
+
+def _of_pyramid(value: Callable[[Pyramid], object]) -> Callable[[TrialRecord], object]:
+    return lambda record: value(record.pyramid) if record.pyramid else ""
+
+
+def _of_last(value: Callable[[Evaluation], object]) -> Callable[[TrialRecord], object]:
+    return lambda record: value(record.final) if record.curve else ""
+
+
+CSV_COLUMNS: dict[str, Callable[[TrialRecord], object]] = {
+    "trial": lambda record: record.number,
+    "state": lambda record: record.state.value,
+    "baseline": lambda record: record.baseline or "",
+    "pyramid": _of_pyramid(str),
+    "targets": _of_pyramid(lambda pyramid: " ".join(pyramid.targets)),
+    "alpha": _of_pyramid(lambda pyramid: pyramid.alpha.to_json()),
+    "learning_rate": lambda record: record.learning_rate,
+    "adapter_params": lambda record: record.adapter_params,
+    "trainable_params": lambda record: record.trainable_params,
+    "metric": _of_last(lambda last: last.metric),
+    "metric_se": _of_last(lambda last: last.metric_se),
+    "rung": _of_last(lambda last: last.rung),
+    "curve": lambda record: " ".join(f"{evaluation.metric:.6g}" for evaluation in record.curve),
+    "steps": lambda record: record.steps,
+    "planned_steps": lambda record: record.planned_steps,
+    "seconds": lambda record: round(record.seconds, 2),
+    "reason": lambda record: record.reason,
+}
+"""Columns of `trials.csv`; `curve` holds the metric at each rung, separated by spaces."""
+
+
+def _space_sentence(summary: Summary) -> str:
+    facts = summary.results.facts
+    size = facts["configurations"]
+    known = f"{size:,} configurations" if size else f"{facts['pyramids']:,} pyramids times a range of rates"
+    return f"The space holds {known}; equal models are counted, and trained, once."
+
+
+def _failures(records: list[TrialRecord]) -> list[str]:
+    if not records:
+        return []
+    rows = [(str(r.number), str(r.pyramid), f"{r.learning_rate:g}", r.reason) for r in records]
+    return ["## Failed trials", _table(["trial", "pyramid", "lr", "reason"], rows)]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "(none)"
+    cells = [
+        list(columns),
+        ["---"] * len(columns),
+        *[[cell.replace("|", "\\|") for cell in row] for row in rows],
+    ]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)

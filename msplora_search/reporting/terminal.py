@@ -1,0 +1,221 @@
+"""What a search shows while it runs: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from msplora_search.reporting.wording import FRONT_COLUMNS, duration
+from msplora_search.results.pareto import front
+from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.events import (
+    Event,
+    Listener,
+    SearchEnded,
+    SearchStarted,
+    TrialEnded,
+    TrialMeasured,
+    TrialStarted,
+)
+
+
+@contextmanager
+def search_display(console: Console) -> Iterator[Listener]:
+    """A listener that shows a search on `console` for as long as the context lasts."""
+    if not console.is_terminal:
+        yield PlainLines(console).listen
+        return
+    display = LiveDisplay(console)
+    with display.live:
+        yield display.listen
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Table:
+    """A plain table; text to the left, numbers to the right."""
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < 2 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+class Progressing:
+    """Counts what is done and estimates what is left; shared by both displays."""
+
+    def __init__(self) -> None:
+        self.started: SearchStarted | None = None
+        self.ended: list[TrialRecord] = []
+        self.running: TrialRecord | None = None
+
+    def take(self, event: Event) -> None:
+        """Follow the search."""
+        match event:
+            case SearchStarted():
+                self.started = event
+                self.ended = [r for r in event.records if r.state != State.RUNNING]
+            case TrialStarted(record) | TrialMeasured(record):
+                self.running = record
+            case TrialEnded(record):
+                self.running = None
+                self.ended.append(record)
+
+    @property
+    def total(self) -> int:
+        """Trials of the whole study."""
+        return self.started.baselines + self.started.trials if self.started else 0
+
+    def seconds_left(self) -> float | None:
+        """An estimate; None before there is anything to go by."""
+        return (
+            None if self.started is None else seconds_left(self.ended, self.started.baselines, self.started.trials)
+        )
+
+    def front(self) -> list[TrialRecord]:
+        """The front so far."""
+        complete = [r for r in self.ended if r.state == State.COMPLETE]
+        metrics = np.array([r.final.metric for r in complete])
+        params = np.array([r.adapter_params for r in complete], dtype=float)
+        return [complete[i] for i in front(metrics, params)]
+
+
+def seconds_left(ended: Sequence[TrialRecord], baselines: int, trials: int) -> float | None:
+    """Time for the trials that are missing, by the mean of baselines and of proposals so far."""
+    of_baselines = [r.seconds for r in ended if r.baseline]
+    of_proposals = [r.seconds for r in ended if not r.baseline]
+    every = [*of_baselines, *of_proposals]
+    if not every:
+        return None
+    each_baseline = float(np.mean(of_baselines or every))
+    each_proposal = float(np.mean(of_proposals if len(of_proposals) >= 3 else every))
+    return (
+        max(0, baselines - len(of_baselines)) * each_baseline + max(0, trials - len(of_proposals)) * each_proposal
+    )
+
+
+class PlainLines:
+    """One line an event, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progressing()
+
+    def listen(self, event: Event) -> None:
+        """Print the line of an event."""
+        self._progress.take(event)
+        match event:
+            case SearchStarted():
+                for line in opening_lines(event):
+                    self._say(line)
+            case TrialEnded(record):
+                left = self._progress.seconds_left()
+                done = f"[{len(self._progress.ended)}/{self._progress.total}]"
+                rest = f"; about {duration(left)} left" if left else ""
+                self._say(f"{done} {trial_line(record)}{rest}")
+            case SearchEnded(reason):
+                self._say(f"search ended: {reason}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveDisplay:
+    """A progress bar, the trial that runs, and the front so far."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progressing()
+        self._bar = Progress(
+            TextColumn("{task.completed}/{task.total} trials"),
+            BarColumn(),
+            TextColumn("{task.fields[elapsed]} elapsed, {task.fields[left]} left"),
+            console=console,
+        )
+        self._task = self._bar.add_task("search", total=None, elapsed="0 s", left="?")
+        self._began = time.monotonic()
+        self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
+
+    def listen(self, event: Event) -> None:
+        """Take in an event; the display refreshes by itself."""
+        self._progress.take(event)
+        match event:
+            case SearchStarted():
+                for line in opening_lines(event):
+                    self._console.print(line, markup=False, highlight=False)
+            case TrialEnded(record):
+                self._console.print(trial_line(record), markup=False, highlight=False)
+            case SearchEnded(reason):
+                self._console.print(f"search ended: {reason}", markup=False, highlight=False)
+
+    def _render(self) -> Group:
+        left = self._progress.seconds_left()
+        self._bar.update(
+            self._task,
+            completed=len(self._progress.ended),
+            total=self._progress.total or None,
+            elapsed=duration(time.monotonic() - self._began),
+            left="?" if left is None else "about " + duration(left),
+        )
+        parts: list[Table | Progress | str] = [self._bar]
+        if self._progress.running:
+            parts.append(escape(running_line(self._progress.running)))
+        rows = [record_row(record) for record in self._progress.front()]
+        if rows:
+            parts.append(table_of(LIVE_COLUMNS, rows[-12:], title="front so far"))
+        return Group(*parts)
+
+
+LIVE_COLUMNS = (*FRONT_COLUMNS[:3], "metric", "± SE")
+
+
+def record_row(record: TrialRecord) -> tuple[str, ...]:
+    """A measured trial in the columns of `LIVE_COLUMNS`."""
+    name = f"{record.number}" + (f" ({record.baseline})" if record.baseline else "")
+    final = record.final
+    params = f"{record.adapter_params:,}"
+    return name, str(record.pyramid), params, f"{final.metric:.4f}", f"{final.metric_se:.4f}"
+
+
+def opening_lines(event: SearchStarted) -> list[str]:
+    """What is about to happen."""
+    size = event.configurations
+    known = f"{size:,} configurations" if size else f"{event.space.pyramids:,} pyramids times a range of rates"
+    lines = [
+        f"space: {known} for {event.space.layers} layers; "
+        f"{event.baselines} baseline trials and {event.trials} proposals of up to {event.proxy_steps} steps each"
+    ]
+    if event.records:
+        lines.append(f"resuming: {len(event.records)} trials are in the record")
+    return [*lines, *event.notes]
+
+
+def trial_line(record: TrialRecord) -> str:
+    """How a trial ended."""
+    name = record.baseline or "proposal"
+    head = f"trial {record.number} {name} {record.pyramid or 'no ranks'} lr {record.learning_rate:g}"
+    size = f"{record.adapter_params:,} parameters"
+    match record.state:
+        case State.COMPLETE:
+            end = f"{record.final.metric:.4f} ± {record.final.metric_se:.4f}, {duration(record.seconds)}"
+        case State.PRUNED:
+            end = f"pruned at {record.final.metric:.4f}: {record.reason}"
+        case State.DUPLICATE:
+            end = f"repeats {record.reason}; not trained again"
+        case state:
+            end = f"{state}: {record.reason}"
+    return f"{head}, {size}: {end}"
+
+
+def running_line(record: TrialRecord) -> str:
+    """What a trial is doing."""
+    at = f"{record.final.metric:.4f} at step {record.final.step}" if record.curve else "no measurement yet"
+    name = record.baseline or "proposal"
+    return f"trial {record.number} {name}: {record.pyramid}, {record.adapter_params:,} parameters, {at}"

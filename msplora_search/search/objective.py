@@ -1,0 +1,152 @@
+"""One trial, from proposal to the values that Optuna is told."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.proxy.pruning import Peer, should_stop
+from msplora_search.proxy.workbench import Workbench
+from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
+from msplora_search.search.history import (
+    History,
+    plan_attributes,
+    progress_attributes,
+    result_attributes,
+    with_result,
+)
+from msplora_search.search.proposal import Proposer
+
+
+class TrialFailedError(Exception):
+    """Told to Optuna as a failed trial; the reason is in the record."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Optuna's objective: returns (metric, log10 of adapter parameters)."""
+
+    workbench: Workbench
+    proposer: Proposer
+    history: History
+    listen: Listener
+
+    def __call__(self, trial: optuna.Trial) -> tuple[float, float]:
+        """Run or answer one trial. Raises TrialFailedError for a trial without a result."""
+        record = self._plan(trial)
+        _store(trial, plan_attributes(record))
+        ended = self._answer(record) or self._measure(trial, record)
+        _store(trial, result_attributes(ended))
+        self.listen(TrialEnded(ended))
+        return tell_values(trial, ended, self.workbench.task.chance)
+
+    def _plan(self, trial: optuna.Trial) -> TrialRecord:
+        """What the trial is to train: an enqueued baseline, or a proposal."""
+        attributes = trial.user_attrs
+        baseline = attributes.get("baseline")
+        pyramid: Pyramid | None
+        if baseline is not None:
+            pyramid, rate = Pyramid.from_json(attributes["pyramid"]), attributes["learning_rate"]
+            if attributes["in_space"]:
+                self.proposer.propose(trial)  # the sampler learns from the enqueued parameters
+        else:
+            choice, rate = self.proposer.propose(trial)
+            try:
+                pyramid = choice.pyramid()
+            except ValueError:  # every rank is 0
+                pyramid = None
+        params = 0 if pyramid is None else self.workbench.adapter_params(pyramid)
+        return TrialRecord(
+            number=trial.number,
+            state=State.RUNNING,
+            baseline=baseline,
+            pyramid=pyramid,
+            learning_rate=rate,
+            adapter_params=params,
+            trainable_params=params + self.workbench.head_params,
+            curve=(),
+            steps=0,
+            planned_steps=0,
+            seconds=0.0,
+        )
+
+    def _answer(self, record: TrialRecord) -> TrialRecord | None:
+        """The result of a proposal that needs no training; None where it does."""
+        limit = self.workbench.settings.search.max_params
+        if record.pyramid is None:
+            return with_result(record, State.REFUSED, "every rank is 0: adapts nothing")
+        if record.baseline is None and limit is not None and record.adapter_params > limit:
+            return with_result(
+                record, State.REFUSED, f"{record.adapter_params:,} parameters; max_params is {limit:,}"
+            )
+        measured = (State.COMPLETE, State.PRUNED, State.FAILED)
+        for earlier in self.history.records():
+            if earlier.configuration == record.configuration and earlier.state in measured:
+                curve = () if earlier.state == State.FAILED else earlier.curve
+                return with_result(
+                    replace(record, curve=curve), State.DUPLICATE, f"trial {earlier.number}, {earlier.state}"
+                )
+        return None
+
+    def _measure(self, trial: optuna.Trial, record: TrialRecord) -> TrialRecord:
+        """Train until the end, until the pruning rule stops it, or until it fails."""
+        began = time.monotonic()
+        running = replace(record, planned_steps=self.workbench.steps)
+        trial.set_user_attr("planned_steps", running.planned_steps)
+        self.listen(TrialStarted(running))
+        assert running.pyramid is not None
+        try:
+            with closing(self.workbench.measure(running.pyramid, running.learning_rate)) as curve:  # type: ignore[type-var]
+                for evaluation in curve:
+                    running = replace(
+                        running,
+                        curve=(*running.curve, evaluation),
+                        steps=evaluation.step,
+                        seconds=time.monotonic() - began,
+                    )
+                    _store(trial, progress_attributes(running))
+                    self.listen(TrialMeasured(running))
+                    verdict = should_stop(_peer(running), self._peers(running), self.workbench.settings.pruning)
+                    if verdict.stop and running.baseline is None:
+                        return with_result(running, State.PRUNED, verdict.reason)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            return with_result(replace(running, seconds=time.monotonic() - began), State.FAILED, reason)
+        return with_result(running, State.COMPLETE)
+
+    def _peers(self, record: TrialRecord) -> list[Peer]:
+        """Trials that trained in their own right; a duplicate has no measurement of its own."""
+        own = (State.COMPLETE, State.PRUNED, State.RUNNING)
+        return [_peer(r) for r in self.history.records() if r.state in own and r.number != record.number]
+
+
+def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tuple[float, float]:
+    """The values of a finished record, with constraints that say whether it stands for a full measurement.
+
+    A pruned trial gives its partial value and a refused one the metric of chance, both marked
+    infeasible: so every sampler learns from them, and none repeats them as TrialPruned would make some.
+    """
+    partial = record.state == State.PRUNED or (record.curve and record.final.rung < 1.0)
+    trial.set_constraint("pruned", 1.0 if partial else -1.0)
+    trial.set_constraint("refused", 1.0 if record.state == State.REFUSED else -1.0)
+    if record.state == State.FAILED or (record.state == State.DUPLICATE and not record.curve):
+        raise TrialFailedError(record.reason)
+    size = math.log10(max(1, record.adapter_params))
+    return (record.final.metric if record.curve else chance), size
+
+
+def _peer(record: TrialRecord) -> Peer:
+    return Peer(record.adapter_params, record.curve)
+
+
+def _store(trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
