@@ -98,6 +98,7 @@ class AdapterBank(nn.Module):
         for name, tensor in own.items():
             if tensor.shape != state[name].shape:
                 raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
+        for name, tensor in own.items():
             tensor.copy_(state[name])
 
     def _remember(self, model: nn.Module) -> None:
@@ -161,14 +162,14 @@ def detach(model: nn.Module) -> nn.Module:
 def merge(model: nn.Module) -> nn.Module:
     """Add every update to its weight and take the adapters off: a plain model of the same outputs.
 
-    The base weights change for good; the sums are made in fp32. Raises ValueError when the model
-    is not adapted.
+    The base weights change for good; the sums are made in fp32 or finer. Raises ValueError when
+    the model is not adapted.
     """
     bank = _bank_of(model)
     for path in bank.sites:
         module = _pyramid_linear(model, path)
         weight = module.base.weight
-        weight.copy_(weight.float() + module.delta())
+        weight.copy_(weight.to(torch.promote_types(weight.dtype, torch.float32)) + module.delta())
     return detach(model)
 
 

@@ -44,13 +44,12 @@ class Alpha:
             case Alpha():
                 return value
             case Mapping():
-                if unknown := set(value) - set(LEVELS):
-                    raise ValueError(f"alpha has unknown levels {sorted(unknown)}; there are {list(LEVELS)}")
-                return cls(*(_optional_float(value.get(level)) for level in LEVELS))
-            case bool() | str() | None:
-                raise TypeError(f"alpha is {value!r}; it must be a positive number")
+                if unknown := sorted(str(key) for key in value if key not in LEVELS):
+                    raise ValueError(f"alpha has unknown levels {unknown}; there are {list(LEVELS)}")
+                return cls(*(_alpha_of(level, value[level]) if level in value else None for level in LEVELS))
             case _:
-                return cls(float(value), float(value), float(value))
+                number = _alpha_of("every", value)
+                return cls(number, number, number)
 
     def to_json(self) -> float | dict[str, float]:
         """A number where all present levels agree, else a mapping of the present levels."""
@@ -191,6 +190,8 @@ class Pyramid:
     def from_json(cls, data: Mapping[str, Any]) -> Pyramid:
         """Read what `to_json` wrote. Raises ValueError or TypeError naming the field that is wrong."""
         _require_keys("pyramid", data, ("global_rank", "groups", "targets", "alpha"))
+        if not isinstance(data["groups"], list | tuple):
+            raise TypeError(f"pyramid groups is {data['groups']!r}; it must be a list")
         for i, group in enumerate(data["groups"]):
             _require_keys(f"pyramid group {i}", group, ("start", "stop", "mid_rank", "layer_rank"))
         groups = [DepthGroup(**group) for group in data["groups"]]
@@ -214,9 +215,10 @@ def _require_adapters(global_rank: int, groups: tuple[DepthGroup, ...], alpha: A
 
 
 def _canonical_targets(targets: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(targets, str):
-        raise TypeError(f"targets is the text {targets!r}; it must be a list of module name suffixes")
-    names = tuple(sorted(set(targets)))
+    listed = None if isinstance(targets, str) or not isinstance(targets, Iterable) else list(targets)
+    if listed is None or not all(isinstance(name, str) for name in listed):
+        raise TypeError(f"targets is {listed or targets!r}; it must be a list of module name suffixes")
+    names = tuple(sorted(set(listed)))
     if not names or not all(names):
         raise ValueError(f"targets is {list(names)}; it must name at least one module suffix")
     return names
@@ -231,8 +233,10 @@ def _require_keys(what: str, data: Mapping[str, Any], keys: tuple[str, ...]) -> 
         raise ValueError(f"{what} has unknown fields {unknown}; it has {list(keys)}")
 
 
-def _optional_float(value: float | None) -> float | None:
-    return None if value is None else float(value)
+def _alpha_of(level: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"alpha of {level} level is {value!r}; it must be a positive number")
+    return float(value)
 
 
 def _join(ranks: Iterable[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import product
+from itertools import pairwise, product
 
 from msplora_search.design.choice import Choice, locate
 from msplora_search.design.depth import split_evenly
@@ -72,8 +72,14 @@ class SearchSpace:
                 )
         elif not self.splits:
             raise ValueError("no split is given; there must be at least one")
-        if not self.fitting_global_ranks or self.max_rank_units == 0:
-            raise ValueError(f"no combination of the ranks has the shape {self.shape.value!r}; widen the choices")
+        else:
+            for split in self.splits:
+                _require_split(split, self.layers)
+        if not any(g or mid or layer for g in self.global_rank for mid, layer in self.pairs(g)):
+            raise ValueError(
+                f"no combination of the ranks has the shape {self.shape.value!r} and adapts anything; "
+                "widen the choices"
+            )
 
     @property
     def fitting_global_ranks(self) -> tuple[int, ...]:
@@ -163,6 +169,12 @@ class SearchSpace:
             for m, r in zip(shared, layers, strict=True)
         ]
         return shared, tuple(fitted)
+
+
+def _require_split(split: tuple[int, ...], layers: int) -> None:
+    rises = all(a < b for a, b in pairwise(split))
+    if len(split) < 2 or not rises or split[0] != 0 or split[-1] != layers:
+        raise ValueError(f"split {list(split)} must rise from 0 to the {layers} layers of the stack")
 
 
 def uniform_splits(layers: int, counts: Iterable[int]) -> tuple[tuple[int, ...], ...]:

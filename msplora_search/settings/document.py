@@ -72,6 +72,10 @@ class Document:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
+    def where(self, field: str) -> str:
+        """`file:line` of a dotted field, or the override that set it."""
+        return self._origin(tuple(field.split(".")))
+
     def put(self, field: str, value: Any) -> None:
         """Set a dotted field, making the mappings on the way."""
         *parents, last = field.split(".")
@@ -135,8 +139,8 @@ class Document:
 
 
 def dump(data: Mapping[str, Any]) -> str:
-    """YAML text of plain data, in the order given."""
-    text: str = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=100)
+    """YAML text of plain data, in the order given; ASCII, as PyYAML misreads some characters that it writes."""
+    text: str = yaml.safe_dump(dict(data), sort_keys=False, width=100)
     return text
 
 

@@ -19,13 +19,13 @@ def load_study(study: str, overrides: Sequence[str] = ()) -> StudySettings:
     A relative path in it is looked up beside the file, then in the current folder.
     Raises InputError naming file, line, field and value.
     """
-    path = find(study, "studies")
+    path = find(study, "studies", "study")
     document = Document.read(path)
     for override in overrides:
+        if override.startswith("space."):  # reaches into the space, also into one that is named
+            _graft_space(document, path.parent)
         document.override(override)
-    space = document.get("space")
-    if isinstance(space, str):
-        document.graft("space", Document.read(find(space, "spaces", beside=path.parent)))
+    _graft_space(document, path.parent)
     for field in ("model", "task.dataset", "task.dataset.path"):
         value = document.get(field)
         if isinstance(value, str):
@@ -33,9 +33,17 @@ def load_study(study: str, overrides: Sequence[str] = ()) -> StudySettings:
     return document.validate(StudySettings)
 
 
+def _graft_space(document: Document, beside: Path) -> None:
+    """Replace the name of a space by its content."""
+    space = document.get("space")
+    if isinstance(space, str):
+        path = find(space, "spaces", f"{document.where('space')}: space", beside)
+        document.graft("space", Document.read(path))
+
+
 def load_space(space: str) -> SpaceSettings:
     """Read a space by path or shipped name. Raises InputError naming file, line, field and value."""
-    return Document.read(find(space, "spaces")).validate(SpaceSettings)
+    return Document.read(find(space, "spaces", "space")).validate(SpaceSettings)
 
 
 def check_file(path: str) -> StudySettings | SpaceSettings:
@@ -51,16 +59,18 @@ def shipped(kind: str) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def find(name: str, kind: str, beside: Path | None = None) -> Path:
-    """The file called `name`: a path, beside another file or in the current folder, or a shipped name."""
+def find(name: str, kind: str, said: str, beside: Path | None = None) -> Path:
+    """The file called `name`: a path, beside another file or in the current folder, or a shipped name.
+
+    `said` begins the error where there is none: what names the file, and where.
+    """
     for candidate in ([beside / name] if beside else []) + [Path(name).expanduser()]:
         if candidate.is_file():
             return candidate.resolve()
     known = shipped(kind)
     if name in known:
         return known[name]
-    what = "study" if kind == "studies" else "space"
-    raise InputError(f"{what} {name!r}: no such file, and no shipped {what} of that name; {suggest(name, known)}")
+    raise InputError(f"{said} {name!r}: no such file, and none of that name is shipped; {suggest(name, known)}")
 
 
 def _absolute(value: str, beside: Path) -> str:

@@ -58,7 +58,7 @@ def test_reset_draws_the_numbers_of_the_generator_and_zeroes_B() -> None:  # noq
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.lists(st.integers(1, 5), min_size=1, max_size=3))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sizes=SIZES, bias=st.booleans(), batch=st.sampled_from([(), (3,), (2, 3), (2, 2, 3)]))
 def test_the_fused_forward_is_the_textbook_sum(
     sizes: tuple[int, int, list[int]], bias: bool, batch: tuple[int, ...]

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+
+from msplora_search.design.depth import DepthGroup
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.space import LogRange, SearchSpace
+from msplora_search.design.splits import FreeSplits
+from msplora_search.errors import InputError
+from msplora_search.settings import SpaceSettings, StudySettings, check_file, load_space, load_study, shipped
+from msplora_search.settings.document import dump
+from tests.strategies import space_fields, study_fields
+
+STUDY = """\
+name: mine
+model: org/model
+task:
+  kind: text-classification
+  dataset: org/data
+space: tiny
+search: {trials: 4}
+proxy:
+  epochs: 1
+  learning_rate: 1e-3
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def refusal(path: Path, text: str, *overrides: str) -> str:
+    """The error for a study of this text, without its folder."""
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_study(str(path), overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.replace(f"{path.parent}/", "")
+
+
+@given(study_fields())
+def test_study_settings_round_trip_through_yaml(fields: dict[str, Any]) -> None:
+    settings = StudySettings.model_validate(fields)
+    text = dump(settings.model_dump(mode="json", exclude_none=True))
+    assert StudySettings.model_validate(yaml.safe_load(text)) == settings
+
+
+@given(space_fields())
+def test_space_settings_round_trip_through_yaml(fields: dict[str, Any]) -> None:
+    settings = SpaceSettings.model_validate(fields)
+    text = dump(settings.model_dump(mode="json", exclude_none=True))
+    assert SpaceSettings.model_validate(yaml.safe_load(text)) == settings
+
+
+@pytest.mark.parametrize("path", [*shipped("studies").values(), *shipped("spaces").values()], ids=lambda p: p.stem)
+def test_every_shipped_file_is_valid_and_says_what_it_is_for(path: Path) -> None:
+    assert isinstance(check_file(str(path)), StudySettings if path.parent.name == "studies" else SpaceSettings)
+    assert path.read_text().startswith("# ")
+
+
+def test_shipped_files_are_found_by_name() -> None:
+    assert load_study("quickstart").name == "quickstart"
+    assert load_space("pyramid").global_rank == (0, 2, 4, 8, 16)
+    assert {"tiny", "pyramid"} <= shipped("spaces").keys()
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers(study: Path) -> None:
+    assert load_study(str(study)).proxy.learning_rate == 1e-3
+    assert load_study(str(study), ["proxy.learning_rate=2e-3"]).proxy.learning_rate == 2e-3
+    assert load_study(str(study), ["space.learning_rate=[1e-3, 2E-3]"]).space.learning_rate == (1e-3, 2e-3)
+
+
+def test_overrides_change_make_and_reach_into_a_named_space(study: Path) -> None:
+    settings = load_study(str(study), ["search.trials=7", "pruning.rule=none", "space.groups.count=[1]"])
+    assert settings.search.trials == 7
+    assert settings.pruning.rule == "none"
+    assert settings.space.groups.count == (1,)
+    assert settings.space.mid_rank == load_space("tiny").mid_rank
+
+
+def test_an_override_may_name_another_space(study: Path) -> None:
+    assert load_study(str(study), ["space=pyramid"]).space == load_space("pyramid")
+
+
+def test_a_space_and_data_are_looked_up_beside_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, elsewhere = tmp_path / "mine", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "own.yaml").write_text("global_rank: [3]\n")
+    (folder / "data.csv").write_text("text,label\n")
+    (folder / "study.yaml").write_text(
+        STUDY.replace("space: tiny", "space: own.yaml").replace("org/data", "data.csv")
+    )
+    monkeypatch.chdir(elsewhere)
+    settings = load_study(str(folder / "study.yaml"))
+    assert settings.space.global_rank == (3,)
+    assert settings.task.dataset.path == str((folder / "data.csv").resolve())
+    assert settings.model == "org/model"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("trials: 4", "trails: 4", "study.yaml:7: search.trails is no known field; did you mean 'trials'?"),
+        ("trials: 4", "trials: many", "study.yaml:7: search.trials is 'many'; it should be a valid integer"),
+        ("trials: 4", "trials: -1", "study.yaml:7: search.trials is -1"),
+        ("trials: 4", "trials: 2.5", "study.yaml:7: search.trials is 2.5"),
+        ("trials: 4", "sampler: cma", "study.yaml:7: search.sampler is 'cma'; it should be 'tpe', 'nsga2'"),
+        ("trials: 4", "baselines: [papre]", "study.yaml:7: search.baselines: 'papre' is no baseline"),
+        ("space: tiny", "space: tini", "study.yaml:6: space 'tini': no such file, and none of that name"),
+        ("space: tiny", "space: {mid_rank: [-1]}", "study.yaml:6: space.mid_rank.0 is -1"),
+        ("space: tiny", "space: {mid_rank: []}", "study.yaml:6: space.mid_rank is []"),
+        ("space: tiny", "space: {groups: {count: [0]}}", "study.yaml:6: space.groups.count.0 is 0"),
+        ("space: tiny", "space: {shape: flat}", "study.yaml:6: space.shape is 'flat'"),
+        ("space: tiny", "space: {learning_rate: {low: 1e-2, high: 1e-3}}", "low 0.01 must be below high 0.001"),
+        ("epochs: 1", "rungs: [0.5, 0.3, 1.0]", "study.yaml:9: proxy.rungs: rungs must rise and end with 1.0"),
+        ("epochs: 1", "epochs: [1]", "study.yaml:9: proxy.epochs is [1]"),
+        ("name: mine", "name: a b", "study.yaml:1: name is 'a b'"),
+        ("name: mine", "nmae: mine", "study.yaml:1: nmae is no known field; did you mean 'name'?"),
+        ("name: mine\n", "", "study.yaml: name is missing"),
+        ("  dataset: org/data\n", "", "study.yaml:3: task.dataset is missing"),
+        ("kind: text-classification", "kind: poetry", "study.yaml:4: task.kind is 'poetry'"),
+        ("search: {trials: 4}", "search: 4", "study.yaml:7: search is 4; it should be a"),
+        ("search: {trials: 4}", "search: {trials: 4", "no valid YAML"),
+        ("epochs: 1", "learning_rate: 1", "study.yaml:10: no valid YAML: the key 'learning_rate' stands twice"),
+        (STUDY, "", "study.yaml: holds None"),
+        (STUDY, "- a\n", "study.yaml: holds ['a']"),
+        ("name: mine", "name: !!python/object/apply:os.system ['true']", "no valid YAML"),
+    ],
+)
+def test_a_wrong_study_is_refused_in_one_line(study: Path, old: str, new: str, said: str) -> None:
+    assert old in STUDY
+    assert said in refusal(study, STUDY.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("search.trials", "--set search.trials: must have the form field=value"),
+        ("search..trials=4", "must have the form"),
+        ("search.trials=[", "is no valid YAML value"),
+        ("search.trails=4", "--set search.trails=4: search.trails is no known field; did you mean 'trials'?"),
+        ("search.trials=x", "--set search.trials=x: search.trials is 'x'"),
+        ("space=tini", "--set space=tini: space 'tini': no such file"),
+    ],
+)
+def test_a_wrong_override_is_refused_by_name(study: Path, override: str, said: str) -> None:
+    assert said in refusal(study, STUDY, override)
+
+
+def test_a_space_file_that_is_wrong_is_named_itself(study: Path) -> None:
+    (study.parent / "own.yaml").write_text("mid_rank: [1]\nglobal_rnak: [1]\n")
+    said = refusal(study, STUDY.replace("space: tiny", "space: own.yaml"))
+    assert said.startswith("own.yaml:2: space.global_rnak is no known field; did you mean 'global_rank'?")
+
+
+def test_a_study_that_is_not_there_names_the_shipped_ones() -> None:
+    with pytest.raises(InputError, match=r"study 'quikstart': no such file.* did you mean 'quickstart'"):
+        load_study("quikstart")
+
+
+def test_brute_force_needs_a_finite_space(study: Path) -> None:
+    said = refusal(study, STUDY, "search.sampler=brute-force", "space.learning_rate={low: 1e-4, high: 1e-2}")
+    assert "brute-force needs a finite space" in said
+
+
+def space(**fields: Any) -> SearchSpace:
+    return SpaceSettings.model_validate(fields).for_depth(6, 2e-3)
+
+
+def test_boundaries_become_splits_of_the_depth() -> None:
+    assert space(groups={"count": [3, 1, 3]}).splits == FreeSplits((1, 3), 1)
+    assert space(groups={"count": [2, 9], "boundaries": "uniform"}).splits == ((0, 3, 6),)
+    listed = [[33, 33, 34], [1, 1, 1], [50, 25, 25]]
+    assert space(groups={"boundaries": listed}).splits == ((0, 2, 4, 6), (0, 3, 5, 6))
+
+
+def test_rates_come_from_the_space_or_else_from_the_proxy() -> None:
+    assert space().learning_rate == (2e-3,)
+    assert space(learning_rate=1e-3).learning_rate == (1e-3,)
+    assert space(learning_rate=[4e-3, 1e-3]).learning_rate == (1e-3, 4e-3)
+    assert space(learning_rate={"low": 1e-4, "high": 1e-2}).learning_rate == LogRange(1e-4, 1e-2, True)
+
+
+def test_ranks_of_each_group_where_asked() -> None:
+    uneven = Pyramid(0, [DepthGroup(0, 2, 1, 0), DepthGroup(2, 6, 4, 0)], ["query", "value"])
+    assert not space().contains(uneven)
+    assert space(per_group={"mid_rank": True}).contains(uneven)
+
+
+def test_a_depth_that_no_group_count_fits_is_refused() -> None:
+    with pytest.raises(ValueError, match="no depth groups fit"):
+        space(groups={"count": [7]})
+    with pytest.raises(ValueError, match="7 depth groups do not fit 6 layers"):
+        space(groups={"boundaries": [[1] * 7]})
