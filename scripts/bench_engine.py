@@ -16,6 +16,7 @@ import os
 import platform
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,7 @@ class Ours:
 
     def block(self, part: Part) -> float:
         """Seconds for one epoch over `part`, batches made beforehand."""
-        task = TextClassification(
-            part, self.task.validation, self.task.classes, self.task.metric, self.task.pad_token_id, ""
-        )
+        task = replace(self.task, train=part)
         batches = ProxyBatches.of(task, self.settings.proxy, seed=0)
         attach(self.backbone.model, Pyramid.geometric(8, layers=6), trainable=self.backbone.head)
         began = time.perf_counter()

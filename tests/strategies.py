@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
+import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import LogRange, SearchSpace, Shape
 from msplora_search.design.splits import FreeSplits
+from msplora_search.results.records import Evaluation
 
 Boundaries = tuple[int, ...]
 
@@ -238,3 +240,22 @@ def study_fields() -> st.SearchStrategy[dict[str, Any]]:
             "trust_remote_code": st.booleans(),
         },
     )
+
+
+def points(most: int = 8) -> st.SearchStrategy[list[tuple[float, float]]]:
+    """(metric, cost) pairs from a coarse grid, so that ties and repeats are common."""
+    grid = st.integers(0, 5).map(lambda i: i / 5)
+    return st.lists(st.tuples(grid, st.integers(1, 6).map(float)), max_size=most)
+
+
+def evaluation(right: list[bool], rung: float = 1.0, step: int = 1) -> Evaluation:
+    """An accuracy measurement of a binary task whose labels are all 1."""
+    hits = np.array(right, dtype=bool)
+    accuracy = float(hits.mean())
+    se = float(np.sqrt(accuracy * (1 - accuracy) / len(hits)))
+    return Evaluation(rung, step, accuracy, se, 0.5, hits.astype(np.int64), hits)
+
+
+def evaluations(examples: int = 12, rung: float = 0.5) -> st.SearchStrategy[Evaluation]:
+    """Measurements over the same `examples` validation examples."""
+    return st.lists(st.booleans(), min_size=examples, max_size=examples).map(lambda r: evaluation(r, rung))

@@ -61,8 +61,8 @@ def knee(front: Sequence[Point]) -> Point:
     def height(point: Point) -> float:
         return point.metric - first.metric - slope * math.log10(point.params / first.params)
 
-    # Vertical distance orders points as the distance to the chord does.
-    return max(front, key=height)
+    # Vertical distance orders points as the distance to the chord does. The last lies on it, as the first does.
+    return max(front[:-1], key=height)
 
 
 def _one_se(front: Sequence[Point]) -> Pick:

@@ -37,7 +37,8 @@ def verdict(summary: Summary) -> str:
     if smallest is best:
         return (
             f"The best point, trial {best.record.number} ({best.record.pyramid}, {best.params:,} parameters, "
-            f"{best.metric:.4f}), stands out by more than one standard error."
+            f"{best.metric:.4f}), is better than every smaller point of the front by more than one standard "
+            "error of the difference."
         )
     return (
         f"Trial {smallest.record.number} ({smallest.record.pyramid}, {smallest.params:,} parameters, "

@@ -117,6 +117,8 @@ class Objective:
                     verdict = should_stop(_peer(running), self._peers(running), self.workbench.settings.pruning)
                     if verdict.stop and running.baseline is None:
                         return with_result(running, State.PRUNED, verdict.reason)
+        except optuna.exceptions.StorageInternalError:
+            raise  # no fault of this trial: nothing can be recorded any more
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             return with_result(replace(running, seconds=time.monotonic() - began), State.FAILED, reason)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from msplora_search.errors import InputError
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.history import History
-from msplora_search.search.storage import DATABASE, FACTS, connect, default_url, hide_password
+from msplora_search.search.storage import DATABASE, FACTS, answering, connect, default_url, hide_password
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import StudySettings
 
@@ -52,13 +52,15 @@ def load_results(output: Path, storage: str | None = None) -> StudyResults:
         )
     url = storage or default_url(output.resolve())
     connected = connect(url)
-    study = optuna.load_study(study_name=_study_name(connected, output, url), storage=connected)
-    facts = study.user_attrs.get(FACTS)
+    with answering(url):
+        study = optuna.load_study(study_name=_study_name(connected, output, url), storage=connected)
+        facts = study.user_attrs.get(FACTS)
+        records = tuple(History(study).records())
     if facts is None:
         raise InputError(f"{hide_password(url)}: study {study.study_name!r} has not begun; run it first")
     return StudyResults(
         settings=StudySettings.model_validate(facts["settings"]),
-        records=tuple(History(study).records()),
+        records=records,
         labels=np.frombuffer(base64.b64decode(facts["labels"]), dtype="<i4").astype(np.int64),
         facts=facts,
     )

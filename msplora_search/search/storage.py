@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ def connect(url: str) -> optuna.storages.RDBStorage:
         raise InputError(
             f"--storage {hide_password(url)}: does not answer ({_cause(error)}); give an Optuna URL such as "
             "sqlite:///study.db or postgresql://user@host/name"
+        ) from None
+
+
+@contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Say in one line, as InputError, that a storage stopped to answer; what it had stored is kept."""
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        raise InputError(
+            f"storage {hide_password(url)}: cannot be read or written any more ({_cause(error)}); "
+            "mend that, and the same command goes on from the last stored result"
         ) from None
 
 
@@ -78,6 +91,16 @@ def require_same(settings: StudySettings, study: optuna.Study) -> None:
         )
 
 
+def require_same_data(fingerprint: str, study: optuna.Study) -> None:
+    """Raise InputError unless the data are those that `study` was begun with."""
+    before = study.user_attrs.get(FACTS, {}).get("data", fingerprint)
+    if before != fingerprint:
+        raise InputError(
+            f"study {study.study_name!r} was begun with other data: the rows of task.dataset or the tokenizer "
+            "have changed since; bring them back, or choose another --output or name"
+        )
+
+
 def result_bearing(settings: StudySettings) -> dict[str, Any]:
     """The fields that results depend on, as plain data."""
     data = settings.model_dump(mode="json", exclude={"name", "training"})
@@ -95,6 +118,10 @@ def _differences(before: Any, now: Any, place: str = "") -> list[tuple[str, Any,
     return [] if before == now else [(place, before, now)]
 
 
-def _cause(error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error
+def _cause(error: BaseException) -> str:
+    """First line of what the database itself said."""
+    deepest = error
+    while isinstance(deepest.__cause__, sqlalchemy.exc.SQLAlchemyError):
+        deepest = deepest.__cause__
+    cause = getattr(deepest, "orig", None) or deepest
     return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
@@ -23,7 +24,16 @@ from msplora_search.search.events import Listener, SearchEnded, SearchStarted
 from msplora_search.search.history import History, is_interrupted, is_orphan, record_of
 from msplora_search.search.objective import Objective, TrialFailedError, tell_values
 from msplora_search.search.proposal import Proposer
-from msplora_search.search.storage import DATABASE, FACTS, connect, default_url, open_study, require_same
+from msplora_search.search.storage import (
+    DATABASE,
+    FACTS,
+    answering,
+    connect,
+    default_url,
+    open_study,
+    require_same,
+    require_same_data,
+)
 from msplora_search.settings.document import dump
 from msplora_search.settings.models import StudySettings
 
@@ -49,10 +59,12 @@ def run_study(
     _require_compatible(settings, output, storage)
     workbench = Workbench.load(settings)
     space = workbench.space()
-    with _output_lock(output), _quiet_optuna():
-        study = open_study(settings, connect(storage or default_url(output)))
+    url = storage or default_url(output)
+    with _output_lock(output), _quiet_optuna(), answering(url):
+        study = open_study(settings, connect(url))
+        require_same_data(workbench.task.fingerprint, study)
         study.sampler = _sampler(settings, trials=len(study.get_trials(deepcopy=False)))
-        (output / STUDY_FILE).write_text(dump(settings.model_dump(mode="json", exclude_none=True)))
+        _describe(settings, output)
         baselines = planned_baselines(space, settings.search)
         study.set_user_attr(FACTS, _facts(workbench, space, baselines))
         _search(study, workbench, space, baselines, listen)
@@ -159,7 +171,19 @@ def _sampler(settings: StudySettings, trials: int) -> optuna.samplers.BaseSample
         case "random":
             return optuna.samplers.RandomSampler(seed=seed)
         case "brute-force":
-            return optuna.samplers.BruteForceSampler(seed=seed)
+            return _Enumeration(seed=seed)
+
+
+class _Enumeration(optuna.samplers.BruteForceSampler):
+    """Optuna's enumeration, beside baselines from outside the space.
+
+    Those have no parameters, which Optuna takes for a space that has changed.
+    """
+
+    @staticmethod
+    def _populate_tree(tree: Any, trials: list[optuna.trial.FrozenTrial], params: dict[str, Any]) -> None:
+        inside = [trial for trial in trials if trial.distributions]
+        optuna.samplers.BruteForceSampler._populate_tree(tree, inside, params)
 
 
 def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) -> dict[str, object]:
@@ -171,6 +195,7 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
     )
     return {
         "settings": workbench.settings.model_dump(mode="json"),
+        "data": task.fingerprint,
         "labels": base64.b64encode(task.validation.own_labels.astype("<i4").tobytes()).decode(),
         "classes": list(task.classes),
         "train_examples": len(task.train),
@@ -197,19 +222,29 @@ def _require_compatible(settings: StudySettings, output: Path, storage: str | No
         require_same(settings, optuna.load_study(study_name=settings.name, storage=connected))
 
 
+def _describe(settings: StudySettings, output: Path) -> None:
+    """Write the study as it is searched, every default filled in."""
+    try:
+        (output / STUDY_FILE).write_text(dump(settings.model_dump(mode="json", exclude_none=True)))
+    except OSError as error:
+        raise InputError(f"{output / STUDY_FILE}: {error.strerror}; the output folder needs room") from None
+
+
 @contextmanager
 def _output_lock(output: Path) -> Iterator[None]:
     """Make the output folder and keep other runs out of it."""
+    lock = FileLock(output / ".lock")
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with FileLock(output / ".lock", timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
         raise InputError(
             f"--output {output}: another run is at work there; wait for it, or name another"
         ) from None
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
         raise InputError(f"--output {output}: {error.strerror}; name a folder that can be written") from None
+    with lock:
+        yield
 
 
 @contextmanager

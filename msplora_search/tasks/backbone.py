@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from msplora_search.adapters.anatomy import head_parameters
@@ -57,9 +58,12 @@ def load_tokenizer(settings: StudySettings) -> Any:
 
     location = model_location(settings.model)
     try:
-        return AutoTokenizer.from_pretrained(location, trust_remote_code=settings.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=settings.trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise InputError(f"model {settings.model}: no usable tokenizer: {_first_line(error)}") from None
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes one out of no file at all
+        raise InputError(f"model {settings.model}: no usable tokenizer: it has no vocabulary; add tokenizer.json")
+    return tokenizer
 
 
 def load_classifier(settings: StudySettings, classes: int, pad_token_id: int | None) -> Backbone:
@@ -90,7 +94,7 @@ def load_classifier(settings: StudySettings, classes: int, pad_token_id: int | N
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # the head of another task
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise InputError(f"model {settings.model}: cannot be loaded: {_first_line(error)}") from None
     finally:
         logging.set_verbosity(verbosity)

@@ -35,10 +35,13 @@ def cached_folder(name: str, make: Callable[[Path], None]) -> Path:
         with FileLock(folder.with_name(folder.name + ".lock")):
             if not folder.is_dir():
                 beside = folder.with_name(folder.name + ".part")
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
                 beside.mkdir()
-                make(beside)
-                beside.rename(folder)
+                try:
+                    make(beside)
+                    beside.rename(folder)
+                finally:
+                    shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise InputError(
             f"cache folder {cache_root()}: {error.strerror or error}; "

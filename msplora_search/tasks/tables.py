@@ -75,8 +75,8 @@ def _existing(path: str) -> Path:
 def _read_file(path: Path) -> Table:
     import datasets
 
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; it must have rows")
+    if path.stat().st_size == 0:  # datasets has a long explanation of its own for this
+        return Table({}, str(path))
     options: dict[str, Any] = {"sep": "\t"} if path.suffix == ".tsv" else {}
     datasets.disable_progress_bars()
     try:
@@ -87,6 +87,8 @@ def _read_file(path: Path) -> Table:
             )
             return _of_dataset(data, str(path))
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+        if "corresponds to no data" in str(error):
+            return Table({}, str(path))
         cause = error.__cause__ or error
         first_line = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         raise InputError(f"{path}: cannot be read as {path.suffix[1:]}: {first_line}") from None

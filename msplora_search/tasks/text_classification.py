@@ -64,6 +64,8 @@ class TextClassification:
     metric: Metric
     pad_token_id: int
     source: str
+    fingerprint: str
+    """Changes when the rows, the columns or the tokenizer do."""
     note: str = ""
     """What a user should know of how the parts were made."""
 
@@ -122,7 +124,8 @@ def prepare(settings: StudySettings, tokenizer: Any) -> TextClassification:
     Raises InputError for a missing column, labels that are no classes, a data set that is too small.
     """
     task = settings.task
-    folder = cached_folder(f"tokens/{_key(task, tokenizer)}", lambda part: _build(part, task, tokenizer))
+    key = _key(task, tokenizer)
+    folder = cached_folder(f"tokens/{key}", lambda part: _build(part, task, tokenizer))
     tokens = Tokens.load(folder)
     labels: NDArray[np.int64] = np.load(folder / "labels.npy", mmap_mode="r")
     described = json.loads((folder / "description.json").read_text())
@@ -140,6 +143,7 @@ def prepare(settings: StudySettings, tokenizer: Any) -> TextClassification:
         metric=metric(task.metric),
         pad_token_id=0 if pad is None else pad,
         source=described["source"],
+        fingerprint=key,
         note=note,
     )
 

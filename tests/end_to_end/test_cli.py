@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from msplora_search.tasks.cache import CACHE_VARIABLE
+from tests.small import save_model, sentences, study_fields, write_jsonl, write_study
+
+PROGRAM = Path(sys.executable).with_name("msplora-search")
+Finished = subprocess.CompletedProcess[str]
+
+
+def call(*words: object, cwd: Path | None = None, limit: Callable[[], None] | None = None) -> Finished:
+    """Run the program as a user does: its own process, no terminal."""
+    command = [str(PROGRAM), *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, timeout=600, preexec_fn=limit, check=False
+    )
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file of `folder` but the cache."""
+    files = (p for p in folder.rglob("*") if p.is_file() and "cache" not in p.parts)
+    return {str(p): p.read_bytes() for p in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a finished search in `out`, and what it printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    os.environ[CACHE_VARIABLE] = str(folder / "cache")
+    study = write_study(folder, search={"trials": 8, "sampler": "random"}, pruning={"min_peers": 1})
+    done = call("run", study, "--output", "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return folder, done.stdout
+
+
+def test_a_search_prints_its_front_how_it_compares_and_what_to_type_next(finished: tuple[Path, str]) -> None:
+    folder, printed = finished
+    assert "space: " in printed
+    assert "[10/10] trial 9" in printed
+    assert "Front of small" in printed
+    assert "Against the paper's setting" in printed
+    assert "Against the best plain LoRA, rank 1" in printed
+    assert "that the same trials cost without pruning" in printed
+    assert "Report: out/report/report.md" in printed
+    assert "Next:   msplora-search export out --pick one-se --to out/recipe" in printed
+    assert {p.name for p in (folder / "out").iterdir()} >= {"study.yaml", "study.db", "report"}
+    assert yaml.safe_load((folder / "out" / "study.yaml").read_text())["search"]["trials"] == 8
+
+
+def test_what_it_says_to_type_next_works(finished: tuple[Path, str]) -> None:
+    folder, printed = finished
+    words = printed.split("Next:   msplora-search ")[1].split()
+    done = call(*words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "wrote out/recipe/recipe.yaml" in done.stdout
+    assert yaml.safe_load((folder / "out" / "recipe" / "recipe.yaml").read_text())["model"] == str(
+        folder / "model"
+    )
+
+
+def test_a_report_is_rebuilt_from_the_storage_alone(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = finished
+    before = json.loads((folder / "out" / "report" / "front.json").read_text())
+    (tmp_path / "study.db").write_bytes((folder / "out" / "study.db").read_bytes())
+    done = call("report", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "report" / "front.json").read_text()) == before
+
+
+def test_status_and_its_json(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    done = call("status", folder / "out")
+    assert "small: 10 of 10 trials ended" in done.stdout
+    told = json.loads(call("status", folder / "out", "--json").stdout)
+    assert told["running"] == []
+    assert sum(told["counts"].values()) == 10
+
+
+def test_export_tells_a_program_what_it_chose(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = finished
+    done = call("export", folder / "out", "--pick", "best", "--to", tmp_path / "r", "--json")
+    told = json.loads(done.stdout)
+    front = json.loads((folder / "out" / "report" / "front.json").read_text())["front"]
+    assert told["trial"] == front[-1]["trial"]
+    assert told["pyramid"] == front[-1]["pyramid"]
+
+
+def test_the_same_command_again_changes_no_result(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    before = (folder / "out" / "report" / "trials.csv").read_text()
+    done = call("run", folder / "study.yaml", "--output", "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "resuming: 10 trials are in the record" in done.stdout
+    assert (folder / "out" / "report" / "trials.csv").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "counts"),
+    [
+        ("roberta", [], (135_168, "8", 294_912)),
+        ("llama", ["--ranks", "64/32/16", "--targets", "q_proj,v_proj"], (11_010_048, "64", 33_554_432)),
+    ],
+)
+def test_params_gives_the_counts_of_the_paper(model: str, words: list[str], counts: tuple[int, str, int]) -> None:
+    told = json.loads(call("params", model, *words, "--json").stdout)
+    assert (told["adapter_params"], told["lora"][counts[1]]) == (counts[0], counts[2])
+    plain = call("params", model, *words).stdout
+    assert f"{counts[0]:,} adapter parameters" in plain
+    assert f"LoRA r={counts[1]}: {counts[2]:,}" in plain
+
+
+def test_params_reads_a_config_without_weights(tmp_path: Path) -> None:
+    save_model(tmp_path / "model", layers=6)
+    (tmp_path / "model" / "model.safetensors").unlink()
+    for path in (tmp_path / "model", tmp_path / "model" / "config.json"):
+        done = call("params", path, "--ranks", "2/1/1", "--groups", "50/50")
+        assert f"{2 * 64 * (2 + 2 + 6):,} adapter parameters" in done.stdout, done.stderr
+
+
+def test_validate_says_of_every_file_what_it_is(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    space = tmp_path / "space.yaml"
+    space.write_text("global_rank: [1]\n")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("global_rank: [-1]\n")
+    done = call("validate", study, space, wrong)
+    assert done.returncode == 2
+    assert done.stdout == f"{study}: a valid study\n{space}: a valid space\n"
+    assert done.stderr.startswith(f"error: {wrong}:1: global_rank.0 is -1")
+
+
+@pytest.mark.parametrize("command", ["run", "status", "report", "export", "params", "validate"])
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    done = call(command, "--help")
+    assert done.returncode == 0
+    assert f"msplora-search {command} " in done.stdout.replace("\n", " ")
+
+
+def test_help_does_not_load_what_takes_seconds() -> None:
+    probe = (
+        "import sys\nsys.argv = ['msplora-search', '--help']\nfrom msplora_search.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'transformers', 'optuna', 'datasets', 'matplotlib', 'pydantic', 'numpy')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def one_class(folder: Path) -> None:
+    write_jsonl(folder / "data.jsonl", [{"text": "good", "label": "x"}] * 40)
+
+
+def empty(folder: Path) -> None:
+    (folder / "data.jsonl").write_text("")
+
+
+def fractions(folder: Path) -> None:
+    rows = sentences(40)
+    rows[3]["label"] = 0.5
+    write_jsonl(folder / "data.jsonl", rows)
+
+
+def no_weights(folder: Path) -> None:
+    (folder / "model" / "model.safetensors").unlink()
+
+
+def no_config(folder: Path) -> None:
+    (folder / "model" / "config.json").unlink()
+
+
+def tampered(folder: Path) -> None:
+    downloads = folder / "cache" / "downloads"
+    downloads.mkdir(parents=True)
+    (downloads / "vaderSentiment-3.3.2.tar.gz").write_bytes(b"tampered")
+
+
+def occupied(folder: Path) -> None:
+    (folder / "out").write_text("a file")
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+BAD: list[tuple[str, Callable[[Path], None], dict[str, Any], list[str], list[str]]] = [
+    ("misspelt key", nothing, {"serach": {}}, [], ["study.yaml:", "serach is no known field", "'search'"]),
+    ("wrong type", nothing, {"search": {"trials": "many"}}, [], ["search.trials is 'many'", "integer"]),
+    ("missing column", nothing, {"task": {"text": ["sentence"]}}, [], ["task.text is 'sentence'", "text"]),
+    ("missing label", nothing, {"task": {"label": "lable"}}, [], ["task.label is 'lable'", "'label'"]),
+    ("wrong labels", fractions, {}, [], ["row 4 of label column 'label' is 0.5", "whole number"]),
+    ("empty data", empty, {}, [], ["data.jsonl", "is empty", "must have rows"]),
+    ("one class", one_class, {}, [], ["only the class 'x'", "needs 2"]),
+    (
+        "negative rank",
+        nothing,
+        {"space": {"mid_rank": [-1]}},
+        [],
+        ["space.mid_rank.0 is -1", "greater than or equal"],
+    ),
+    ("empty group", nothing, {"space": {"groups": {"boundaries": [[50, 0, 50]]}}}, [], ["boundaries", "is 0"]),
+    ("too many groups", nothing, {"space": {"groups": {"count": [5]}}}, [], ["5 groups", "stack of 2 layers"]),
+    (
+        "split too fine",
+        nothing,
+        {"space": {"groups": {"boundaries": [[1, 1, 1]]}}},
+        [],
+        ["3 depth groups", "2 layers"],
+    ),
+    ("no such target", nothing, {"space": {"targets": [["q_proj"]]}}, [], ["'q_proj' matches no", "query"]),
+    ("no weights", no_weights, {}, [], ["has no weights", "safetensors"]),
+    ("no model", no_config, {}, [], ["no folder with a config.json", "model"]),
+    ("no such model", nothing, {"model": "/nowhere"}, [], ["/nowhere", "config.json"]),
+    ("no such file", nothing, {"task": {"dataset": "gone.csv"}}, [], ["gone.csv is no file"]),
+    ("no such demo", nothing, {"model": "demo:minilmm"}, [], ["demo:minilmm", "'minilm'"]),
+    ("another hash", tampered, {"task": {"dataset": "demo:movie-reviews"}}, [], ["sha256", "delete it"]),
+    ("output is a file", occupied, {}, [], ["--output", "name a folder that can be written"]),
+    ("output in the void", nothing, {}, ["--output", "/proc/none/out"], ["--output /proc/none/out", "written"]),
+    (
+        "dead storage",
+        nothing,
+        {},
+        ["--storage", "postgresql://a:b@localhost:1/x"],
+        ["--storage", "does not answer"],
+    ),
+    ("odd override", nothing, {}, ["--set", "search.trials"], ["--set search.trials", "field=value"]),
+    ("no such space", nothing, {"space": "tini"}, [], ["study.yaml:", "space 'tini'", "'tiny'"]),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spoil", "changes", "words", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_bad_input_is_one_line_and_changes_nothing(
+    tmp_path: Path, spoil: Callable[[Path], None], changes: dict[str, Any], words: list[str], said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    study = write_study(tmp_path, **changes)
+    spoil(tmp_path)
+    before = snapshot(tmp_path)
+    output = [] if "--output" in words else ["--output", tmp_path / "out"]
+    done = call("run", study, *output, *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for text in said:
+        assert text in done.stderr
+    assert snapshot(tmp_path) == before
+    assert not (tmp_path / "out").is_dir()
+
+
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, command: str) -> None:
+    done = call(command, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}: holds no study.db")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("not a database, but long enough to be read as one " * 40)
+    done = call("status", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "file is not a database" in done.stderr
+
+
+def start(study: Path, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(PROGRAM), "run", str(study), "--output", "out"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=os.environ.copy(),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_stop_by_the_user_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    study = write_study(tmp_path)
+    process = start(study, tmp_path)
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("[1/"))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err == "stopped; the same command goes on from here\n"
+    done = call("run", study, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "[6/6]" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit on the size of files stands for the disk: the database cannot grow beyond it."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    wide = {"global_rank": list(range(1, 60)), "mid_rank": [0], "layer_rank": [0]}
+    study = write_study(tmp_path, space=wide, search={"trials": 25, "sampler": "random"}, pruning={"rule": "none"})
+    call("run", study, "--output", "out", "--set", "search.trials=0", cwd=tmp_path)
+    size = (tmp_path / "out" / "study.db").stat().st_size
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 16_384, size + 16_384))
+
+    full = call("run", study, "--output", "out", cwd=tmp_path, limit=limit)
+    assert full.returncode == 2, full.stdout + full.stderr
+    assert full.stderr.startswith("error: storage sqlite:")
+    assert full.stderr.count("\n") == 1, full.stderr
+    kept = json.loads(call("status", tmp_path / "out", "--json").stdout)["counts"]
+    again = call("run", study, "--output", "out", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    counts = json.loads(call("status", tmp_path / "out", "--json").stdout)["counts"]
+    assert counts["failed"] == 0
+    assert counts["complete"] >= kept["complete"] >= 2
+    assert sum(counts.values()) == 27
+
+
+def test_study_fields_of_the_tests_are_a_valid_study(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study_fields(tmp_path)))
+    assert call("validate", tmp_path / "study.yaml").returncode == 0

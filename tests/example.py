@@ -1,0 +1,124 @@
+"""The results of a made-up study with every state of a trial; what is written of it is kept in `golden/`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msplora_search.design.depth import DepthGroup
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.full.recipe import recipe_of
+from msplora_search.full.selection import pick
+from msplora_search.reporting.report import report_markdown, trials_csv
+from msplora_search.results.records import Evaluation, State, TrialRecord
+from msplora_search.search.results import StudyResults
+from msplora_search.search.summary import summarise
+from msplora_search.settings import load_study
+from msplora_search.settings.document import dump
+from msplora_search.tasks.metrics import metric
+
+GOLDEN = Path(__file__).parent / "golden"
+EXAMPLES, STEPS, LAYERS, WIDTH = 400, 120, 6, 384
+QV = ("query", "value")
+LABELS = (np.arange(EXAMPLES) % 2).astype(np.int64)
+SHAPES = {"query": (WIDTH, WIDTH), "value": (WIDTH, WIDTH)}
+
+
+def evaluation(rung: float, wrong: int, shift: int = 0) -> Evaluation:
+    """A measurement in which `wrong` neighbouring examples from `shift` on are wrong."""
+    flipped = np.isin(np.arange(EXAMPLES), (np.arange(wrong) + shift) % EXAMPLES)
+    predictions = np.where(flipped, 1 - LABELS, LABELS)
+    accuracy = metric("accuracy")
+    return Evaluation(
+        rung, round(rung * STEPS), accuracy.score(LABELS, predictions),
+        accuracy.standard_error(LABELS, predictions), 0.3 + wrong / EXAMPLES, predictions, predictions == LABELS,
+    )  # fmt: skip
+
+
+def record(number: int, pyramid: Pyramid | None, wrong: int, **fields: Any) -> TrialRecord:
+    """A trial measured at 0.5 and 1.0 unless `fields` say otherwise."""
+    params = pyramid.count(SHAPES) if pyramid else 0
+    known: dict[str, Any] = {
+        "number": number,
+        "state": State.COMPLETE,
+        "baseline": None,
+        "pyramid": pyramid,
+        "learning_rate": 2e-3,
+        "adapter_params": params,
+        "trainable_params": params + 770,
+        "curve": (evaluation(0.5, wrong + 20, number), evaluation(1.0, wrong, number)),
+        "steps": STEPS,
+        "planned_steps": STEPS,
+        "seconds": 20.0 + number,
+    }
+    return TrialRecord(**{**known, **fields})
+
+
+def split(*ranks: int, at: tuple[int, ...] = (0, 6)) -> Pyramid:
+    return Pyramid.from_split((ranks[0], ranks[1], ranks[2]), at, QV)
+
+
+def records() -> tuple[TrialRecord, ...]:
+    uneven = Pyramid(2, [DepthGroup(0, 2, 1, 0), DepthGroup(2, 6, 2, 1)], QV)
+    nothing: dict[str, Any] = {"curve": (), "steps": 0, "planned_steps": 0, "seconds": 0.0}
+    return (
+        record(0, Pyramid.geometric(8, LAYERS), 66, baseline="paper"),
+        record(1, Pyramid.lora(1, LAYERS, QV), 80, baseline="lora-1"),
+        record(2, Pyramid.lora(2, LAYERS, QV), 70, baseline="lora-2"),
+        record(3, split(1, 0, 0), 76),
+        record(4, uneven, 60),
+        record(
+            5, split(4, 4, 2), 0, state=State.PRUNED, curve=(evaluation(0.5, 120),), steps=60,
+            reason="0.0500 below the envelope at rung 0.5, margin 0.0100",
+        ),
+        record(6, uneven, 60, **{**nothing, "curve": (evaluation(1.0, 60, 4),)}, state=State.DUPLICATE,
+               reason="trial 4, complete"),
+        record(7, split(0, 4, 0, at=(0, 3, 6)), 0, **{**nothing, "seconds": 3.0, "planned_steps": STEPS},
+               state=State.FAILED, reason="DivergedError: the training loss is nan by step 60 of 120"),
+        record(8, None, 0, **nothing, state=State.REFUSED, reason="every rank is 0: adapts nothing"),
+        record(9, split(2, 1, 0), 76, learning_rate=4e-3),
+    )  # fmt: skip
+
+
+def results(trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
+    settings = load_study("quickstart")
+    return StudyResults(
+        settings=settings,
+        records=records() if trials is None else trials,
+        labels=LABELS,
+        facts={
+            "classes": ["negative", "positive"],
+            "train_examples": 1000,
+            "validation_examples": EXAMPLES,
+            "note": "",
+            "layers": LAYERS,
+            "configurations": 716,
+            "pyramids": 716,
+            "baselines": 3,
+            "proxy_steps": STEPS,
+            "head_params": 770,
+            "precision": "float32",
+            "reference_point": {"metric": 0.5, "log10_adapter_params": math.log10(49_152)},
+            "versions": {"torch": "2.0", "transformers": "5.0", "optuna": "5.0", "msplora-search": "0.1.0"},
+        },
+    )
+
+
+def golden_texts() -> dict[str, str]:
+    """Every format that other programs rely on, by file name."""
+    summary = summarise(results())
+    pick_one = pick(summary, "one-se")
+    recipe = recipe_of(summary.results, pick_one)
+    recipe["versions"] = summary.results.facts["versions"]
+    return {
+        "front.json": json.dumps(summary.to_json(), indent=2) + "\n",
+        "trials.csv": trials_csv(summary.results.records),
+        "report.md": report_markdown(summary),
+        "recipe.yaml": dump(recipe),
+        "pyramid.json": json.dumps(Pyramid.geometric(8, 12).to_json(), indent=2) + "\n",
+        "evaluation.json": json.dumps(evaluation(0.5, 12).to_json(), indent=2) + "\n",
+    }

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.errors import InputError
+from msplora_search.full.recipe import recipe_of, write_recipe
+from msplora_search.full.selection import knee, pick
+from msplora_search.search.summary import Point, Summary, summarise
+from tests.example import QV, record, results
+
+
+def front_of(sizes: list[tuple[int, int]]) -> Summary:
+    """A study whose trials have these (layer rank, wrong answers)."""
+    trials = tuple(record(i, Pyramid.lora(rank, 6, QV), wrong) for i, (rank, wrong) in enumerate(sizes))
+    return summarise(results(trials))
+
+
+sizes = st.lists(st.tuples(st.integers(1, 64), st.integers(20, 180)), min_size=1, max_size=8)
+
+
+@given(sizes)
+def test_the_front_and_every_rule_agree_with_brute_force(cells: list[tuple[int, int]]) -> None:
+    summary = front_of(cells)
+    front = summary.front
+    assert [p.params for p in front] == sorted({p.params for p in front})
+    for point in summary.points:
+        beaten = [q for q in summary.points if q.metric >= point.metric and q.params <= point.params]
+        on_front = all((q.metric, q.params) == (point.metric, point.params) for q in beaten)
+        assert on_front == any((q.metric, q.params) == (point.metric, point.params) for q in front)
+    best = max(summary.points, key=lambda p: (p.metric, -p.params))
+    assert pick(summary, "best").point.metric == best.metric
+    within = [p for p in summary.points if p.metric >= best.metric - best.record.final.metric_se]
+    assert pick(summary, "one-se").point.params == min(p.params for p in within)
+    limit = summary.points[0].params
+    affordable = max(p.metric for p in summary.points if p.params <= limit)
+    assert pick(summary, f"max-params={limit}").point.metric == affordable
+    bound = summary.points[0].metric
+    cheapest = min(p.params for p in summary.points if p.metric >= bound)
+    assert pick(summary, f"min-metric={bound!r}").point.params == cheapest
+    assert knee(front) is by_distance_to_the_chord(front)
+
+
+def by_distance_to_the_chord(front: tuple[Point, ...]) -> Point:
+    """The point farthest above the chord, measured at a right angle in the unit square."""
+    if len(front) < 3:
+        return front[0]
+    xs = [math.log10(p.params) for p in front]
+    ys = [p.metric for p in front]
+    unit = [((x - xs[0]) / (xs[-1] - xs[0]), (y - ys[0]) / (ys[-1] - ys[0])) for x, y in zip(xs, ys, strict=True)]
+    distances = [round((y - x) / math.sqrt(2), 9) for x, y in unit]
+    return front[distances.index(max(distances))]
+
+
+def test_any_complete_trial_can_be_picked_by_number() -> None:
+    summary = summarise(results())
+    assert pick(summary, "trial=0").point.record.baseline == "paper"
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("bset", "is no rule; it must be best, knee, one-se, max-params=N"),
+        ("best=3", "best takes no value"),
+        ("max-params", "'' is not a whole number"),
+        ("max-params=many", "'many' is not a whole number"),
+        ("max-params=3", "the smallest point of the front has 1,536 parameters"),
+        ("min-metric=0.99", "the best point of the front has 0.8500"),
+        ("min-metric=x", "'x' is not a number"),
+        ("trial=5", "is no completely measured trial; the front has the trials 3, 4"),
+        ("trial=99", "is no completely measured trial"),
+    ],
+)
+def test_a_rule_that_cannot_be_met_says_why(rule: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        pick(summarise(results()), rule)
+    assert str(caught.value).startswith(f"--pick {rule}: ")
+    assert said in str(caught.value)
+
+
+def test_without_a_front_there_is_nothing_to_pick() -> None:
+    with pytest.raises(InputError, match="no trial was measured to the end"):
+        pick(summarise(results(())), "best")
+
+
+def test_a_recipe_holds_what_full_training_needs(tmp_path: Path) -> None:
+    summary = summarise(results())
+    chosen = pick(summary, "best")
+    path = write_recipe(recipe_of(summary.results, chosen), tmp_path / "a" / "b")
+    read = yaml.safe_load(path.read_text())
+    assert Pyramid.from_json(read["pyramid"]) == chosen.point.record.pyramid
+    assert read["training"] == {**summary.results.settings.training.model_dump(), "seed": 0}
+    assert read["chosen"]["learning_rate"] == 2e-3
+    assert read["classes"] == ["negative", "positive"]
+    assert {"model", "task", "versions", "name"} <= read.keys()
+
+
+def test_a_recipe_needs_a_folder_it_can_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    summary = summarise(results())
+    with pytest.raises(InputError, match="name a folder that can be written"):
+        write_recipe(recipe_of(summary.results, pick(summary, "best")), tmp_path / "file")

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_linear_schedule_with_warmup
+
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.errors import InputError
+from msplora_search.proxy.batching import ProxyBatches, shuffled_buckets
+from msplora_search.proxy.precision import Precision
+from msplora_search.proxy.training import DivergedError, rate_factor, rung_steps
+from msplora_search.proxy.workbench import Workbench
+from msplora_search.results.records import Evaluation
+from msplora_search.settings import StudySettings
+from tests.small import study_fields
+
+QV = ("query", "value")
+ONE, OTHER = Pyramid.lora(2, 2, QV), Pyramid.from_split((2, 1, 0), (0, 2), QV)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return bench_of(tmp_path)
+
+
+def bench_of(folder: Path, **changes: Any) -> Workbench:
+    return Workbench.load(StudySettings.model_validate(study_fields(folder, **changes)))
+
+
+def curve(bench: Workbench, pyramid: Pyramid, rate: float = 2e-2) -> list[Evaluation]:
+    return list(bench.measure(pyramid, rate))
+
+
+def same(one: list[Evaluation], other: list[Evaluation]) -> bool:
+    return [e.loss for e in one] == [e.loss for e in other] and all(
+        np.array_equal(a.predictions, b.predictions) for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_a_proxy_learns_and_is_measured_at_every_rung(bench: Workbench) -> None:
+    found = curve(bench, ONE)
+    assert [e.rung for e in found] == [0.5, 1.0]
+    assert [e.step for e in found] == [32, 64] == list(rung_steps(bench.steps, (0.5, 1.0)))
+    assert found[-1].loss < found[0].loss
+    assert found[-1].metric > 0.75
+    labels = bench.task.validation.own_labels
+    for e in found:
+        assert np.array_equal(e.right, e.predictions == labels)
+        assert e.metric == pytest.approx(e.right.mean())
+
+
+def test_a_trial_leaves_no_trace_for_the_next(bench: Workbench) -> None:
+    state = copy.deepcopy(bench.backbone.model.state_dict())
+    first = curve(bench, ONE)
+    curve(bench, OTHER)
+    half = bench.measure(OTHER, 2e-2)
+    next(half)
+    assert isinstance(half, Iterator)
+    half.close()  # type: ignore[attr-defined]
+    assert same(curve(bench, ONE), first)
+    bench.backbone.reset_head()
+    after = bench.backbone.model.state_dict()
+    assert state.keys() == after.keys()
+    assert all(torch.equal(state[name], after[name]) for name in state)
+
+
+def test_another_process_would_measure_the_same(tmp_path: Path, bench: Workbench) -> None:
+    assert same(curve(bench_of(tmp_path), ONE), curve(bench, ONE))
+
+
+def test_trials_see_the_same_examples_in_the_same_order(bench: Workbench) -> None:
+    seed = bench.settings.search.seed
+    again = ProxyBatches.of(bench.task, bench.settings.proxy, seed)
+    assert all(np.array_equal(a.rows, b.rows) for a, b in zip(bench.batches.training, again.training, strict=True))
+    other = ProxyBatches.of(bench.task, bench.settings.proxy, seed + 1)
+    assert any(
+        not np.array_equal(a.rows, b.rows) for a, b in zip(bench.batches.training, other.training, strict=True)
+    )
+
+
+def test_a_loss_that_is_no_number_ends_the_trial(bench: Workbench) -> None:
+    bench.backbone.initial_head[0].fill_(float("nan"))
+    with pytest.raises(DivergedError, match="the training loss is nan by step 32 of 64"):
+        curve(bench, ONE)
+    assert not hasattr(bench.backbone.model, "pyramid_bank")
+
+
+def test_bf16_comes_close_to_fp32(tmp_path: Path, bench: Workbench) -> None:
+    half = bench_of(tmp_path, proxy={"precision": "bf16"})
+    assert half.precision.dtype == torch.bfloat16
+    assert curve(half, ONE)[-1].metric == pytest.approx(curve(bench, ONE)[-1].metric, abs=0.1)
+    assert {p.dtype for p in half.backbone.head} == {torch.float32}
+
+
+def test_dropout_is_kept_where_asked(tmp_path: Path, bench: Workbench) -> None:
+    dropped = bench_of(tmp_path, proxy={"dropout": True})
+    first = curve(dropped, ONE)
+    assert not same(first, curve(bench, ONE))
+    assert same(first, curve(dropped, ONE))
+
+
+def test_a_target_that_matches_nothing_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"space.targets \['q_proj'\] on model .*: target 'q_proj' matches no .*value"
+    ):
+        bench_of(tmp_path, space={"targets": [["q_proj"]]})
+
+
+def test_more_groups_than_layers_are_refused(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path, space={"groups": {"count": [3]}})
+    with pytest.raises(
+        InputError, match="space: no depth groups fit: 3 groups of at least 1 layers in a stack of 2"
+    ):
+        bench.space()
+
+
+def test_a_proxy_with_fewer_steps_than_rungs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"proxy.rungs: a proxy of 1 steps has no room for 2 rungs"):
+        bench_of(tmp_path, proxy={"epochs": 0.06})
+
+
+@given(st.integers(1, 300), st.floats(0, 0.99))
+def test_the_schedule_is_linear_warm_up_and_linear_decay(steps: int, warmup: float) -> None:
+    factors = [rate_factor(step, steps, warmup) for step in range(steps + 1)]
+    peak = int(np.argmax(factors))
+    assert factors[-1] == 0
+    assert 0 < max(factors) <= 1
+    assert all(a < b for a, b in pairwise(factors[:peak]))
+    assert all(a > b for a, b in pairwise(factors[peak:-1]))
+
+
+def test_after_the_warm_up_the_schedule_is_that_of_transformers() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = get_linear_schedule_with_warmup(optimizer, 6, 100)  # type: ignore[no-untyped-call]
+    assert isinstance(theirs, LambdaLR)
+    for step in range(6, 100):
+        assert rate_factor(step, 100, 0.06) == pytest.approx(theirs.lr_lambdas[0](step))
+
+
+@given(st.lists(st.integers(1, 128), min_size=1, max_size=300), st.integers(1, 40), st.integers(0, 5))
+def test_an_epoch_holds_every_example_once_in_full_batches(lengths: list[int], size: int, seed: int) -> None:
+    batches = shuffled_buckets(np.array(lengths), size, np.random.default_rng(seed))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+    assert sum(len(batch) < size for batch in batches) <= 1 + len(lengths) // (size * 32)
+
+
+def test_bucketed_batches_have_little_padding() -> None:
+    lengths = np.random.default_rng(0).integers(5, 100, size=2000)
+    batches = shuffled_buckets(lengths, 32, np.random.default_rng(1))
+    padded = sum(len(b) * lengths[b].max() for b in batches)
+    assert padded < 1.05 * lengths.sum()
+
+
+def test_a_part_of_an_epoch_is_trained_for_its_part(tmp_path: Path) -> None:
+    assert bench_of(tmp_path, proxy={"epochs": 1.5}).steps == 24
+
+
+def test_every_validation_example_is_predicted_once_in_its_place(bench: Workbench) -> None:
+    rows = np.concatenate([batch.rows for batch in bench.batches.validation])
+    assert sorted(rows.tolist()) == list(range(144))
+
+
+def test_auto_precision_follows_the_processor() -> None:
+    cpu = torch.device("cpu")
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert (Precision.named("auto", cpu).dtype == torch.bfloat16) == fast
+    assert Precision.named("fp32", cpu).dtype == torch.float32

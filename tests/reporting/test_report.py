@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+from matplotlib import image
+from rich.console import Console
+
+from msplora_search import load_front
+from msplora_search.errors import InputError
+from msplora_search.reporting.plots import draw_front
+from msplora_search.reporting.report import report_markdown, write_report
+from msplora_search.reporting.terminal import search_display, seconds_left
+from msplora_search.reporting.wording import comparisons, duration, verdict
+from msplora_search.search.events import SearchEnded, SearchStarted, TrialEnded, TrialMeasured, TrialStarted
+from msplora_search.search.summary import summarise
+from tests.example import GOLDEN, golden_texts, record, records, results, split
+from tests.search.test_proposal import SPACE
+
+
+@pytest.mark.parametrize("name", sorted(golden_texts()))
+def test_formats_are_as_they_were(name: str) -> None:
+    """Other programs read these: a change is made by scripts/remake_golden.py, and on purpose."""
+    assert golden_texts()[name] == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_the_front_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    summary = summarise(results())
+    write_report(summary, tmp_path)
+    for path in (tmp_path, tmp_path / "report" / "front.json"):
+        read = load_front(path)
+        assert [(p.trial, p.metric, p.adapter_params, p.pyramid) for p in read] == [
+            (p.record.number, p.metric, p.params, p.record.pyramid) for p in summary.front
+        ]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"front": [{"trial": 1}]}', '{"front": 3}'])
+def test_another_file_is_no_front(tmp_path: Path, text: str) -> None:
+    (tmp_path / "front.json").write_text(text)
+    with pytest.raises(InputError, match=r"is no front.json of this program"):
+        load_front(tmp_path / "front.json")
+    with pytest.raises(InputError, match="give the output folder of a finished run"):
+        load_front(tmp_path)
+
+
+def test_a_report_has_every_file_and_links_to_those_there_are(tmp_path: Path) -> None:
+    folder = write_report(summarise(results()), tmp_path)
+    names = {p.name for p in folder.iterdir()}
+    assert names == {
+        "report.md", "report.html", "front.json", "trials.csv", "front.png", "front.svg", "hypervolume.png",
+    }  # fmt: skip
+    page = (folder / "report.html").read_text()
+    assert set(re.findall(r'src="([^"]+)"', page)) == {"front.svg", "hypervolume.png"}
+    assert page.count("<table>") == 3
+    for name in ("front.png", "hypervolume.png"):
+        pixels = image.imread(folder / name)
+        assert pixels.shape[0] > 400
+        assert pixels[..., :3].std() > 0.05
+
+
+def test_the_same_study_gives_the_same_svg(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        draw_front(summarise(results()), tmp_path / name)
+    assert (tmp_path / "a" / "front.svg").read_bytes() == (tmp_path / "b" / "front.svg").read_bytes()
+
+
+def test_a_plot_names_baselines_axes_and_groups(tmp_path: Path) -> None:
+    write_report(summarise(results()), tmp_path)
+    drawn = (tmp_path / "report" / "front.svg").read_text()
+    for comment in ("adapter parameters", "accuracy", "paper's pyramid", "r=1", "pruned (metric when stopped)"):
+        assert f"<!-- {comment} -->" in drawn
+
+
+def test_a_study_without_results_still_has_a_report(tmp_path: Path) -> None:
+    summary = summarise(results(()))
+    text = report_markdown(summary)
+    assert "No trial was measured to the end" in text
+    assert "(none)" in text
+    write_report(summary, tmp_path)
+    assert json.loads((tmp_path / "report" / "front.json").read_text())["front"] == []
+
+
+def test_names_from_the_study_cannot_break_the_page(tmp_path: Path) -> None:
+    found = results()
+    odd = found.settings.model_copy(update={"model": "a|b<script>alert(1)</script>"})
+    summary = summarise(type(found)(odd, found.records, found.labels, found.facts))
+    page = (write_report(summary, tmp_path) / "report.html").read_text()
+    assert "<script>" not in page
+
+
+def test_the_table_of_trials_has_a_row_each(tmp_path: Path) -> None:
+    rows = list(csv.DictReader(golden_texts()["trials.csv"].splitlines()))
+    assert [row["state"] for row in rows] == [r.state.value for r in records()]
+    assert rows[4]["curve"].split()[-1] == rows[4]["metric"]
+
+
+def test_what_cannot_be_told_apart_is_called_so() -> None:
+    close = (record(0, split(1, 0, 0), 61), record(200, split(2, 1, 1), 60))
+    said = verdict(summarise(results(close)))
+    assert "Trial 0 (1/0/0, 1,536 parameters, 0.8475) cannot be told apart from the best" in said
+    assert "take the smaller one" in said
+    far = (record(0, split(1, 0, 0), 90), record(1, split(2, 1, 1), 60))
+    assert "is better than every smaller point" in verdict(summarise(results(far)))
+
+
+def test_comparisons_name_the_smallest_point_that_is_no_worse() -> None:
+    paper = record(0, split(8, 4, 2, at=(0, 2, 4, 6)), 66, baseline="paper")
+    said = comparisons(summarise(results((paper, record(1, split(1, 0, 0), 66)))))
+    assert said == [
+        "Against the paper's setting (8/4/2 in 0:2 2:4 4:6, 49,152 parameters, 0.8350): trial 1 (1/0/0) has "
+        "1,536 parameters, 32.0 times fewer, and differs by +0.0000 ± 0.0035."
+    ]
+    worse = comparisons(summarise(results((paper, record(1, split(1, 0, 0), 150)))))
+    assert "no smaller point of the front comes within one standard error" in worse[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (59.4, "59 s"), (185, "3 min 05 s"), (7_800, "2 h 10 min")]
+)
+def test_durations_are_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_time_left_is_by_the_mean_of_what_is_done() -> None:
+    done = [record(i, split(1, 0, 0), 60, seconds=10.0, baseline="paper") for i in range(2)]
+    assert seconds_left([], 3, 4) is None
+    assert seconds_left(done, 3, 4) == pytest.approx(50.0)
+    assert seconds_left([*done, *[record(i, split(1, 0, 0), 60, seconds=5.0) for i in range(4)]], 2, 4) == 0.0
+
+
+def events() -> list[object]:
+    started = SearchStarted(SPACE, SPACE.size, 3, 7, 120, (), ("a note",))
+    told: list[object] = [started]
+    for trial in records():
+        told += [TrialStarted(trial), TrialMeasured(trial), TrialEnded(trial)]
+    return [*told, SearchEnded("7 proposals are made")]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_search_is_shown_on_terminals_and_in_pipes(terminal: bool) -> None:
+    console = Console(force_terminal=terminal, width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with search_display(console) as listen:
+        for event in events():
+            listen(event)  # type: ignore[arg-type]
+    text = console.export_text()
+    console.file.close()
+    for said in (
+        "a note",
+        "up to 120 steps each",
+        "trial 0 paper 8/4/2 in 0:2 2:4 4:6 lr 0.002, 49,152 parameters: 0.8350 ± 0.0186",
+        "pruned at 0.7000: 0.0500 below the envelope",
+        "repeats trial 4, complete; not trained again",
+        "failed: DivergedError",
+        "refused: every rank is 0",
+        "search ended: 7 proposals are made",
+    ):
+        assert said in text.replace("\n", " ").replace("  ", " "), said

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import optuna
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from msplora_search.design.choice import Choice
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.space import LogRange, SearchSpace
+from msplora_search.design.splits import FreeSplits
+from msplora_search.search.baselines import baseline_rates, planned_baselines
+from msplora_search.search.proposal import Proposer, spread
+from msplora_search.settings.models import SearchSettings
+from tests.strategies import search_spaces
+
+DRAWN = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with quiet():
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(verbosity)
+
+
+def pyramid_of(choice: Choice) -> Pyramid | None:
+    empty = not (choice.global_rank or any(choice.mid_ranks) or any(choice.layer_ranks))
+    return None if empty else choice.pyramid()
+
+
+def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler, count: int, every: bool) -> list[Choice]:
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    proposer, found = Proposer(space, every_dimension=every), []
+    for _ in range(count):
+        trial = study.ask()
+        choice, rate = proposer.propose(trial)
+        assert space.contains_rate(rate)
+        found.append(choice)
+        study.tell(trial, (0.5, 1.0))
+    return found
+
+
+@DRAWN
+@given(search_spaces(), st.booleans(), st.integers(0, 100))
+def test_every_proposal_lies_in_its_space(space: SearchSpace, every: bool, seed: int) -> None:
+    for choice in proposals(space, optuna.samplers.RandomSampler(seed=seed), 5, every):
+        pairs = zip(choice.mid_ranks, choice.layer_ranks, strict=True)
+        assert all(pair in space.pairs(choice.global_rank) for pair in pairs)
+        pyramid = pyramid_of(choice)
+        assert pyramid is None or space.contains(pyramid)
+
+
+@DRAWN
+@given(search_spaces(), st.integers(0, 100))
+def test_a_choice_goes_into_parameters_and_back(space: SearchSpace, seed: int) -> None:
+    proposer = Proposer(space)
+    rate = space.learning_rate.low if isinstance(space.learning_rate, LogRange) else space.learning_rate[-1]
+    for choice in proposals(space, optuna.samplers.RandomSampler(seed=seed), 3, every=True):
+        pyramid = pyramid_of(choice)
+        if pyramid is not None:
+            located = space.locate(pyramid)
+            assert located is not None
+            fixed = optuna.trial.FixedTrial(proposer.parameters(located, rate))
+            assert proposer.propose(fixed) == (located, rate)
+            assert located.pyramid() == pyramid
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@DRAWN
+@given(
+    search_spaces(most_layers=3).filter(lambda s: s.pyramids < 60 and not isinstance(s.learning_rate, LogRange))
+)
+def test_enumeration_proposes_every_model_of_the_space(space: SearchSpace) -> None:
+    sampler = optuna.samplers.BruteForceSampler(seed=0)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    proposer, found, asked = Proposer(space, every_dimension=False), set(), set()
+
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        choice, rate = proposer.propose(trial)
+        asked.add((choice, rate))
+        pyramid = pyramid_of(choice)
+        if pyramid is not None:
+            found.add((pyramid, rate))
+        return 0.5, 1.0
+
+    study.optimize(objective, n_trials=5000)
+    assert len(study.trials) < 5000
+    assert len(found) == space.size
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.data())
+def test_cuts_in_any_order_become_a_split_and_a_split_stays(groups: int, least: int, data: st.DataObject) -> None:
+    layers = data.draw(st.integers(groups * least, 16))
+    cuts = data.draw(st.lists(st.integers(0, layers), min_size=groups - 1, max_size=groups - 1))
+    found = (0, *spread(cuts, layers, least), layers)
+    assert all(b - a >= least for a, b in pairwise(found))
+    assert spread(found[1:-1], layers, least) == found[1:-1]
+
+
+SPACE = SearchSpace(
+    layers=6,
+    targets=(("query", "value"),),
+    global_rank=(0, 1, 8),
+    mid_rank=(0, 1, 4),
+    layer_rank=(0, 1, 2),
+    splits=FreeSplits((1, 2, 3)),
+    learning_rate=(1e-3, 2e-3, 4e-3, 8e-3),
+)
+
+
+def test_each_baseline_is_trained_at_three_rates_across_the_range() -> None:
+    planned = planned_baselines(SPACE, SearchSettings())
+    assert {b.name for b in planned} == {"paper", "lora-1", "lora-2", "lora-4", "lora-8"}
+    for name in {b.name for b in planned}:
+        assert [b.learning_rate for b in planned if b.name == name] == [1e-3, 4e-3, 8e-3]
+    assert planned[0].pyramid == Pyramid.geometric(8, 6)
+
+
+def test_rates_of_baselines_span_a_range_in_its_own_scale() -> None:
+    log, linear = LogRange(1e-4, 1e-2), LogRange(1e-3, 3e-3, log=False)
+    assert baseline_rates(space_with(log)) == pytest.approx((1e-4, 1e-3, 1e-2))
+    assert baseline_rates(space_with(linear)) == pytest.approx((1e-3, 2e-3, 3e-3))
+    assert baseline_rates(space_with((2e-3,))) == (2e-3,)
+
+
+def space_with(rates: tuple[float, ...] | LogRange) -> SearchSpace:
+    return SearchSpace(6, SPACE.targets, (1,), (0,), (0,), SPACE.splits, learning_rate=rates)
+
+
+def test_baselines_are_as_the_study_names_them() -> None:
+    asked = SearchSettings.model_validate({"baselines": [{"lora": [4, 1, 4]}, {"paper": 4}]})
+    names = [b.name for b in planned_baselines(space_with((2e-3,)), asked)]
+    assert names == ["lora-1", "lora-4", "paper"]
+    assert planned_baselines(SPACE, SearchSettings(baselines=())) == []

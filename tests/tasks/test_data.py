@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from msplora_search.errors import InputError
+from msplora_search.settings import StudySettings
+from msplora_search.settings.models import DatasetSource
+from msplora_search.tasks.cache import cache_root
+from msplora_search.tasks.labels import class_labels
+from msplora_search.tasks.tables import Table, read_table
+from msplora_search.tasks.text_classification import TextClassification, prepare
+from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl
+
+ROWS: list[dict[str, Any]] = [
+    {"text": 'a "quoted", good film', "label": "good", "n": 1},
+    {"text": "with\ta tab", "label": "bad", "n": 0},
+    {"text": "Ünïcode 映画", "label": "good", "n": 1},
+]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    frame = pd.DataFrame(rows)
+    match path.suffix:
+        case ".jsonl":
+            write_jsonl(path, rows)
+        case ".json":
+            path.write_text(json.dumps(rows))
+        case ".csv":
+            frame.to_csv(path, index=False)
+        case ".tsv":
+            frame.to_csv(path, index=False, sep="\t")
+        case ".parquet":
+            frame.to_parquet(path)
+    return path
+
+
+def settings_of(folder: Path, **changes: Any) -> StudySettings:
+    return StudySettings.model_validate(study_fields(folder, **changes))
+
+
+def prepared(folder: Path, **changes: Any) -> TextClassification:
+    return prepare(settings_of(folder, **changes), tokenizer())
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".tsv", ".parquet"])
+def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"data{suffix}", ROWS)
+    table = read_table(DatasetSource(path=str(path)))
+    assert table.rows == 3
+    for name in ("text", "label", "n"):
+        assert table.column("task.text", name) == [row[name] for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("data.jsonl", "", "the data set is empty"),
+        ("data.csv", "text,label\n", "the data set is empty"),
+        ("data.jsonl", '{"text": "a"\n', "cannot be read as jsonl"),
+        ("data.parquet", "no parquet", "cannot be read as parquet"),
+        ("data.xlsx", "x", "has the ending '.xlsx'; it must be .jsonl, .json, .csv, .tsv, .parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(InputError) as caught:
+        read_table(DatasetSource(path=str(path)))
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no file"):
+        read_table(DatasetSource(path=str(tmp_path / "nothing.csv")))
+
+
+def test_a_missing_column_names_the_columns_there_are() -> None:
+    table = Table({"sentence": ["a"], "label": [1]}, "data.csv")
+    with pytest.raises(
+        InputError, match=r"data.csv: task.text is 'sentense', no such column; did you mean 'sentence'"
+    ):
+        table.column("task.text", "sentense")
+
+
+@pytest.mark.parametrize(
+    ("cells", "indices", "classes"),
+    [
+        (["b", "a", "b"], [1, 0, 1], ("a", "b")),
+        ([10, 2, 10], [1, 0, 1], ("2", "10")),
+        ([1.0, 0.0], [1, 0], ("0", "1")),
+        ([True, False], [1, 0], ("0", "1")),
+        (["1", 2], [0, 1], ("1", "2")),
+    ],
+)
+def test_labels_become_indices_in_the_order_of_the_classes(
+    cells: list[Any], indices: list[int], classes: tuple[str, ...]
+) -> None:
+    found, names = class_labels(Table({"label": cells}, "x"), "label")
+    assert found.tolist() == indices
+    assert names == classes
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["a", None], "row 2 of label column 'label' is None; it must be a class"),
+        ([0.5, 1.0], "row 1 of label column 'label' is 0.5"),
+        ([["a"], "b"], r"row 1 of label column 'label' is \['a'\]"),
+        (["a", "a"], "only the class 'a'; text-classification needs 2 to 1000"),
+        (list(range(1001)), "1001 classes"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(cells: list[Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        class_labels(Table({"label": cells}, "data.csv"), "label")
+
+
+def test_the_two_parts_share_no_example_and_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    one, again = prepared(tmp_path), prepared(tmp_path)
+    other = prepared(tmp_path, search={"seed": 1})
+    assert (len(one.train), len(one.validation)) == (256, 144)
+    assert not set(one.train.rows) & set(one.validation.rows)
+    assert np.array_equal(one.train.rows, again.train.rows)
+    assert not np.array_equal(one.train.rows, other.train.rows)
+
+
+def test_parts_shrink_in_proportion_and_say_so(tmp_path: Path) -> None:
+    task = prepared(tmp_path, proxy={"train_examples": 1500, "validation_examples": 500})
+    assert (len(task.train), len(task.validation)) == (300, 100)
+    assert "trains on 300 and validates on 100" in task.note
+
+
+def test_too_few_rows_are_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "data.jsonl", sentences(3))
+    with pytest.raises(InputError, match="3 rows are too few"):
+        prepared(tmp_path)
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "data.jsonl", [{"text": "good", "label": "x"}] * 20)
+    with pytest.raises(InputError, match="only the class 'x'"):
+        prepared(tmp_path)
+
+
+def test_a_cell_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "data.jsonl", [{"text": ["a"], "label": "x"}, {"text": ["b"], "label": "y"}])
+    with pytest.raises(InputError, match=r"row 1 of column 'text' is \['a'\]; it must be text"):
+        prepared(tmp_path)
+
+
+def test_tokenised_data_comes_from_the_cache_until_something_changes(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    cached = sorted((cache_root() / "tokens").glob("*/ids.npy"))
+    prepared(tmp_path, search={"seed": 5})
+    assert sorted((cache_root() / "tokens").glob("*/ids.npy")) == cached
+    assert len(cached) == 1
+    rows = sentences(400)
+    rows[7]["text"] = "an awful change"
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    assert tokens_of(prepared(tmp_path), 7) == tokenizer()("an awful change")["input_ids"]
+    prepared(tmp_path, task={"max_length": 8})
+    assert len(list((cache_root() / "tokens").glob("*/ids.npy"))) == 3
+
+
+def tokens_of(task: TextClassification, row: int) -> list[int]:
+    tokens = task.train.tokens
+    return list(map(int, tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]))
+
+
+def test_two_columns_are_a_pair_with_segments(tmp_path: Path) -> None:
+    rows = [{"a": "good film", "b": "bad plot", "label": i % 2} for i in range(40)]
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    task = prepared(tmp_path, task={"text": ["a", "b"]})
+    expected = tokenizer()("good film", "bad plot")
+    assert tokens_of(task, 0) == expected["input_ids"]
+    batch = task.collate(task.train, np.arange(2))
+    assert batch.inputs["token_type_ids"][0].tolist() == expected["token_type_ids"]
+
+
+def test_long_texts_are_cut_with_their_special_tokens(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "data.jsonl", [{"text": "good " * 30, "label": i % 2} for i in range(20)])
+    ids = tokens_of(prepared(tmp_path, task={"max_length": 8}), 0)
+    assert len(ids) == 8
+    assert (ids[0], ids[-1]) == (2, 3)
+
+
+def test_a_batch_pads_to_its_longest_example(tmp_path: Path) -> None:
+    task = prepared(tmp_path)
+    rows = np.array([4, 0, 9])
+    batch = task.collate(task.train, rows)
+    lengths = task.train.tokens.lengths[task.train.rows[rows]]
+    assert batch.inputs["input_ids"].shape == (3, lengths.max())
+    assert batch.inputs["attention_mask"].sum(dim=1).tolist() == lengths.tolist()
+    assert batch.labels.tolist() == task.train.own_labels[rows].tolist()
+    for i, row in enumerate(task.train.rows[rows]):
+        assert batch.inputs["input_ids"][i, : lengths[i]].tolist() == tokens_of(task, int(row))
+        assert (batch.inputs["input_ids"][i, lengths[i] :] == 0).all()
+
+
+def test_a_hub_id_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"task\.dataset 'nobody/nothing'"):
+        read_table(DatasetSource(path="nobody/nothing"))
+
+
+def test_a_local_data_set_folder_script_is_not_run(tmp_path: Path) -> None:
+    save_model(tmp_path / "model")
+    with pytest.raises(InputError, match="is no file"):
+        read_table(DatasetSource(path=str(tmp_path / "model")))
