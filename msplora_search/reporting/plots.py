@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import Point, Summary, hypervolume_of
@@ -61,13 +63,10 @@ def draw_hypervolume(summary: Summary, folder: Path) -> None:
 
 
 def _draw_points(axes: Axes, summary: Summary) -> None:
-    pruned = summary.results.in_state(State.PRUNED)
-    if pruned:
-        axes.scatter(
-            [r.adapter_params for r in pruned],
-            [r.final.metric for r in pruned],
-            marker="x", s=18, color=QUIET, alpha=0.45, linewidths=0.8, label="pruned (metric when stopped)",
-        )  # fmt: skip
+    floor = _floor(summary)
+    pruned = [(r.adapter_params, r.final.metric) for r in summary.results.in_state(State.PRUNED)]
+    _scatter(axes, [p for p in pruned if p[1] >= floor], "x", "pruned (metric when stopped)")
+    _scatter(axes, [(params, floor) for params, metric in pruned if metric < floor], "v", "pruned below this plot")
     others = [p for p in summary.points if not p.record.baseline]
     if others:
         axes.scatter(
@@ -79,20 +78,38 @@ def _draw_points(axes: Axes, summary: Summary) -> None:
         for point in summary.lora:
             rank = (point.record.baseline or "").removeprefix("lora-")
             _annotate(axes, point, f"r={rank}", LORA)
-    if summary.paper:
-        _draw_series(axes, [summary.paper], PAPER, "*", "paper's pyramid", size=13)
     if summary.front:
         axes.step(
             [p.params for p in summary.front], [p.metric for p in summary.front],
             where="post", color=FRONT, alpha=0.6, linewidth=1.2,
         )  # fmt: skip
         _draw_series(axes, list(summary.front), FRONT, "o", "front ± standard error")
+    if summary.paper:  # last, so that it shows on a point of the front
+        _draw_series(axes, [summary.paper], PAPER, "*", "paper's pyramid", size=12)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set(xlabel="adapter parameters", ylabel=summary.results.settings.task.metric)
-    axes.set_title(f"{summary.results.settings.name}: {summary.results.settings.model}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel="adapter parameters (log scale)", ylabel=summary.results.settings.task.metric)
+    axes.set_title(f"{summary.results.settings.name}: {summary.results.settings.model}", pad=26)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6,
+                    columnspacing=1.2, handletextpad=0.4)  # fmt: skip
+
+
+def _floor(summary: Summary) -> float:
+    """Where the metric axis begins: below every complete trial; what was pruned far below would flatten them."""
+    lowest = [p.metric - 2 * p.record.final.metric_se for p in summary.points]
+    spread = max((p.metric for p in summary.points), default=0.0) - min(lowest, default=0.0)
+    return min(lowest, default=-math.inf) - 0.25 * spread
+
+
+def _scatter(axes: Axes, pairs: Sequence[tuple[int, float]], marker: str, label: str) -> None:
+    if pairs:
+        axes.scatter(
+            [params for params, _ in pairs], [metric for _, metric in pairs],
+            marker=marker, s=18, color=QUIET, alpha=0.5, linewidths=0.8, label=label,
+        )  # fmt: skip
 
 
 def _draw_series(axes: Axes, points: list[Point], colour: str, marker: str, label: str, size: float = 6) -> None:
@@ -123,7 +140,7 @@ def _draw_groups(axes: Axes, summary: Summary) -> None:
                 color=(0.12, 0.37, 0.66, strength), edgecolor="white", linewidth=1.5,
             )  # fmt: skip
             axes.text(
-                (group.start + group.stop) / 2, row, f"mid {group.mid_rank} · own {group.layer_rank}",
+                (group.start + group.stop) / 2, row, f"mid {group.mid_rank} · layer {group.layer_rank}",
                 ha="center", va="center", fontsize=8,
             )  # fmt: skip
     axes.set_yticks(

@@ -330,3 +330,17 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path, monkeypatch: 
 def test_study_fields_of_the_tests_are_a_valid_study(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study_fields(tmp_path)))
     assert call("validate", tmp_path / "study.yaml").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_real_search_with_real_weights_on_real_sentences(tmp_path: Path) -> None:
+    """The quickstart, cut short: what it says and writes, not how well it does."""
+    short = ["search.trials=2", "proxy.train_examples=256", "proxy.validation_examples=256", "proxy.epochs=1"]
+    sets = [word for field in [*short, "proxy.rungs=[0.5, 1.0]"] for word in ("--set", field)]
+    done = call("run", "quickstart", *sets, "--output", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "space: 716 configurations for 6 layers; 5 baseline trials and 2 proposals" in done.stdout
+    front = json.loads((tmp_path / "out" / "report" / "front.json").read_text())
+    assert front["baselines"]["paper"]["adapter_params"] == 49_152
+    assert [p["adapter_params"] for p in front["baselines"]["lora"]] == [9_216, 18_432, 36_864, 73_728]
+    assert front["counts"]["complete"] + front["counts"]["pruned"] + front["counts"]["duplicate"] >= 7

@@ -71,7 +71,13 @@ def test_the_same_study_gives_the_same_svg(tmp_path: Path) -> None:
 def test_a_plot_names_baselines_axes_and_groups(tmp_path: Path) -> None:
     write_report(summarise(results()), tmp_path)
     drawn = (tmp_path / "report" / "front.svg").read_text()
-    for comment in ("adapter parameters", "accuracy", "paper's pyramid", "r=1", "pruned (metric when stopped)"):
+    for comment in (
+        "adapter parameters (log scale)",
+        "accuracy",
+        "paper's pyramid",
+        "r=1",
+        "pruned below this plot",
+    ):
         assert f"<!-- {comment} -->" in drawn
 
 
