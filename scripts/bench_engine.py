@@ -16,7 +16,9 @@ import os
 import platform
 import tempfile
 import time
+import warnings
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="steps of a block")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # of the Trainer: that there is no accelerator to pin memory for
     settings = bench_settings(arguments.data)
     tokenizer = load_tokenizer(settings)
     task = prepare(settings, tokenizer)
@@ -138,6 +141,7 @@ class TrainerWithPeft:
                 data_collator=transformers.DataCollatorWithPadding(self.tokenizer),
                 callbacks=[clock],
             )
+            trainer.remove_callback(transformers.PrinterCallback)
             trainer.train()
         return float(clock.stopped - clock.started)
 
@@ -177,16 +181,27 @@ def summarise(times: dict[str, list[float]], precision: Precision) -> dict[str, 
         "ratio": float(np.median(ratios)),
         "ratio_interval_95": [float(low), float(high)],
         "blocks": len(ratios),
-        "precision": str(precision.dtype),
+        "precision": str(precision.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "torch": torch.__version__,
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def print_table(figures: dict[str, Any]) -> None:
     """The figures for people."""
     low, high = figures["ratio_interval_95"]
+    print(figures["machine"], *(f"{name} {number}" for name, number in figures["versions"].items()), sep=", ")
     print(f"proxy loop, MSPLoRA 8/4/2, {figures['precision']}: {figures['ours_ms_per_step']:.0f} ms a step")
     print(f"Trainer + PEFT LoRA r=8, defaults: {figures['trainer_ms_per_step']:.0f} ms a step")
     print(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msplora_search.errors import InputError
+from msplora_search.results.noise import difference_se, indistinct
 from msplora_search.search.summary import Point, Summary
 
 RULES = "best, knee, one-se, max-params=N, min-metric=X or trial=N"
@@ -66,10 +67,15 @@ def knee(front: Sequence[Point]) -> Point:
 
 
 def _one_se(front: Sequence[Point]) -> Pick:
+    """The report's verdict: noise that both points share does not count against the smaller."""
     best = front[-1]
-    bound = best.metric - best.record.final.metric_se
-    point = next(p for p in front if p.metric >= bound)
-    return Pick(point, f"the smallest within one standard error of the best (at least {bound:.4f})")
+    point = next(p for p in front if indistinct(p.record, best.record))
+    se = difference_se(point.record.final, best.record.final)
+    return Pick(
+        point,
+        f"the smallest within one standard error of the best: {best.metric - point.metric:.4f} below it, "
+        f"and the paired difference has a standard error of {se:.4f}",
+    )
 
 
 def _max_params(front: Sequence[Point], rule: str, limit: int) -> Pick:

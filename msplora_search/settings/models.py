@@ -121,7 +121,7 @@ class DatasetSource(Model):
     """Where examples come from, in more detail than a name."""
 
     path: Annotated[str, Field(min_length=1)]
-    """A file (jsonl, json, csv, tsv, parquet), a Hugging Face id, or demo:NAME."""
+    """A file (jsonl, json, csv, tsv, parquet), a folder of them, a Hugging Face id, or demo:NAME."""
     name: str | None = None
     """Configuration of a Hugging Face data set, such as mrpc of glue."""
     split: str = "train"

@@ -1,4 +1,4 @@
-"""Rows of a data set by column: local files, Hugging Face data sets, demo data."""
+"""Rows of a data set by column: local files and folders, Hugging Face data sets, demo data."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def read_table(source: DatasetSource) -> Table:
 
 
 def _is_file(path: str) -> bool:
-    return Path(path).suffix in READERS or Path(path).exists() or path.startswith(("/", ".", "~"))
+    """Whether `path` is meant as one file; an id, or a folder of data files, is for `load_dataset`."""
+    found = Path(path).expanduser()
+    return not found.is_dir() and (found.suffix in READERS or found.exists() or path.startswith(("/", ".", "~")))
 
 
 def _existing(path: str) -> Path:
@@ -102,7 +104,7 @@ def _hub(source: DatasetSource) -> Any:
     except Exception as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"task.dataset {source.path!r}: {first_line}; give a file, demo:NAME, "
+            f"task.dataset {source.path!r}: {first_line}; give a file, demo:NAME, a folder of data files, "
             "or a Hugging Face id (with name and split) that can be reached"
         ) from None
 

@@ -13,7 +13,7 @@ from msplora_search.settings import StudySettings
 from msplora_search.settings.models import DatasetSource
 from msplora_search.tasks.cache import cache_root
 from msplora_search.tasks.labels import class_labels
-from msplora_search.tasks.tables import Table, read_table
+from msplora_search.tasks.tables import Table, fingerprint, read_table
 from msplora_search.tasks.text_classification import TextClassification, prepare
 from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl
 
@@ -210,7 +210,47 @@ def test_a_hub_id_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch)
         read_table(DatasetSource(path="nobody/nothing"))
 
 
-def test_a_local_data_set_folder_script_is_not_run(tmp_path: Path) -> None:
+@pytest.fixture
+def hub_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as a data set's repository: what load_dataset does with it is what it does with an id."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "hf")
+    folder = tmp_path / "repository"
+    (folder / "small").mkdir(parents=True)
+    write_jsonl(folder / "small" / "train.jsonl", ROWS)
+    write_jsonl(folder / "small" / "test.jsonl", ROWS[:1])
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: small\n  data_files:\n  - {split: train, path: small/train.jsonl}\n"
+        "  - {split: test, path: small/test.jsonl}\n  features:\n  - {name: text, dtype: string}\n"
+        "dataset_info:\n- config_name: small\n  features:\n  - {name: text, dtype: string}\n"
+        "  - {name: n, dtype: {class_label: {names: {'0': 'no', '1': 'yes'}}}}\n  - {name: label, dtype: string}\n---\n"
+    )
+    return folder
+
+
+def test_a_repository_is_read_by_name_and_split_with_the_names_of_its_classes(hub_folder: Path) -> None:
+    source = DatasetSource(path=str(hub_folder), name="small")
+    table = read_table(source)
+    assert table.column("task.text", "text") == [row["text"] for row in ROWS]
+    assert table.column("task.label", "n") == ["yes", "no", "yes"]
+    assert read_table(DatasetSource(path=str(hub_folder), name="small", split="test")).rows == 1
+    assert fingerprint(source) == fingerprint(source)
+
+
+def test_code_in_a_repository_is_not_run(hub_folder: Path) -> None:
+    mark = hub_folder.parent / "ran"
+    (hub_folder / "repository.py").write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n")
+    with pytest.raises(InputError, match="scripts are no longer supported"):
+        read_table(DatasetSource(path=str(hub_folder), name="small"))
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("change", [{"name": "large"}, {"split": "dev"}])
+def test_a_repository_without_the_part_asked_for_says_which_there_are(hub_folder: Path, change: Any) -> None:
+    with pytest.raises(InputError, match=r"task\.dataset .*(small|train)"):
+        read_table(DatasetSource(path=str(hub_folder), **{"name": "small", **change}))
+
+
+def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path / "model")
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="give a file, demo:NAME, a folder of data files"):
         read_table(DatasetSource(path=str(tmp_path / "model")))
