@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING
 
 from msplora_search.design.depth import DepthGroup, spans
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.splits import Interval, Scenario
-
-if TYPE_CHECKING:
-    from msplora_search.design.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -32,24 +28,7 @@ class Choice:
         return Pyramid(self.global_rank, groups, self.targets, self.alpha)
 
 
-def locate(space: SearchSpace, pyramid: Pyramid) -> Choice | None:
-    """A choice of `space` that builds `pyramid`; None where there is none."""
-    targets = next((names for names in space.targets if tuple(sorted(set(names))) == pyramid.targets), None)
-    alpha = pyramid.alpha.to_json()
-    if targets is None or alpha not in space.alpha or pyramid.layers != space.layers:
-        return None
-    assert not isinstance(alpha, dict)
-    for global_rank, groups in _readings(pyramid):
-        if global_rank not in space.global_rank:
-            continue
-        for scenario in space.scenarios(global_rank):
-            pieces = scenario.total(groups)
-            if pieces is not None:
-                return _unfold(targets, alpha, global_rank, groups, scenario, pieces)
-    return None
-
-
-def _readings(pyramid: Pyramid) -> list[tuple[int, tuple[DepthGroup, ...]]]:
+def readings(pyramid: Pyramid) -> list[tuple[int, tuple[DepthGroup, ...]]]:
     """Every assignment of ranks to levels that builds the same stack (see `canonical`)."""
     if len(pyramid.groups) > 1:
         return [(pyramid.global_rank, pyramid.groups)]
@@ -59,7 +38,7 @@ def _readings(pyramid: Pyramid) -> list[tuple[int, tuple[DepthGroup, ...]]]:
     return [(g, (DepthGroup(0, group.stop, mid, layer),)) for g, mid, layer in sorted(orders, reverse=True)]
 
 
-def _unfold(
+def unfold(
     targets: tuple[str, ...],
     alpha: float,
     global_rank: int,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise, product
 
-from msplora_search.design.choice import Choice, locate
+from msplora_search.design.choice import Choice, readings, unfold
 from msplora_search.design.depth import split_evenly
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.splits import FixedSplit, FreeSplits, RankPair, Scenario, count_canonical
@@ -133,7 +133,16 @@ class SearchSpace:
 
     def locate(self, pyramid: Pyramid) -> Choice | None:
         """A choice of this space that builds `pyramid`; None where there is none."""
-        return locate(self, pyramid)
+        targets = next((names for names in self.targets if tuple(sorted(set(names))) == pyramid.targets), None)
+        alpha = pyramid.alpha.to_json()
+        if targets is None or isinstance(alpha, dict) or alpha not in self.alpha or pyramid.layers != self.layers:
+            return None
+        for global_rank, groups in readings(pyramid):
+            for scenario in self.scenarios(global_rank) if global_rank in self.global_rank else []:
+                pieces = scenario.total(groups)
+                if pieces is not None:
+                    return unfold(targets, alpha, global_rank, groups, scenario, pieces)
+        return None
 
     def contains(self, pyramid: Pyramid) -> bool:
         """Whether some choice of this space builds `pyramid`."""

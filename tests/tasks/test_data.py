@@ -222,7 +222,8 @@ def hub_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "---\nconfigs:\n- config_name: small\n  data_files:\n  - {split: train, path: small/train.jsonl}\n"
         "  - {split: test, path: small/test.jsonl}\n  features:\n  - {name: text, dtype: string}\n"
         "dataset_info:\n- config_name: small\n  features:\n  - {name: text, dtype: string}\n"
-        "  - {name: n, dtype: {class_label: {names: {'0': 'no', '1': 'yes'}}}}\n  - {name: label, dtype: string}\n---\n"
+        "  - {name: n, dtype: {class_label: {names: {'0': 'no', '1': 'yes'}}}}\n"
+        "  - {name: label, dtype: string}\n---\n"
     )
     return folder
 
