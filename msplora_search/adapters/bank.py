@@ -42,9 +42,9 @@ class AdapterBank(nn.Module):
         self.keys: list[AdapterKey] = []
         self.adapters = nn.ModuleList()
         self._by_key: dict[AdapterKey, LowRankAdapter] = {}
-        self.sites: dict[str, tuple[LowRankAdapter, ...]] = {
-            site.path: tuple(self._adapters_of(site, device)) for site in anatomy.sites
-        }
+        of_sites = ((site.path, tuple(self._adapters_of(site, device))) for site in anatomy.sites)
+        # In a group without ranks of its own, and no global level, a site stays as it is.
+        self.sites: dict[str, tuple[LowRankAdapter, ...]] = {path: own for path, own in of_sites if own}
         self._before: list[tuple[nn.Parameter, bool]] = []
 
     def _adapters_of(self, site: Site, device: torch.device | None) -> Iterable[LowRankAdapter]:

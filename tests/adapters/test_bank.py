@@ -111,7 +111,18 @@ def test_equal_pyramids_compute_what_the_configuration_says(raw: RawPyramid) -> 
         group = next(g for g in raw.groups if g.start <= site.layer < g.stop)
         levels = [(raw.global_rank, over_all), (group.mid_rank, mid), (group.layer_rank, own)]
         wanted = sorted((rank, alpha / rank) for rank, alpha in levels if rank)
-        assert sorted((a.rank, a.scaling) for a in bank.sites[site.path]) == wanted
+        assert sorted((a.rank, a.scaling) for a in bank.sites.get(site.path, ())) == wanted
+
+
+def test_a_group_without_any_rank_stays_as_it_is() -> None:
+    model = bert(4)
+    before = logits(model)
+    bank = attach(model, Pyramid(0, [DepthGroup(0, 2, 0, 0), DepthGroup(2, 4, 2, 1)], QV))
+    assert {path.split(".")[3] for path in adapted(model)} == {"2", "3"}
+    assert torch.equal(logits(model), before)
+    train_a_little(bank)
+    unmerged = logits(model)
+    assert (logits(merge(model)) - unmerged).abs().max() <= 1e-5
 
 
 def test_detach_gives_the_untouched_model_back() -> None:
