@@ -67,7 +67,7 @@ def study_fields(folder: Path, **changes: Any) -> dict[str, Any]:
     if not (folder / "model").is_dir():
         save_model(folder / "model")
     if not (folder / "data.jsonl").is_file():
-        write_jsonl(folder / "data.jsonl", sentences(400))
+        write_jsonl(folder / "data.jsonl", sentences(500))
     fields: dict[str, Any] = {
         "name": "small",
         "model": str(folder / "model"),

@@ -8,6 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+RANK_MULTIPLE = 16
+"""The stacked rank is filled up with zeros to a multiple of this.
+
+A CPU keeps compiled kernels for every shape that it has met: without the filling, every new rank
+pyramid of a search took some 35 MB more memory, and the time to compile them.
+"""
+
 
 class LowRankAdapter(nn.Module):
     """The update `scaling * B A x` with A: (rank, d_in) and B: (d_out, rank), both fp32.
@@ -56,8 +63,11 @@ class PyramidLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., d_in) -> (..., d_out); one product into the stacked rank and one out of it."""
+        ranks = sum(a.rank for a in self._adapters)
+        spare = -ranks % RANK_MULTIPLE
         down = torch.cat([a.A * a.scaling for a in self._adapters])  # (sum of ranks, d_in)
         up = torch.cat([a.B for a in self._adapters], dim=1)  # (d_out, sum of ranks)
+        down, up = F.pad(down, (0, 0, 0, spare)), F.pad(up, (0, spare))
         hidden = F.linear(x, down.to(x.dtype))
         return torch.add(self.base(x), F.linear(hidden, up.to(x.dtype)))
 

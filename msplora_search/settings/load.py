@@ -26,7 +26,7 @@ def load_study(study: str, overrides: Sequence[str] = ()) -> StudySettings:
             _graft_space(document, path.parent)
         document.override(override)
     _graft_space(document, path.parent)
-    for field in ("model", "task.dataset", "task.dataset.path"):
+    for field in ("model", "task.dataset", "task.dataset.path", "task.dataset.test"):
         value = document.get(field)
         if isinstance(value, str):
             document.put(field, _absolute(value, beside=path.parent))

@@ -128,6 +128,10 @@ class DatasetSource(Model):
     """Split of a Hugging Face data set that the proxy's two parts are taken from."""
     revision: str | None = None
     """Revision of a Hugging Face data set."""
+    test: str | None = None
+    """A file, or a split of a Hugging Face data set, that a search never reads: the official test part."""
+    test_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Where no `test` is named: share of the rows that a search sets aside and never reads."""
 
 
 class TaskSettings(Model):

@@ -23,6 +23,8 @@ from msplora_search.tasks.metrics import Metric, metric
 from msplora_search.tasks.tables import fingerprint, read_table, texts
 from msplora_search.tasks.tokens import Tokens, tokenise
 
+TEST_PART_SEED = 2503_21838
+"""Fixed: which rows are the test part may depend on nothing that a user varies."""
 FORMAT = 1
 """Part of the cache key: to be raised when what is cached changes."""
 
@@ -167,13 +169,26 @@ def _key(task: TaskSettings, tokenizer: Any) -> str:
 def _split(settings: StudySettings, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
     """Two parts of the training split, drawn by `search.seed`; both shrink where there are too few rows."""
     wanted_train, wanted_validation = settings.proxy.train_examples, settings.proxy.validation_examples
-    share = min(1.0, rows / (wanted_train + wanted_validation))
+    pool, aside = set_aside(settings.task, rows)
+    share = min(1.0, len(pool) / (wanted_train + wanted_validation))
     train, validation = int(wanted_train * share), int(wanted_validation * share)
     if min(train, validation) < 2:
         raise InputError(
             f"{settings.task.dataset.path}: {rows} rows are too few; the proxy needs at least two examples "
             "to train on and two to validate on"
         )
-    order = np.random.default_rng(settings.search.seed).permutation(rows)
-    note = "" if share == 1 else f"{rows} rows: the proxy trains on {train} and validates on {validation}"
-    return order[validation : validation + train], order[:validation], note
+    order = np.random.default_rng(settings.search.seed).permutation(pool)
+    notes = [f"{len(aside):,} of {rows:,} rows are set aside for the test of full training"] if len(aside) else []
+    if share < 1:
+        notes.append(f"the proxy trains on {train:,} of the rest and validates on {validation:,}")
+    return order[validation : validation + train], order[:validation], "; ".join(notes)
+
+
+def set_aside(task: TaskSettings, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows to train on and the test rows among `rows`; the same for every seed of a search.
+
+    Nothing is set aside where the data set names a test part of its own.
+    """
+    order = np.random.default_rng(TEST_PART_SEED).permutation(rows)
+    test = 0 if task.dataset.test else int(task.dataset.test_share * rows)
+    return order[test:], order[:test]

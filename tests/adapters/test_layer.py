@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from msplora_search.adapters.layer import LowRankAdapter, PyramidLinear
 
@@ -111,3 +113,24 @@ def test_a_bf16_layer_takes_and_gives_bf16_beside_fp32_adapters() -> None:
     out.float().sum().backward()
     assert made.A.grad is not None
     assert made.A.grad.dtype == made.A.dtype == torch.float32
+
+
+def test_ranks_up_to_a_multiple_meet_the_same_kernels() -> None:
+    """Every shape of a product costs a CPU a compiled kernel, which a search must not need for every trial."""
+
+    def shapes(*ranks: int) -> set[tuple[int, ...]]:
+        met: set[tuple[int, ...]] = set()
+
+        class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+            def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                if "mm" in str(func):
+                    met.update(tuple(a.shape) for a in args if isinstance(a, torch.Tensor))
+                return func(*args, **(kwargs or {}))
+
+        fused = PyramidLinear(linear(64, 64), tuple(adapter(64, 64, r, 8, seed=r) for r in ranks))
+        with Watch():  # type: ignore[no-untyped-call]
+            fused(torch.ones(3, 64, requires_grad=True)).sum().backward()
+        return met
+
+    assert shapes(8, 4, 2) == shapes(1) == shapes(16)
+    assert shapes(8, 8, 1) != shapes(1)

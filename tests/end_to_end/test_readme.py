@@ -35,7 +35,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with (tmp_path / "reviews.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["comment", "stars"])
-        writer.writerows([row["text"], row["label"]] for row in sentences(400))
+        writer.writerows([row["text"], row["label"]] for row in sentences(500))
     (tmp_path / "reviews.yaml").write_text(next(b for b in blocks("yaml") if "name: reviews" in b))
     return tmp_path
 

@@ -14,7 +14,7 @@ from msplora_search.settings.models import DatasetSource
 from msplora_search.tasks.cache import cache_root
 from msplora_search.tasks.labels import class_labels
 from msplora_search.tasks.tables import Table, fingerprint, read_table
-from msplora_search.tasks.text_classification import TextClassification, prepare
+from msplora_search.tasks.text_classification import TextClassification, prepare, set_aside
 from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl
 
 ROWS: list[dict[str, Any]] = [
@@ -134,7 +134,24 @@ def test_the_two_parts_share_no_example_and_depend_on_the_seed_alone(tmp_path: P
 def test_parts_shrink_in_proportion_and_say_so(tmp_path: Path) -> None:
     task = prepared(tmp_path, proxy={"train_examples": 1500, "validation_examples": 500})
     assert (len(task.train), len(task.validation)) == (300, 100)
-    assert "trains on 300 and validates on 100" in task.note
+    assert "100 of 500 rows are set aside" in task.note
+    assert "trains on 300 of the rest and validates on 100" in task.note
+
+
+def test_test_rows_are_the_same_for_every_seed_and_never_in_a_proxy(tmp_path: Path) -> None:
+    task = settings_of(tmp_path).task
+    pool, test = set_aside(task, 500)
+    assert sorted([*pool, *test]) == list(range(500))
+    assert len(test) == 100
+    for seed in range(3):
+        found = prepared(tmp_path, search={"seed": seed})
+        assert not {*found.train.rows, *found.validation.rows} & set(test)
+
+
+def test_nothing_is_set_aside_where_a_test_part_is_named(tmp_path: Path) -> None:
+    source = {"path": str(tmp_path / "data.jsonl"), "test": str(tmp_path / "test.jsonl")}
+    task = prepared(tmp_path, task={"dataset": source}, proxy={"train_examples": 300, "validation_examples": 200})
+    assert (len(task.train), len(task.validation), task.note) == (300, 200, "")
 
 
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
@@ -161,7 +178,7 @@ def test_tokenised_data_comes_from_the_cache_until_something_changes(tmp_path: P
     prepared(tmp_path, search={"seed": 5})
     assert sorted((cache_root() / "tokens").glob("*/ids.npy")) == cached
     assert len(cached) == 1
-    rows = sentences(400)
+    rows = sentences(500)
     rows[7]["text"] = "an awful change"
     write_jsonl(tmp_path / "data.jsonl", rows)
     assert tokens_of(prepared(tmp_path), 7) == tokenizer()("an awful change")["input_ids"]
