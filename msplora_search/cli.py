@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from msplora_search import cli_full
+from msplora_search.cli_parts import AsJson, Output, Storage, nothing, open_console, print_json, print_line, short
 
+if TYPE_CHECKING:
     from msplora_search.search.summary import Summary
 
 app = typer.Typer(
@@ -22,10 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the smallest MSPLoRA adapter that does the job: Pareto fronts of accuracy against parameters.",
 )
-
-Output = Annotated[Path, typer.Argument(help="Output folder of a run.", metavar="OUTPUT")]
-Storage = Annotated[str | None, typer.Option(help="Optuna storage URL; SQLite in the output folder by default.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
@@ -57,24 +53,24 @@ def run(
 
     Example: `msplora-search run quickstart --set search.trials=40`
     """
-    from msplora_search.reporting.terminal import search_display
+    from msplora_search.reporting.terminal import print_front, search_display
     from msplora_search.settings import load_study
 
     settings = load_study(study, assignments or [])
-    console = _console()
-    with console.status("loading model and data ...") if console.is_terminal else _nothing():
+    console = open_console()
+    with console.status("loading model and data ...") if console.is_terminal else nothing():
         from msplora_search.search.study import run_study
     with search_display(console) as listen:
         folder = run_study(settings, output, storage, listen)
     summary = _write_report(folder, storage)
-    _print_front(console, summary)
-    _print(
+    print_front(console, summary)
+    print_line(
         console,
-        f"\nReport: {_short(folder / 'report' / 'report.md')} (also report.html, front.png, front.json)",
+        f"\nReport: {short(folder / 'report' / 'report.md')} (also report.html, front.png, front.json)",
     )
-    _print(
+    print_line(
         console,
-        f"Next:   msplora-search export {_short(folder)} --pick one-se --to {_short(folder / 'recipe')}",
+        f"Next:   msplora-search export {short(folder)} --pick one-se --to {short(folder / 'recipe')}",
     )
 
 
@@ -84,7 +80,7 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
 
     Example: `msplora-search status runs/quickstart`
     """
-    from msplora_search.reporting.terminal import running_line, seconds_left
+    from msplora_search.reporting.terminal import print_front, running_line, seconds_left
     from msplora_search.reporting.wording import duration
     from msplora_search.results.records import State
     from msplora_search.search.results import load_results
@@ -97,14 +93,14 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
     baselines, trials = results.facts["baselines"], results.settings.search.trials
     left = seconds_left(ended, baselines, trials)
     if as_json:
-        _print_json({**summary.to_json(), "running": [r.number for r in running], "seconds_left": left})
+        print_json({**summary.to_json(), "running": [r.number for r in running], "seconds_left": left})
         return
-    console = _console()
+    console = open_console()
     rest = f", about {duration(left)} left" if left else ""
-    _print(console, f"{results.settings.name}: {len(ended)} of {baselines + trials} trials ended{rest}")
+    print_line(console, f"{results.settings.name}: {len(ended)} of {baselines + trials} trials ended{rest}")
     for record in running:
-        _print(console, f"running: {running_line(record)}")
-    _print_front(console, summary)
+        print_line(console, f"running: {running_line(record)}")
+    print_front(console, summary)
 
 
 @app.command()
@@ -113,46 +109,16 @@ def report(output: Output, storage: Storage = None) -> None:
 
     Example: `msplora-search report runs/quickstart`
     """
+    from msplora_search.reporting.terminal import print_front
+
     summary = _write_report(output, storage)
-    console = _console()
-    _print_front(console, summary)
-    _print(console, f"\nReport: {_short(output / 'report' / 'report.md')}")
+    console = open_console()
+    print_front(console, summary)
+    print_line(console, f"\nReport: {short(output / 'report' / 'report.md')}")
 
 
-@app.command()
-def export(
-    output: Output,
-    to: Annotated[Path, typer.Option(help="Folder for recipe.yaml.")],
-    pick: Annotated[
-        str, typer.Option(help="best, knee, one-se, max-params=N, min-metric=X or trial=N.", metavar="RULE")
-    ] = "one-se",
-    storage: Storage = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the recipe of one front point for full training.
-
-    Example: `msplora-search export runs/quickstart --pick max-params=20000 --to recipes/small`
-    """
-    from msplora_search.full.recipe import recipe_of, write_recipe
-    from msplora_search.full.selection import pick as pick_point
-    from msplora_search.search.results import load_results
-    from msplora_search.search.summary import summarise
-
-    results = load_results(output, storage)
-    chosen = pick_point(summarise(results), pick)
-    recipe = recipe_of(results, chosen)
-    path = write_recipe(recipe, to)
-    if as_json:
-        _print_json({"recipe": str(path), **recipe["chosen"], "pyramid": recipe["pyramid"]})
-        return
-    point, console = chosen.point, _console()
-    _print(
-        console,
-        f"trial {point.record.number}: {point.record.pyramid}, {point.params:,} parameters, "
-        f"{point.metric:.4f} ± {point.record.final.metric_se:.4f}",
-    )
-    _print(console, f"why: {chosen.reason}")
-    _print(console, f"wrote {_short(path)}")
+for command in (cli_full.export, cli_full.train, cli_full.confirm):
+    app.command()(command)
 
 
 @app.command()
@@ -173,16 +139,16 @@ def params(
 
     found = count_beside_lora(model, ranks, groups, targets.split(","))
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
         return
-    console = _console()
-    _print(
+    console = open_console()
+    print_line(
         console,
         f"{model}: {found.layers} layers in {found.stack}, targets {', '.join(found.pyramid.targets)}",
     )
-    _print(console, f"pyramid {found.pyramid}: {found.adapter_params:,} adapter parameters")
+    print_line(console, f"pyramid {found.pyramid}: {found.adapter_params:,} adapter parameters")
     for rank, count in found.lora.items():
-        _print(console, f"LoRA r={rank}: {count:,} ({count / found.adapter_params:.2f} times the pyramid)")
+        print_line(console, f"LoRA r={rank}: {count:,} ({count / found.adapter_params:.2f} times the pyramid)")
 
 
 @app.command()
@@ -196,7 +162,7 @@ def validate(
     from msplora_search.errors import InputError
     from msplora_search.settings import StudySettings, check_file
 
-    console, failed = _console(), False
+    console, failed = open_console(), False
     for file in files:
         try:
             found = check_file(file)
@@ -204,7 +170,7 @@ def validate(
             sys.stderr.write(f"error: {error}\n")
             failed = True
         else:
-            _print(console, f"{file}: a valid {'study' if isinstance(found, StudySettings) else 'space'}")
+            print_line(console, f"{file}: a valid {'study' if isinstance(found, StudySettings) else 'space'}")
     if failed:
         raise typer.Exit(2)
 
@@ -217,50 +183,3 @@ def _write_report(output: Path, storage: str | None) -> Summary:
     summary = summarise(load_results(output, storage))
     write_report(summary, output)
     return summary
-
-
-def _print_front(console: Console, summary: Summary) -> None:
-    from msplora_search.reporting.terminal import table_of
-    from msplora_search.reporting.wording import (
-        FRONT_COLUMNS,
-        comparisons,
-        cost_sentence,
-        front_rows,
-        verdict,
-    )
-
-    metric = summary.results.settings.task.metric
-    columns = [metric if column == "metric" else column for column in FRONT_COLUMNS]
-    console.print()
-    console.print(table_of(columns, front_rows(summary), title=f"Front of {summary.results.settings.name}"))
-    for sentence in ("", verdict(summary), *comparisons(summary), cost_sentence(summary)):
-        _print(console, sentence)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    # A pipe has no width: tables must not be cut there.
-    return Console(width=None if sys.stdout.isatty() else 160)
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")
-
-
-def _short(path: Path) -> str:
-    """A path as the user would type it here."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def _nothing() -> Any:
-    from contextlib import nullcontext
-
-    return nullcontext()

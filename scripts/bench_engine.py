@@ -47,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # of the Trainer: that there is no accelerator to pin memory for
     settings = bench_settings(arguments.data)
-    tokenizer = load_tokenizer(settings)
+    tokenizer = load_tokenizer(settings.model)
     task = prepare(settings, tokenizer)
     rows = task.train.rows[: len(task.train) // (BATCH * arguments.steps) * BATCH * arguments.steps]
     parts = rows.reshape(-1, BATCH * arguments.steps)
@@ -88,7 +88,7 @@ class Ours:
 
     def __init__(self, settings: StudySettings, task: TextClassification) -> None:
         self.settings, self.task = settings, task
-        self.backbone = load_classifier(settings, 2, 0)
+        self.backbone = load_classifier(settings.model, 2, 0)
         self.precision = Precision.named("auto", torch.device("cpu"))
         self.precision.store(self.backbone.model, self.backbone.head)
 

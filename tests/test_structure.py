@@ -15,8 +15,8 @@ import msplora_search
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "msplora_search"
 FLOORS = [
-    {"errors"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"}, {"proxy"}, {"search"},
-    {"reporting", "full"}, {"cli"},
+    {"errors", "files"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"}, {"proxy"}, {"search"},
+    {"reporting", "full"}, {"cli_parts"}, {"cli_full"}, {"cli"},
 ]  # fmt: skip
 """Bottom to top; `__init__` stands above all of them."""
 HOMES = {
@@ -28,7 +28,8 @@ HOMES = {
     "pydantic": {"settings"},
     "sklearn": {"tasks"},
     "datasets": {"tasks"},
-    "typer": {"cli"},
+    "typer": {"cli", "cli_full", "cli_parts"},
+    "peft": {"adapters", "full"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -76,7 +77,8 @@ def test_plain_modules_load_neither_torch_nor_optuna(module: str) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(msplora_search.__all__) == [
-        "DepthGroup", "Pyramid", "attach", "detach", "load_front", "run_study",
+        "DepthGroup", "Pyramid", "attach", "detach", "load_front", "load_pyramid", "run_study", "save_pyramid",
+        "to_peft",
     ]  # fmt: skip
     for name in msplora_search.__all__:
         assert getattr(msplora_search, name).__doc__

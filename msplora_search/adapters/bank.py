@@ -150,7 +150,7 @@ def detach(model: nn.Module) -> nn.Module:
 
     Raises ValueError when the model is not adapted.
     """
-    bank = _bank_of(model)
+    bank = bank_of(model)
     for path in bank.sites:
         model.set_submodule(path, _pyramid_linear(model, path).base)
     delattr(model, BANK)
@@ -165,7 +165,7 @@ def merge(model: nn.Module) -> nn.Module:
     The base weights change for good; the sums are made in fp32 or finer. Raises ValueError when
     the model is not adapted.
     """
-    bank = _bank_of(model)
+    bank = bank_of(model)
     for path in bank.sites:
         module = _pyramid_linear(model, path)
         weight = module.base.weight
@@ -173,11 +173,18 @@ def merge(model: nn.Module) -> nn.Module:
     return detach(model)
 
 
-def _bank_of(model: nn.Module) -> AdapterBank:
+def bank_of(model: nn.Module) -> AdapterBank:
+    """The bank of an adapted model. Raises ValueError when the model is not adapted."""
     bank = getattr(model, BANK, None)
     if not isinstance(bank, AdapterBank):
         raise ValueError("the model is not adapted; attach(model, pyramid) first")  # noqa: TRY004
     return bank
+
+
+def trained_beside(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What trains beside the adapters of an adapted model, by name: the task head."""
+    own = {id(parameter) for parameter in bank_of(model).parameters()}
+    return {n: p for n, p in model.named_parameters() if p.requires_grad and id(p) not in own}
 
 
 def _pyramid_linear(model: nn.Module, path: str) -> PyramidLinear:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from msplora_search.adapters.anatomy import AnatomyError, dissect
+from msplora_search.adapters.anatomy import Anatomy, AnatomyError, dissect
 from msplora_search.design.depth import split_by_fractions
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError, suggest
@@ -43,14 +43,7 @@ def count_beside_lora(model: str, ranks: str, groups: str, targets: Sequence[str
 
     Raises InputError naming the option that is wrong.
     """
-    from transformers import AutoModel
-
-    with torch.device("meta"):
-        bare = AutoModel.from_config(load_config(model))  # type: ignore[no-untyped-call]
-    try:
-        anatomy = dissect(bare, targets)
-    except AnatomyError as error:
-        raise InputError(f"--targets {','.join(targets)}: {error}") from None
+    anatomy = anatomy_of(model, targets)
     levels = _numbers("--ranks", ranks, int, 3)
     try:
         boundaries = split_by_fractions(_numbers("--groups", groups, float), anatomy.layers)
@@ -68,6 +61,21 @@ def count_beside_lora(model: str, ranks: str, groups: str, targets: Sequence[str
         anatomy.count(pyramid),
         {rank: anatomy.count(Pyramid.lora(rank, anatomy.layers, targets)) for rank in shown},
     )
+
+
+def anatomy_of(model: str, targets: Sequence[str]) -> Anatomy:
+    """The sites of a model by its configuration alone, see `load_config`.
+
+    Raises InputError where there is no such model, or a target matches nothing in it.
+    """
+    from transformers import AutoModel
+
+    with torch.device("meta"):
+        bare = AutoModel.from_config(load_config(model))  # type: ignore[no-untyped-call]
+    try:
+        return dissect(bare, targets)
+    except AnatomyError as error:
+        raise InputError(f"targets {','.join(targets)} on {model}: {error}") from None
 
 
 def load_config(model: str) -> Any:

@@ -6,12 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from msplora_search.adapters.census import anatomy_of
+from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.full.selection import Pick
 from msplora_search.search.results import StudyResults
 from msplora_search.settings.document import dump
-
-RECIPE_FILE = "recipe.yaml"
+from msplora_search.settings.recipe import RECIPE_FILE
+from msplora_search.tasks.backbone import model_location
 
 
 def recipe_of(results: StudyResults, chosen: Pick) -> dict[str, Any]:
@@ -44,6 +46,27 @@ def recipe_of(results: StudyResults, chosen: Pick) -> dict[str, Any]:
             "trainable_params": record.trainable_params,
         },
         "versions": {**results.facts["versions"], "msplora-search": version("msplora-search")},
+    }
+
+
+def carry_over(recipe: dict[str, Any], model: str) -> dict[str, Any]:
+    """The recipe for another model: the pyramid keeps its ranks and the fractions of its boundaries.
+
+    Raises InputError where the model has no such targets, or too few layers.
+    """
+    pyramid = Pyramid.from_json(recipe["pyramid"])
+    anatomy = anatomy_of(model_location(model), pyramid.targets)
+    try:
+        moved = pyramid.at_depth(anatomy.layers)
+    except ValueError as error:
+        raise InputError(f"--for-model {model}: {error}") from None
+    carried = {"carried_from": {"model": recipe["model"], "pyramid": recipe["pyramid"]}}
+    return {
+        **recipe,
+        "name": f"{recipe['name']}-carried",
+        "model": model,
+        "pyramid": moved.to_json(),
+        "chosen": {**recipe["chosen"], **carried, "adapter_params": anatomy.count(moved)},
     }
 
 

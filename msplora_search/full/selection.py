@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msplora_search.errors import InputError
 from msplora_search.results.noise import difference_se, indistinct
@@ -19,6 +19,8 @@ class Pick:
 
     point: Point
     reason: str
+    neighbours: tuple[str, ...] = ()
+    """What the next smaller and the next larger point of the front would have cost."""
 
 
 def pick(summary: Summary, rule: str) -> Pick:
@@ -26,6 +28,11 @@ def pick(summary: Summary, rule: str) -> Pick:
 
     Raises InputError for an unknown rule, an empty front, or a bound that no point meets.
     """
+    chosen = _choose(summary, rule)
+    return replace(chosen, neighbours=_neighbours(summary.front, chosen.point))
+
+
+def _choose(summary: Summary, rule: str) -> Pick:
     if not summary.front:
         raise InputError(f"--pick {rule}: no trial was measured to the end, so there is no front to pick from")
     name, _, text = rule.partition("=")
@@ -46,6 +53,18 @@ def pick(summary: Summary, rule: str) -> Pick:
             return _trial(summary, rule, int(_number(rule, text, whole=True)))
         case _:
             raise InputError(f"--pick {rule}: is no rule; it must be {RULES}")
+
+
+def _neighbours(front: Sequence[Point], point: Point) -> tuple[str, ...]:
+    smaller = [p for p in front if p.params < point.params][-1:]
+    larger = [p for p in front if p.params > point.params][:1]
+    return tuple(
+        f"the next {word}, trial {p.record.number} ({p.record.pyramid}): {p.params:,} parameters "
+        f"({p.params / point.params:.2f} times), {p.metric - point.metric:+.4f} "
+        f"± {difference_se(p.record.final, point.record.final):.4f}"
+        for word, found in (("smaller", smaller), ("larger", larger))
+        for p in found
+    )
 
 
 def knee(front: Sequence[Point]) -> Point:

@@ -36,9 +36,15 @@ class Workbench:
     @classmethod
     def load(cls, settings: StudySettings) -> Workbench:
         """Load model and data. Raises InputError for anything that the study file asks for in vain."""
-        tokenizer = load_tokenizer(settings)
+        tokenizer = load_tokenizer(settings.model, settings.trust_remote_code)
         task = prepare(settings, tokenizer)
-        backbone = load_classifier(settings, len(task.classes), tokenizer.pad_token_id)
+        backbone = load_classifier(
+            settings.model,
+            len(task.classes),
+            tokenizer.pad_token_id,
+            settings.search.seed,
+            settings.trust_remote_code,
+        )
         anatomies = _dissect(settings, backbone)
         batches = ProxyBatches.of(task, settings.proxy, settings.search.seed)
         try:

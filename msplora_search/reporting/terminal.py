@@ -13,7 +13,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from msplora_search.reporting.wording import FRONT_COLUMNS, duration
+from msplora_search.reporting.wording import (
+    FRONT_COLUMNS,
+    comparisons,
+    cost_sentence,
+    duration,
+    front_rows,
+    verdict,
+)
 from msplora_search.results.pareto import front
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import (
@@ -25,6 +32,7 @@ from msplora_search.search.events import (
     TrialMeasured,
     TrialStarted,
 )
+from msplora_search.search.summary import Summary
 
 
 @contextmanager
@@ -46,6 +54,16 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str |
     for row in rows:
         table.add_row(*map(escape, row))
     return table
+
+
+def print_front(console: Console, summary: Summary) -> None:
+    """The front as a table, and what it says in sentences."""
+    metric = summary.results.settings.task.metric
+    columns = [metric if column == "metric" else column for column in FRONT_COLUMNS]
+    console.print()
+    console.print(table_of(columns, front_rows(summary), title=f"Front of {summary.results.settings.name}"))
+    for sentence in ("", verdict(summary), *comparisons(summary), cost_sentence(summary)):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 class Progressing:

@@ -236,13 +236,20 @@ class PruningSettings(Model):
 
 
 class TrainingSettings(Model):
-    """Full training of an exported recipe."""
+    """Full training of an exported recipe, by transformers' Trainer."""
 
     epochs: Annotated[float, Field(gt=0)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 32
+    """Examples of one optimiser step, over all processes and accumulated batches."""
     learning_rate: Rate = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.06
+    validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Share of the training rows that the best checkpoint is chosen by."""
+    early_stopping: Annotated[int, Field(ge=1)] | None = None
+    """Evaluations without improvement after which training ends."""
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of transformers' TrainingArguments, such as {report_to: tensorboard, bf16: true}."""
 
 
 class StudySettings(Model):

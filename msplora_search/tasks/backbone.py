@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from msplora_search.adapters.anatomy import head_parameters
 from msplora_search.errors import InputError
-from msplora_search.settings.models import StudySettings
 from msplora_search.tasks.demo import PREFIX, demo_model
 
 
@@ -52,37 +51,37 @@ def model_location(name: str) -> str:
     return name
 
 
-def load_tokenizer(settings: StudySettings) -> Any:
+def load_tokenizer(model: str, trust_remote_code: bool = False) -> Any:
     """The model's fast tokenizer. Raises InputError where there is none."""
     from transformers import AutoTokenizer
 
-    location = model_location(settings.model)
+    location = model_location(model)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=settings.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(f"model {settings.model}: no usable tokenizer: {_first_line(error)}") from None
+        raise InputError(f"model {model}: no usable tokenizer: {_first_line(error)}") from None
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes one out of no file at all
-        raise InputError(f"model {settings.model}: no usable tokenizer: it has no vocabulary; add tokenizer.json")
+        raise InputError(f"model {model}: no usable tokenizer: it has no vocabulary; add tokenizer.json")
     return tokenizer
 
 
-def load_classifier(settings: StudySettings, classes: int, pad_token_id: int | None) -> Backbone:
-    """The model with a fresh classification head, drawn from `search.seed`.
+def load_classifier(
+    model_name: str, classes: int, pad_token_id: int | None, seed: int = 0, trust_remote_code: bool = False
+) -> Backbone:
+    """The model with a fresh classification head, drawn from `seed`.
 
     Weights are read from safetensors only. Raises InputError where the model cannot be loaded.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
     from transformers.utils import logging
 
-    location = model_location(settings.model)
-    torch.manual_seed(settings.search.seed)
+    location = model_location(model_name)
+    torch.manual_seed(seed)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call] # that the head is new is no news
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        config = AutoConfig.from_pretrained(
-            location, num_labels=classes, trust_remote_code=settings.trust_remote_code
-        )
+        config = AutoConfig.from_pretrained(location, num_labels=classes, trust_remote_code=trust_remote_code)
         if getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = pad_token_id
         model, found = AutoModelForSequenceClassification.from_pretrained(
@@ -90,12 +89,12 @@ def load_classifier(settings: StudySettings, classes: int, pad_token_id: int | N
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
-            trust_remote_code=settings.trust_remote_code,
+            trust_remote_code=trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # the head of another task
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"model {settings.model}: cannot be loaded: {_first_line(error)}") from None
+        raise InputError(f"model {model_name}: cannot be loaded: {_first_line(error)}") from None
     finally:
         logging.set_verbosity(verbosity)
     new = {*found["missing_keys"], *(entry[0] for entry in found["mismatched_keys"])}
@@ -104,7 +103,7 @@ def load_classifier(settings: StudySettings, classes: int, pad_token_id: int | N
     trained = [p for name, p in named.items() if name in new or id(p) in own_head]
     if sum(p.numel() for p in trained) > sum(p.numel() for p in named.values()) / 2:
         raise InputError(
-            f"model {settings.model}: most weights of {type(model).__name__} are missing from its safetensors; "
+            f"model {model_name}: most weights of {type(model).__name__} are missing from its safetensors; "
             "it must hold a pretrained model of the architecture that its config.json names"
         )
     return Backbone(model, tuple(trained), tuple(p.detach().clone() for p in trained))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from msplora_search.errors import InputError
+from msplora_search.files import make_whole
 
 CACHE_VARIABLE = "MSPLORA_SEARCH_CACHE"
 
@@ -34,14 +34,7 @@ def cached_folder(name: str, make: Callable[[Path], None]) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(folder.name + ".lock")):
             if not folder.is_dir():
-                beside = folder.with_name(folder.name + ".part")
-                shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
-                beside.mkdir()
-                try:
-                    make(beside)
-                    beside.rename(folder)
-                finally:
-                    shutil.rmtree(beside, ignore_errors=True)
+                make_whole(folder, make)
     except OSError as error:
         raise InputError(
             f"cache folder {cache_root()}: {error.strerror or error}; "

@@ -19,14 +19,7 @@ def class_labels(table: Table, name: str) -> tuple[NDArray[np.int64], tuple[str,
     Whole numbers sort by value, so 0/1 labels keep their meaning; class 1 is the positive one of two.
     Raises InputError naming the row where a label is missing or no class, and for a single class.
     """
-    cells = table.column("task.label", name)
-    for row, cell in enumerate(cells, start=1):
-        if not isinstance(_as_class(cell), str | int):
-            wanted = "a class: text, a whole number or true/false"
-            raise InputError(
-                f"{table.source}: row {row} of label column {name!r} is {cell!r}; it must be {wanted}"
-            )
-    values = [_as_class(cell) for cell in cells]
+    values = _class_values(table, name)
     if len({type(value) for value in values}) > 1:
         values = [str(value) for value in values]
     classes = sorted(set(values))
@@ -37,6 +30,29 @@ def class_labels(table: Table, name: str) -> tuple[NDArray[np.int64], tuple[str,
         )
     index = {value: i for i, value in enumerate(classes)}
     return np.array([index[value] for value in values], dtype=np.int64), tuple(map(str, classes))
+
+
+def known_labels(table: Table, name: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Index of each row's class among `classes`. Raises InputError naming the row of any other label."""
+    index = {value: i for i, value in enumerate(classes)}
+    values = [str(value) for value in _class_values(table, name)]
+    for row, value in enumerate(values, start=1):
+        if value not in index:
+            raise InputError(
+                f"{table.source}: row {row} of label column {name!r} is {value!r}; the classes are {list(classes)}"
+            )
+    return np.array([index[value] for value in values], dtype=np.int64)
+
+
+def _class_values(table: Table, name: str) -> list[Any]:
+    cells = table.column("task.label", name)
+    for row, cell in enumerate(cells, start=1):
+        if not isinstance(_as_class(cell), str | int):
+            wanted = "a class: text, a whole number or true/false"
+            raise InputError(
+                f"{table.source}: row {row} of label column {name!r} is {cell!r}; it must be {wanted}"
+            )
+    return [_as_class(cell) for cell in cells]
 
 
 def _as_class(cell: Any) -> Any:

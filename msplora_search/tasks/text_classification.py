@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from msplora_search.errors import InputError
 from msplora_search.results.records import Evaluation
-from msplora_search.settings.models import StudySettings, TaskSettings
+from msplora_search.settings.models import DatasetSource, StudySettings, TaskSettings
 from msplora_search.tasks.cache import cached_folder
-from msplora_search.tasks.labels import class_labels
+from msplora_search.tasks.labels import class_labels, known_labels
 from msplora_search.tasks.metrics import Metric, metric
 from msplora_search.tasks.tables import fingerprint, read_table, texts
 from msplora_search.tasks.tokens import Tokens, tokenise
 
 TEST_PART_SEED = 2503_21838
 """Fixed: which rows are the test part may depend on nothing that a user varies."""
-FORMAT = 1
+FORMAT = 2
 """Part of the cache key: to be raised when what is cached changes."""
 
 
@@ -120,49 +120,72 @@ class TextClassification:
         )
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """All rows of one table, tokenised."""
+
+    tokens: Tokens
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    source: str
+    fingerprint: str
+    """Changes when the rows, the columns or the tokenizer do."""
+
+
+def read_corpus(
+    task: TaskSettings, source: DatasetSource, tokenizer: Any, classes: tuple[str, ...] | None = None
+) -> Corpus:
+    """Read and tokenise a table, or take it from the cache; with `classes`, its labels must be among them.
+
+    Raises InputError for a missing column and for labels that are no classes.
+    """
+
+    def build(folder: Path) -> None:
+        table = read_table(source)
+        columns = texts(table, task.text)
+        if classes is None:
+            labels, names = class_labels(table, task.label)
+        else:
+            labels, names = known_labels(table, task.label, classes), classes
+        tokenise(tokenizer, columns, task.max_length).save(folder)
+        np.save(folder / "labels.npy", labels)
+        (folder / "description.json").write_text(json.dumps({"classes": names, "source": table.source}))
+
+    key = _key(task, source, tokenizer, classes)
+    folder = cached_folder(f"tokens/{key}", build)
+    described = json.loads((folder / "description.json").read_text())
+    labels = np.load(folder / "labels.npy", mmap_mode="r")
+    return Corpus(Tokens.load(folder), labels, tuple(described["classes"]), described["source"], key)
+
+
 def prepare(settings: StudySettings, tokenizer: Any) -> TextClassification:
     """Read, tokenise and split the data of a study; tokenised data comes from the cache when it can.
 
     Raises InputError for a missing column, labels that are no classes, a data set that is too small.
     """
-    task = settings.task
-    key = _key(task, tokenizer)
-    folder = cached_folder(f"tokens/{key}", lambda part: _build(part, task, tokenizer))
-    tokens = Tokens.load(folder)
-    labels: NDArray[np.int64] = np.load(folder / "labels.npy", mmap_mode="r")
-    described = json.loads((folder / "description.json").read_text())
-    train, validation, note = _split(settings, len(labels))
-    if len(set(labels[train].tolist())) < 2:
+    corpus = read_corpus(settings.task, settings.task.dataset, tokenizer)
+    train, validation, note = _split(settings, len(corpus.labels))
+    if len(set(corpus.labels[train].tolist())) < 2:
         raise InputError(
-            f"{described['source']}: the {len(train)} training examples hold a single class; "
-            "raise proxy.train_examples"
+            f"{corpus.source}: the {len(train)} training examples hold a single class; raise proxy.train_examples"
         )
     pad = tokenizer.pad_token_id
     return TextClassification(
-        train=Part(tokens, labels, train),
-        validation=Part(tokens, labels, validation),
-        classes=tuple(described["classes"]),
-        metric=metric(task.metric),
+        train=Part(corpus.tokens, corpus.labels, train),
+        validation=Part(corpus.tokens, corpus.labels, validation),
+        classes=corpus.classes,
+        metric=metric(settings.task.metric),
         pad_token_id=0 if pad is None else pad,
-        source=described["source"],
-        fingerprint=key,
+        source=corpus.source,
+        fingerprint=corpus.fingerprint,
         note=note,
     )
 
 
-def _build(folder: Path, task: TaskSettings, tokenizer: Any) -> None:
-    table = read_table(task.dataset)
-    columns = texts(table, task.text)
-    labels, classes = class_labels(table, task.label)
-    tokenise(tokenizer, columns, task.max_length).save(folder)
-    np.save(folder / "labels.npy", labels)
-    (folder / "description.json").write_text(json.dumps({"classes": classes, "source": table.source}))
-
-
-def _key(task: TaskSettings, tokenizer: Any) -> str:
+def _key(task: TaskSettings, source: DatasetSource, tokenizer: Any, classes: tuple[str, ...] | None) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     words = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    parts = [FORMAT, fingerprint(task.dataset), task.text, task.label, task.max_length, words]
+    parts = [FORMAT, fingerprint(source), task.text, task.label, task.max_length, words, classes]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

@@ -33,6 +33,7 @@ def bert(layers: int = 4, labels: int = 2) -> nn.Module:
         vocab_size=50, hidden_size=32, num_hidden_layers=layers, num_attention_heads=2,
         intermediate_size=64, max_position_embeddings=16,
     )  # fmt: skip
+    config.num_labels = labels
     return _seeded(BertForSequenceClassification, config)
 
 

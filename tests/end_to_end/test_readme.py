@@ -42,17 +42,25 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_the_guide_to_ones_own_data_works_as_written(user: Path) -> None:
-    commands = next(b for b in blocks("sh") if "export" in b).splitlines()
-    assert [shlex.split(c)[1] for c in commands] == ["validate", "params", "run", "status", "export"]
+    guide, service = (b.splitlines() for b in blocks("sh") if "export" in b)
+    commands = [*guide, *service]
+    names = ["validate", "params", "run", "status", "export", "export", "train", "confirm"]
+    assert [shlex.split(c)[1] for c in commands] == names
     program = str(Path(sys.executable).with_name("msplora-search"))
+    short = {
+        "run": ["--set", "search.trials=3", "--set", "training.epochs=1", "--set", "search.baselines=[paper]"],
+        "confirm": ["--seeds", "1"],
+    }
     for command in commands:
         words = shlex.split(command)[1:]
-        small = ["--set", "search.trials=3"] if words[0] == "run" else []
+        small = short.get(words[0], [])
         done = subprocess.run(
             [program, *words, *small], cwd=user, capture_output=True, text=True, env=os.environ.copy(), check=False
         )
         assert (done.returncode, done.stderr) == (0, ""), command
     recipe = yaml.safe_load((user / "recipes" / "reviews" / "recipe.yaml").read_text())
+    assert (user / "trained" / "reviews" / "model" / "merged" / "model.safetensors").is_file()
+    assert (user / "runs" / "reviews" / "confirm" / "confirm.md").is_file()
     assert recipe["model"] == str(user / "my-encoder")
     assert recipe["task"]["dataset"]["path"] == str(user / "reviews.csv")
 
@@ -62,6 +70,7 @@ def test_the_python_of_the_guide_runs(user: Path, monkeypatch: pytest.MonkeyPatc
     before, after = code.split("for point in load_front")
     model = bert(12)
     names: dict[str, object] = {"model": model}
+    monkeypatch.chdir(user)
     exec(before, names)
     assert not hasattr(model, "pyramid_bank")
     assert "load_front" in names

@@ -100,7 +100,10 @@ def test_a_recipe_holds_what_full_training_needs(tmp_path: Path) -> None:
     path = write_recipe(recipe_of(summary.results, chosen), tmp_path / "a" / "b")
     read = yaml.safe_load(path.read_text())
     assert Pyramid.from_json(read["pyramid"]) == chosen.point.record.pyramid
-    assert read["training"] == {**summary.results.settings.training.model_dump(), "seed": 0}
+    assert read["training"] == {
+        **summary.results.settings.training.model_dump(exclude_none=True),
+        "seed": 0,
+    }
     assert read["chosen"]["learning_rate"] == 2e-3
     assert read["classes"] == ["negative", "positive"]
     assert {"model", "task", "versions", "name"} <= read.keys()

@@ -1,0 +1,122 @@
+"""The commands that lead from a front to a model in service: export, train, confirm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msplora_search.cli_parts import AsJson, Output, Storage, open_console, print_json, print_line, short
+
+
+def export(
+    output: Output,
+    to: Annotated[Path, typer.Option(help="Folder for recipe.yaml.")],
+    pick: Annotated[
+        str, typer.Option(help="best, knee, one-se, max-params=N, min-metric=X or trial=N.", metavar="RULE")
+    ] = "one-se",
+    for_model: Annotated[
+        str | None, typer.Option(help="Carry the pyramid to another model by its depth fractions.", metavar="ID")
+    ] = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the recipe of one front point for full training.
+
+    Example: `msplora-search export runs/quickstart --pick max-params=20000 --to recipes/small`
+    """
+    from msplora_search.full.recipe import carry_over, recipe_of, write_recipe
+    from msplora_search.full.selection import pick as pick_point
+    from msplora_search.search.results import load_results
+    from msplora_search.search.summary import summarise
+
+    results = load_results(output, storage)
+    chosen = pick_point(summarise(results), pick)
+    recipe = recipe_of(results, chosen)
+    if for_model:
+        recipe = carry_over(recipe, for_model)
+    path = write_recipe(recipe, to)
+    if as_json:
+        told = {"recipe": str(path), **recipe["chosen"], "neighbours": list(chosen.neighbours)}
+        print_json({**told, "pyramid": recipe["pyramid"]})
+        return
+    point, console = chosen.point, open_console()
+    print_line(
+        console,
+        f"trial {point.record.number}: {point.record.pyramid}, {point.params:,} parameters, "
+        f"{point.metric:.4f} ± {point.record.final.metric_se:.4f}",
+    )
+    print_line(console, f"why: {chosen.reason}")
+    for line in chosen.neighbours:
+        print_line(console, line)
+    if for_model:
+        from msplora_search.design.pyramid import Pyramid
+
+        carried, count = Pyramid.from_json(recipe["pyramid"]), recipe["chosen"]["adapter_params"]
+        print_line(console, f"carried to {for_model}: {carried}, {count:,} parameters")
+    print_line(console, f"wrote {short(path)}")
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="recipe.yaml, or the folder that export wrote.")],
+    output: Annotated[Path | None, typer.Option(help="Output folder; trained/NAME by default.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field of the recipe, such as training.epochs=3.")
+    ] = None,
+    merged: Annotated[bool, typer.Option("--merge", help="Write the merged model too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a recipe in full; the same command again goes on from the last checkpoint.
+
+    Runs under `torchrun` and `accelerate launch` unchanged.
+
+    Example: `msplora-search train recipes/small --output trained/small --merge`
+    """
+    from msplora_search.settings.recipe import load_recipe
+
+    read = load_recipe(recipe, assignments or [])
+    folder = output or Path("trained") / read.name
+    from msplora_search.full.delivery import train_and_deliver
+
+    done = train_and_deliver(read, folder, with_merged=merged)
+    if done is None:  # another process of the same training writes
+        return
+    if as_json:
+        print_json({**vars(done), "folder": str(done.folder)})
+        return
+    console, (low, high) = open_console(), done.interval
+    metric = f"{read.task.metric} {done.metric:.4f} on the test part, 95% interval {low:.4f} to {high:.4f}"
+    print_line(console, f"{read.name}: {metric}")
+    print_line(
+        console, f"{done.trained_params:,} trained adapter parameters; {done.unrolled_params:,} as stock LoRA"
+    )
+    print_line(console, f"tied, PEFT and merged model agree within {done.apart:.1e}")
+    print_line(console, f"wrote {short(done.folder)} (pyramid/, peft/{', merged/' if merged else ''}, README.md)")
+
+
+def confirm(
+    output: Output,
+    seeds: Annotated[int, typer.Option(help="Full trainings of each point.")] = 3,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Retrain the front and the baselines in full on the untouched test part; the same command goes on.
+
+    Example: `msplora-search confirm runs/quickstart --seeds 3`
+    """
+    from msplora_search.full.confirm import confirm as confirm_front
+    from msplora_search.full.confirm import write_confirmation
+    from msplora_search.full.judgement import confirmation_lines
+    from msplora_search.search.results import load_results
+
+    console = open_console()
+    say = (lambda _: None) if as_json else (lambda line: print_line(console, line))
+    found = confirm_front(load_results(output, storage), output, seeds, say)
+    path = write_confirmation(found, output)
+    if as_json:
+        print_json(found.to_json())
+        return
+    for line in ("", *confirmation_lines(found)):
+        print_line(console, line)
+    print_line(console, f"wrote {short(path)}")

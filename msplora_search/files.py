@@ -1,0 +1,27 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+
+def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside `folder` and rename it into place, over what stood there before.
+
+    Where `fill` fails, or the process dies, `folder` is as it was.
+    """
+    beside = folder.with_name(folder.name + ".part")
+    before = folder.with_name(folder.name + ".old")
+    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    beside.mkdir(parents=True)
+    try:
+        fill(beside)
+        if folder.exists():
+            shutil.rmtree(before, ignore_errors=True)
+            folder.rename(before)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)

@@ -1,0 +1,107 @@
+"""Retrains the front and the baselines in full, with several seeds, on the untouched test part."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from msplora_search.errors import InputError
+from msplora_search.full.judgement import Confirmation, confirmation_lines, judge
+from msplora_search.full.recipe import recipe_of
+from msplora_search.full.selection import Pick
+from msplora_search.full.training import CHECKPOINTS, identity, train_recipe
+from msplora_search.results.records import Evaluation
+from msplora_search.search.results import StudyResults
+from msplora_search.search.summary import Point, Summary, summarise
+from msplora_search.settings.recipe import Recipe
+from msplora_search.tasks.metrics import Labels
+
+FOLDER = "confirm"
+
+
+def confirm(
+    results: StudyResults, output: Path, seeds: int, say: Callable[[str], None] = lambda _: None
+) -> Confirmation:
+    """Train every front point and baseline with seeds 0, 1, ...; what is trained already is not trained again.
+
+    Raises InputError where there is nothing to confirm, and as `train_recipe` does.
+    """
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}: must be at least 1")
+    summary = summarise(results)
+    points = candidates(summary)
+    if not points:
+        raise InputError(f"{output}: no trial was measured to the end, so there is nothing to confirm")
+    found = []
+    for point in points:
+        runs = []
+        for seed in range(seeds):
+            run, labels = _run(results, point, seed, output / FOLDER)
+            runs.append(run)
+            say(f"{_name(point)} seed {seed}: {run.metric:.4f} on the test part")
+        found.append((point, tuple(runs)))
+    return judge(results, found, labels)
+
+
+def candidates(summary: Summary) -> list[Point]:
+    """The front, the paper's pyramid and the LoRA ladder, each once, by rising parameters."""
+    baselines = ([summary.paper] if summary.paper else []) + summary.lora
+    unique = {point.record.number: point for point in [*summary.front, *baselines]}
+    return sorted(unique.values(), key=lambda p: (p.params, p.record.number))
+
+
+def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
+    """Write `confirm.json` and `confirm.md` into `output`/confirm and return the latter."""
+    folder = output / FOLDER
+    text = "\n".join(
+        [
+            f"# {confirmation.results.settings.name}, confirmed",
+            "",
+            *[
+                f"- {line}" if not line.startswith(" ") else f"  - {line.strip()}"
+                for line in confirmation_lines(confirmation)
+            ],
+            "",
+            "Means over seeds on the test part, which the search never read; 95% intervals over test examples and "
+            "seeds; differences are paired, seed by seed and example by example.",
+        ]
+    )
+    try:
+        (folder / "confirm.json").write_text(json.dumps(confirmation.to_json(), indent=2) + "\n")
+        (folder / "confirm.md").write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}; the report needs a folder it can write") from None
+    return folder / "confirm.md"
+
+
+def _run(results: StudyResults, point: Point, seed: int, folder: Path) -> tuple[Evaluation, Labels]:
+    """One full training, or its stored result: on the test part, and the classes there."""
+    recipe = _recipe(results, point, seed)
+    place = folder / f"trial-{point.record.number}-seed-{seed}"
+    stored = place / "test.json"
+    if not stored.is_file():
+        trained = train_recipe(recipe, place)
+        labels = trained.parts.test.own_labels.tolist()
+        part = stored.with_suffix(".part")
+        part.write_text(
+            json.dumps({"recipe": identity(recipe), "test": trained.test.to_json(), "labels": labels}) + "\n"
+        )
+        part.rename(stored)
+        shutil.rmtree(place / CHECKPOINTS)
+    data = json.loads(stored.read_text())
+    if data["recipe"] != identity(recipe):
+        raise InputError(f"{stored}: is of other settings; delete {folder} to confirm anew")
+    return Evaluation.from_json(data["test"]), np.array(data["labels"], dtype=np.int64)
+
+
+def _recipe(results: StudyResults, point: Point, seed: int) -> Recipe:
+    fields = recipe_of(results, Pick(point, "to be confirmed"))
+    return Recipe.model_validate({**fields, "training": {**fields["training"], "seed": seed}})
+
+
+def _name(point: Point) -> str:
+    return point.record.baseline or f"trial {point.record.number}"

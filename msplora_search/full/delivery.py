@@ -1,0 +1,185 @@
+"""What full training leaves: the tied pyramid, a stock PEFT adapter, the merged model, a model card.
+
+Nothing is called delivered before the three forms agree on real batches.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from msplora_search.adapters.bank import bank_of, merge
+from msplora_search.adapters.peft_format import to_peft
+from msplora_search.adapters.pyramid_file import save_pyramid
+from msplora_search.errors import InputError
+from msplora_search.files import make_whole
+from msplora_search.full.training import Trained, require_same_run, train_recipe
+from msplora_search.results.records import Evaluation
+from msplora_search.settings.recipe import Recipe
+from msplora_search.tasks.backbone import load_classifier, load_tokenizer, model_location
+from msplora_search.tasks.text_classification import Part, TextClassification
+
+MOST_APART = 1e-5
+CHECKED_BATCHES, CHECKED_ROWS = 4, 16
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What was written, and how it did."""
+
+    folder: Path
+    metric: float
+    interval: tuple[float, float]
+    """95% over the test examples."""
+    trained_params: int
+    unrolled_params: int
+    apart: float
+    """Largest difference of logits between tied, PEFT and merged model."""
+
+
+def train_and_deliver(recipe: Recipe, output: Path, with_merged: bool = False) -> Delivered | None:
+    """Train `recipe` and deliver it into `output`; None in processes that only help to train.
+
+    A recipe that was delivered into `output` before is not trained again.
+    Raises InputError, see `train_recipe` and `deliver`.
+    """
+    require_same_run(recipe, output)
+    done = read_delivered(output)
+    if done is not None and (not with_merged or (output / "model" / "merged").is_dir()):
+        return done
+    trained = train_recipe(recipe, output)
+    try:
+        return deliver(recipe, trained, output, with_merged) if trained.writes else None
+    finally:
+        trained.finish()
+
+
+def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = False) -> Delivered:
+    """Write `model/` of `output`; afterwards the model in memory is merged and no longer adapted.
+
+    Raises InputError where it cannot be written, or where the three forms of the model disagree.
+    """
+    model, task, part = trained.backbone.model, trained.parts.task, trained.parts.test
+    tied = _logits(model, task, part)
+    bank, peft = bank_of(model), to_peft(model)
+    location = model_location(recipe.model)
+    facts: dict[str, Any] = {}
+
+    def fill(folder: Path) -> None:
+        save_pyramid(model, folder / "pyramid", recipe.model)
+        peft.save(folder / "peft", location, task_type="SEQ_CLS")
+        forms = {"PEFT": _logits(_reload_peft(recipe, trained, folder / "peft"), task, part)}
+        plain = merge(model)
+        forms["merged"] = _logits(plain, task, part)
+        facts["apart"] = _require_equal(tied, forms)
+        if with_merged:
+            plain.save_pretrained(folder / "merged")  # type: ignore[operator]
+            load_tokenizer(recipe.model, recipe.trust_remote_code).save_pretrained(folder / "merged")
+        facts["done"] = _facts(recipe, trained.test, bank.count(), peft.adapter_params, facts["apart"], output)
+        (folder / "results.json").write_text(json.dumps(_plain(facts["done"]), indent=2) + "\n")
+        (folder / "README.md").write_text(model_card(recipe, facts["done"]), encoding="utf-8")
+
+    try:
+        make_whole(output / "model", fill)
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"{output / 'model'}: cannot be written: {said}; checkpoints are kept") from None
+    done = facts["done"]
+    assert isinstance(done, Delivered)
+    return done
+
+
+def model_card(recipe: Recipe, done: Delivered) -> str:
+    """The README of a delivered model, as hubs read it."""
+    low, high = done.interval
+    chosen = recipe.chosen or {}
+    origin = (
+        f"Trial {chosen['trial']} of the study {chosen['study']}: {chosen['why']}. In the search, after a short "
+        f"proxy, it had {recipe.task.metric} {chosen['metric']:.4f} ± {chosen['metric_se']:.4f}."
+        if {"trial", "study", "why", "metric", "metric_se"} <= chosen.keys()
+        else "Not taken from a search."
+    )
+    return f"""---
+base_model: {recipe.model}
+library_name: peft
+tags: [lora, msplora, msplora-search]
+---
+
+# {recipe.name}
+
+MSPLoRA pyramid {recipe.built()} on `{recipe.model}`, targets {", ".join(recipe.built().targets)}.
+
+- Data: `{recipe.task.dataset.path}`, classes {", ".join(recipe.classes)}.
+- Test part: {recipe.task.metric} {done.metric:.4f}, 95% interval {low:.4f} to {high:.4f} over its examples.
+- Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled:
+  {done.unrolled_params:,}.
+- {origin}
+
+`peft/` is a stock LoRA adapter: `PeftModel.from_pretrained(base, "peft")`. `pyramid/` holds the shared form:
+`msplora_search.load_pyramid(base, "pyramid")`. Their logits and those of the merged model differ by at most
+{done.apart:.1e} on real batches in fp32. Training the PEFT form on would untie what the pyramid shares.
+"""
+
+
+def read_delivered(output: Path) -> Delivered | None:
+    """What an earlier call delivered into `output`; None where nothing was."""
+    file = output / "model" / "results.json"
+    if not file.is_file():
+        return None
+    data = json.loads(file.read_text())
+    return Delivered(**{**data, "folder": output / "model", "interval": tuple(data["interval"])})
+
+
+def _plain(done: Delivered) -> dict[str, Any]:
+    return {name: value for name, value in vars(done).items() if name != "folder"}
+
+
+def _facts(recipe: Recipe, test: Evaluation, trained: int, unrolled: int, apart: float, output: Path) -> Delivered:
+    interval = (test.metric - Z95 * test.metric_se, test.metric + Z95 * test.metric_se)
+    return Delivered(output / "model", test.metric, interval, trained, unrolled, apart)
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, task: TextClassification, part: Part) -> Tensor:
+    """Logits of the first test examples, (examples, classes), fp32."""
+    model.eval()
+    device = next(model.parameters()).device
+    found = []
+    for start in range(0, min(len(part), CHECKED_BATCHES * CHECKED_ROWS), CHECKED_ROWS):
+        batch = task.collate(part, np.arange(start, min(start + CHECKED_ROWS, len(part))))
+        inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
+        found.append(model(**inputs).logits.float().cpu())
+    return torch.cat(found)
+
+
+def _reload_peft(recipe: Recipe, trained: Trained, folder: Path) -> nn.Module:
+    """The adapter as a stranger loads it: a fresh base model, and PEFT."""
+    from peft import PeftModel
+
+    pad = trained.parts.task.pad_token_id
+    base = load_classifier(recipe.model, len(recipe.classes), pad, 0, recipe.trust_remote_code).model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name of its older versions
+        loaded = PeftModel.from_pretrained(base, str(folder))
+    assert isinstance(loaded, nn.Module)
+    return loaded.to(next(trained.backbone.model.parameters()).device)
+
+
+def _require_equal(tied: Tensor, forms: dict[str, Tensor]) -> float:
+    apart = {name: float((tied - other).abs().max()) for name, other in forms.items()}
+    worst = max(apart, key=lambda name: apart[name])
+    if not apart[worst] <= MOST_APART:
+        raise InputError(
+            f"the {worst} model differs from the trained one by {apart[worst]:.1e} in its logits (at most "
+            f"{MOST_APART:.0e} is right); nothing was written, checkpoints are kept"
+        )
+    return apart[worst]

@@ -1,0 +1,268 @@
+"""Full training of a recipe by transformers' Trainer: tied adapters, the best checkpoint by the task's metric."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from msplora_search.adapters.anatomy import AnatomyError
+from msplora_search.adapters.bank import attach
+from msplora_search.errors import InputError, suggest
+from msplora_search.results.records import Evaluation
+from msplora_search.settings.recipe import Recipe
+from msplora_search.tasks.backbone import Backbone, load_classifier, load_tokenizer
+from msplora_search.tasks.full_parts import FullParts, prepare_full
+from msplora_search.tasks.text_classification import Part, TextClassification
+
+CHECKPOINTS = "checkpoints"
+IDENTITY = "recipe.sha256"
+OURS = {
+    "output_dir", "num_train_epochs", "per_device_train_batch_size", "learning_rate", "weight_decay",
+    "warmup_steps", "seed", "data_seed", "remove_unused_columns", "label_names", "metric_for_best_model",
+    "greater_is_better",
+}  # fmt: skip
+"""TrainingArguments that follow from other fields of a recipe."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fully trained model, still adapted, with the best checkpoint's weights."""
+
+    backbone: Backbone
+    parts: FullParts
+    test: Evaluation
+    """On the test part, once, at the end."""
+    writes: bool
+    """Whether this process is the one that writes results."""
+    finish: Callable[[], None]
+    """To be called by every process when the results are written."""
+
+
+class TrainedPart(nn.Module):
+    """What the Trainer sees: batches in, loss and logits out. Its state is only what trains."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        self.register_state_dict_post_hook(_drop_frozen)  # type: ignore[no-untyped-call]
+        for name in ("activation_checkpointing_enable", "gradient_checkpointing_enable"):
+            if hasattr(model, name):  # what the Trainer calls where it is asked for
+                setattr(self, name, getattr(model, name))
+        self.register_load_state_dict_post_hook(_miss_only_trained)  # type: ignore[no-untyped-call]
+
+    def forward(self, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """inputs: name -> (batch, tokens); labels: (batch,) -> loss () and logits (batch, classes)."""
+        logits = self.model(**inputs).logits.float()
+        return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+
+
+def _drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    assert isinstance(module, TrainedPart)
+    for name in [name for name in state if name.removeprefix(prefix) not in module.trained]:
+        del state[name]
+
+
+def _miss_only_trained(module: nn.Module, keys: Any) -> None:
+    assert isinstance(module, TrainedPart)
+    keys.missing_keys[:] = [name for name in keys.missing_keys if name in module.trained]
+
+
+class PartDataset(Dataset[tuple[Part, int]]):
+    """The examples of a part, to be collated together."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, row: int) -> tuple[Part, int]:
+        return self.part, row
+
+
+def train_recipe(recipe: Recipe, output: Path) -> Trained:
+    """Train `recipe`, going on from the last whole checkpoint in `output` where there is one.
+
+    Runs under `torchrun` and `accelerate launch` as it stands: `training.batch_size` is that of all
+    processes together. Raises InputError for a recipe that does not fit its model or its data, and
+    for checkpoints of another recipe.
+    """
+    require_same_run(recipe, output)
+    tokenizer = load_tokenizer(recipe.model, recipe.trust_remote_code)
+    parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, tokenizer)
+    pad, seed = tokenizer.pad_token_id, recipe.training.seed
+    backbone = load_classifier(recipe.model, len(recipe.classes), pad, seed, recipe.trust_remote_code)
+    try:
+        attach(backbone.model, recipe.built(), seed=seed, trainable=backbone.head)
+    except AnatomyError as error:
+        raise InputError(f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}") from None
+    arguments = training_arguments(recipe, output / CHECKPOINTS)
+    _mark_run(recipe, output)
+    trainer = Trainer(
+        model=TrainedPart(backbone.model),
+        args=arguments,
+        data_collator=lambda rows: collate(parts.task, rows),
+        train_dataset=PartDataset(whole_batches(parts.task.train, recipe.training.batch_size)),
+        eval_dataset=PartDataset(parts.task.validation),
+        compute_metrics=lambda found: {recipe.task.metric: score(parts.task, found)},
+        callbacks=[EarlyStoppingCallback(stop)] if (stop := recipe.training.early_stopping) else [],
+    )
+    with _writing(output / CHECKPOINTS):
+        trainer.train(resume_from_checkpoint=last_whole_checkpoint(output / CHECKPOINTS))
+    predicted = trainer.predict(PartDataset(parts.test)).predictions
+    backbone.model.eval()
+    judged = dataclasses.replace(parts.task, validation=parts.test)
+    predictions = np.asarray(predicted).argmax(axis=-1)
+    test = judged.evaluate(predictions, 1.0, trainer.state.global_step, float("nan"))
+
+    def finish() -> None:
+        trainer.accelerator.wait_for_everyone()
+        trainer.accelerator.end_training()
+
+    return Trained(backbone, parts, test, trainer.is_world_process_zero(), finish)
+
+
+def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+    """The Trainer's arguments. Raises InputError for a field of `training.trainer` that is none of them."""
+    training, further = recipe.training, dict(recipe.training.trainer)
+    known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init}
+    for name in further:
+        if name not in known:
+            raise InputError(f"training.trainer.{name} is no field of TrainingArguments; {suggest(name, known)}")
+        if name in OURS:
+            raise InputError(f"training.trainer.{name} follows from other fields of the recipe; leave it out")
+    processes = int(os.environ.get("WORLD_SIZE", "1")) * int(further.get("gradient_accumulation_steps", 1))
+    if training.batch_size % processes:
+        raise InputError(
+            f"training.batch_size is {training.batch_size}; it must be a multiple of the {processes} batches "
+            "that processes and accumulation make of it"
+        )
+    chosen = {
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "report_to": "none",
+        "logging_steps": 10,
+        "disable_tqdm": True,
+        "log_level": "error",
+        "ddp_find_unused_parameters": False,
+        "per_device_eval_batch_size": 64,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        **further,
+    }
+    try:
+        return TrainingArguments(
+            output_dir=str(folder),
+            num_train_epochs=training.epochs,
+            per_device_train_batch_size=training.batch_size // processes,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            warmup_steps=training.warmup_ratio,
+            seed=training.seed,
+            data_seed=training.seed,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            metric_for_best_model=recipe.task.metric,
+            greater_is_better=True,
+            **chosen,
+        )
+    except (ValueError, TypeError, ImportError) as error:
+        raise InputError(f"training.trainer: {str(error).splitlines()[0]}") from None
+
+
+def whole_batches(part: Part, batch_size: int) -> Part:
+    """`part` without the rows that fill no batch: so any number of processes takes the very same steps."""
+    rows = len(part) // batch_size * batch_size
+    return dataclasses.replace(part, rows=part.rows[:rows]) if rows else part
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; half-written ones are removed."""
+    found = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    while found:
+        newest = found.pop()
+        if _is_whole(newest):
+            return str(newest)
+        shutil.rmtree(newest, ignore_errors=True)
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())  # the Trainer writes it last
+        with safe_open(checkpoint / "model.safetensors", "pt") as file:
+            return bool(file.keys()) and (checkpoint / "optimizer.pt").is_file()
+    except (OSError, ValueError, SafetensorError):
+        return False
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say in one line that a checkpoint could not be written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except RuntimeError as error:
+        if "inline_container" not in str(error):  # how torch says that a file could not be written
+            raise
+        said = "no room, or not to be written"
+    else:
+        return
+    raise InputError(f"{folder}: {said}; mend that, and the same command goes on from the last whole checkpoint")
+
+
+def collate(task: TextClassification, rows: list[tuple[Part, int]]) -> dict[str, Any]:
+    """Examples of a `PartDataset` as what `TrainedPart` takes."""
+    batch = task.collate(rows[0][0], np.array([row for _, row in rows]))
+    return {"inputs": batch.inputs, "labels": batch.labels}
+
+
+def score(task: TextClassification, found: EvalPrediction) -> float:
+    """The task's metric of what the Trainer predicted."""
+    predictions = np.asarray(found.predictions).argmax(axis=-1)
+    return task.metric.score(np.asarray(found.label_ids), predictions)
+
+
+def identity(recipe: Recipe) -> str:
+    """A text that differs between recipes whose results differ."""
+    plain: Mapping[str, Any] = recipe.model_dump(mode="json", exclude={"name", "chosen", "versions"})
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def require_same_run(recipe: Recipe, output: Path) -> None:
+    """Raise InputError where `output` holds the training of another recipe."""
+    marker = output / CHECKPOINTS / IDENTITY
+    if marker.is_file() and marker.read_text().strip() != identity(recipe):
+        raise InputError(
+            f"--output {output}: holds checkpoints of another recipe; name another folder, "
+            f"or delete {marker.parent}"
+        )
+
+
+def _mark_run(recipe: Recipe, output: Path) -> None:
+    try:
+        (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        (output / CHECKPOINTS / IDENTITY).write_text(identity(recipe) + "\n")
+    except OSError as error:
+        raise InputError(f"--output {output}: {error.strerror}; name a folder that can be written") from None
