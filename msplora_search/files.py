@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
     beside.mkdir(parents=True)
     try:
         fill(beside)
+        _share(beside)
         if folder.exists():
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
@@ -25,3 +27,12 @@ def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(before, ignore_errors=True)
+
+
+def _share(folder: Path) -> None:
+    """Give every file the user's usual mode: safetensors leaves its own readable by their owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~umask)

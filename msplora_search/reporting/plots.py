@@ -91,9 +91,9 @@ def _draw_points(axes: Axes, summary: Summary) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="adapter parameters (log scale)", ylabel=summary.results.settings.task.metric)
-    axes.set_title(f"{summary.results.settings.name}: {summary.results.settings.model}", pad=26)
+    axes.set_title(f"{summary.results.settings.name}: {summary.results.settings.model}", pad=40)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6,
+        axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3,
                     columnspacing=1.2, handletextpad=0.4)  # fmt: skip
 
 

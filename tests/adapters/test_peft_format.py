@@ -64,6 +64,13 @@ def test_other_architectures_too(
     assert (logits(reloaded(make(3), tmp_path / "peft")) - logits(model)).abs().max() <= MOST_APART
 
 
+def test_a_regression_head_leaves_as_one(tmp_path: Path) -> None:
+    model = trained(bert(3, labels=1), uneven(3))
+    assert logits(model).shape == (2, 1)
+    to_peft(model).save(tmp_path / "peft", "base", "SEQ_CLS")
+    assert (logits(reloaded(bert(3, labels=1), tmp_path / "peft")) - logits(model)).abs().max() <= MOST_APART
+
+
 @pytest.mark.parametrize("layers", [6, 12, 13, 32])
 def test_peft_merges_and_unloads_the_export(tmp_path: Path, layers: int) -> None:
     model = trained(bert(layers), uneven(layers))

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.full.recipe import recipe_of, write_recipe
+from msplora_search.full.recipe import carry_over, recipe_of, write_recipe
 from msplora_search.full.selection import knee, pick
 from msplora_search.search.summary import Point, Summary, summarise
 from tests.example import QV, record, results
+from tests.small import save_model
 
 
 def front_of(sizes: list[tuple[int, int]]) -> Summary:
@@ -107,6 +108,30 @@ def test_a_recipe_holds_what_full_training_needs(tmp_path: Path) -> None:
     assert read["chosen"]["learning_rate"] == 2e-3
     assert read["classes"] == ["negative", "positive"]
     assert {"model", "task", "versions", "name"} <= read.keys()
+
+
+def test_a_pick_says_what_its_neighbours_would_have_cost() -> None:
+    smaller, larger = (pick(summarise(results()), rule).neighbours for rule in ("best", "trial=3"))
+    assert smaller == ("the next smaller, trial 3 (1/0/0): 1,536 parameters (0.11 times), -0.0400 ± 0.0169",)
+    assert larger[0].startswith(
+        "the next larger, trial 4 (2/(1,2)/(0,1) in 0:2 2:6): 13,824 parameters (9.00 times)"
+    )
+    off_front = pick(summarise(results()), "trial=9").neighbours
+    assert [line.split(",")[0] for line in off_front] == ["the next smaller", "the next larger"]
+
+
+def test_a_pyramid_is_carried_to_a_deeper_model_with_its_count(tmp_path: Path) -> None:
+    summary = summarise(results())
+    recipe = recipe_of(summary.results, pick(summary, "trial=4"))
+    deeper = save_model(tmp_path / "deeper", layers=12)
+    carried = carry_over(recipe, str(deeper))
+    pyramid = Pyramid.from_json(carried["pyramid"])
+    assert [(g.start, g.stop, g.mid_rank, g.layer_rank) for g in pyramid.groups] == [(0, 4, 1, 0), (4, 12, 2, 1)]
+    assert carried["model"] == str(deeper)
+    assert carried["chosen"]["adapter_params"] == pyramid.count({"query": (32, 32), "value": (32, 32)})
+    assert carried["chosen"]["carried_from"]["model"] == recipe["model"]
+    with pytest.raises(InputError, match="2 depth groups do not fit 1 layers"):
+        carry_over(recipe, str(save_model(tmp_path / "shallow", layers=1)))
 
 
 def test_a_recipe_needs_a_folder_it_can_write(tmp_path: Path) -> None:

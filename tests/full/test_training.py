@@ -16,7 +16,12 @@ import pytest
 import torch
 import yaml
 from peft import PeftModel
-from transformers import AutoModelForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+)
 
 from msplora_search import load_pyramid
 from msplora_search.design.depth import DepthGroup
@@ -75,6 +80,9 @@ def test_what_is_delivered_is_what_was_trained(tmp_path: Path) -> None:
     assert done.unrolled_params == 2 * 64 * (4 + 5)
     folder = tmp_path / "out" / "model"
     assert {p.name for p in folder.iterdir()} == {"pyramid", "peft", "merged", "README.md", "results.json"}
+    assert {p.stat().st_mode for p in folder.rglob("*") if p.is_file()} == {
+        (tmp_path / "data.jsonl").stat().st_mode
+    }
     inputs = tokenizer()("a good film with lovely music", return_tensors="pt")
     tied = load_classifier(recipe.model, 2, 0).model
     load_pyramid(tied, folder / "pyramid")
@@ -267,3 +275,41 @@ def test_a_full_disk_is_one_line_and_training_goes_on_later(tmp_path: Path, monk
     again = call(PROGRAM, "train", recipe, "--output", tmp_path / "out", "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout[again.stdout.index("{\n") :])["trained_params"] == 896
+
+
+def test_sentence_pairs_are_trained_and_delivered(tmp_path: Path) -> None:
+    study = study_fields(tmp_path)
+    rows = [{"a": row["text"], "b": "the film was", "label": row["label"]} for row in sentences(200)]
+    pairs = write_jsonl(tmp_path / "pairs.jsonl", rows)
+    task = {**study["task"], "dataset": str(pairs), "text": ["a", "b"]}
+    done = train_and_deliver(recipe_of(tmp_path, task=task, training={"epochs": 1}), tmp_path / "out")
+    assert done is not None
+    assert done.apart <= 1e-5
+
+
+def test_the_trainer_goes_on_from_what_peft_loads(tmp_path: Path) -> None:
+    """The stock adapter is an ordinary one: it trains on in a Trainer that knows nothing of pyramids."""
+    recipe = recipe_of(tmp_path, training={"epochs": 1})
+    train_and_deliver(recipe, tmp_path / "out")
+    folder = tmp_path / "out" / "model" / "peft"
+    model = PeftModel.from_pretrained(load_classifier(recipe.model, 2, 0).model, str(folder), is_trainable=True)
+    encoded = [tokenizer()(row["text"]) | {"labels": int(row["label"] == "good")} for row in sentences(64, seed=5)]
+    arguments = TrainingArguments(
+        str(tmp_path / "more"), num_train_epochs=2, learning_rate=1e-2, report_to="none", disable_tqdm=True,
+        use_cpu=True, dataloader_pin_memory=False, logging_strategy="epoch",
+    )  # fmt: skip
+    trainer = Trainer(model, arguments, DataCollatorWithPadding(tokenizer()), encoded)
+    trainer.train()
+    found = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert found[-1] < found[0]
+
+
+@pytest.mark.slow
+def test_accelerate_launches_it_unchanged(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    recipe = write_recipe(tmp_path, training={"epochs": 1})
+    launch = [PROGRAM.with_name("accelerate"), "launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
+    more = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+    done = call(*launch, *more, PROGRAM, "train", recipe, "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "agree within" in done.stdout
