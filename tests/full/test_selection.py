@@ -112,7 +112,7 @@ def test_a_recipe_holds_what_full_training_needs(tmp_path: Path) -> None:
 
 def test_a_pick_says_what_its_neighbours_would_have_cost() -> None:
     smaller, larger = (pick(summarise(results()), rule).neighbours for rule in ("best", "trial=3"))
-    assert smaller == ("the next smaller, trial 3 (1/0/0): 1,536 parameters (0.11 times), -0.0400 ± 0.0169",)
+    assert smaller == ("the next smaller, trial 3 (1/0/0): 1,536 parameters (0.11 times), -0.0400 ± 0.0098",)
     assert larger[0].startswith(
         "the next larger, trial 4 (2/(1,2)/(0,1) in 0:2 2:6): 13,824 parameters (9.00 times)"
     )
