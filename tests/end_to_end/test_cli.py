@@ -288,7 +288,10 @@ def start(study: Path, folder: Path) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_a_stop_by_the_user_is_told_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    study = write_study(tmp_path)
+    wide = {"global_rank": list(range(1, 60)), "mid_rank": [0], "layer_rank": [0], "learning_rate": [1e-2, 2e-2]}
+    study = write_study(
+        tmp_path, space=wide, search={"trials": 500, "sampler": "random"}, pruning={"rule": "none"}
+    )
     process = start(study, tmp_path)
     assert process.stdout is not None
     next(line for line in process.stdout if line.startswith("[1/"))
@@ -296,9 +299,10 @@ def test_a_stop_by_the_user_is_told_how_to_go_on(tmp_path: Path, monkeypatch: py
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err == "stopped; the same command goes on from here\n"
-    done = call("run", study, "--output", "out", cwd=tmp_path)
+    done = call("run", study, "--output", "out", "--set", "search.trials=4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "[6/6]" in done.stdout
+    assert "resuming: " in done.stdout
+    assert "search ended: 4 proposals are made" in done.stdout
 
 
 @pytest.mark.slow

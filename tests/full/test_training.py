@@ -221,13 +221,13 @@ def call(*words: object, limit: Callable[[], None] | None = None) -> subprocess.
 @pytest.mark.slow
 def test_training_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    recipe = write_recipe(tmp_path, training={"epochs": 12, "trainer": {"logging_steps": 1}})
+    recipe = write_recipe(tmp_path, training={"epochs": 25, "trainer": {"logging_steps": 1}})
     calm = call(PROGRAM, "train", recipe, "--output", tmp_path / "calm")
     assert calm.returncode == 0, calm.stderr
     command = [str(PROGRAM), "train", str(recipe), "--output", str(tmp_path / "killed")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     waited = time.monotonic()
-    while not list((tmp_path / "killed").glob("checkpoints/checkpoint-4*")) and time.monotonic() < waited + 120:
+    while not list((tmp_path / "killed").glob("checkpoints/checkpoint-*")) and time.monotonic() < waited + 120:
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.communicate()
