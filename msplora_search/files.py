@@ -16,6 +16,8 @@ def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
     beside = folder.with_name(folder.name + ".part")
     before = folder.with_name(folder.name + ".old")
     shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    if before.exists() and not folder.exists():  # it was killed between the two renames
+        before.rename(folder)
     beside.mkdir(parents=True)
     try:
         fill(beside)
@@ -24,9 +26,13 @@ def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
         beside.rename(folder)
+    except BaseException:
+        if before.exists() and not folder.exists():
+            before.rename(folder)
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(before, ignore_errors=True)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _share(folder: Path) -> None:

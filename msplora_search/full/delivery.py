@@ -21,7 +21,7 @@ from msplora_search.adapters.peft_format import to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.errors import InputError
 from msplora_search.files import make_whole
-from msplora_search.full.training import Trained, require_same_run, train_recipe
+from msplora_search.full.training import Trained, identity, require_same_run, train_recipe
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_classifier, load_tokenizer, model_location
@@ -53,7 +53,7 @@ def train_and_deliver(recipe: Recipe, output: Path, with_merged: bool = False) -
     Raises InputError, see `train_recipe` and `deliver`.
     """
     require_same_run(recipe, output)
-    done = read_delivered(output)
+    done = read_delivered(recipe, output)
     if done is not None and (not with_merged or (output / "model" / "merged").is_dir()):
         return done
     trained = train_recipe(recipe, output)
@@ -85,7 +85,8 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
             plain.save_pretrained(folder / "merged")  # type: ignore[operator]
             load_tokenizer(recipe.model, recipe.trust_remote_code).save_pretrained(folder / "merged")
         facts["done"] = _facts(recipe, trained.test, bank.count(), peft.adapter_params, facts["apart"], output)
-        (folder / "results.json").write_text(json.dumps(_plain(facts["done"]), indent=2) + "\n")
+        told = {"recipe": identity(recipe), **_plain(facts["done"])}
+        (folder / "results.json").write_text(json.dumps(told, indent=2) + "\n")
         (folder / "README.md").write_text(model_card(recipe, facts["done"]), encoding="utf-8")
 
     try:
@@ -130,12 +131,19 @@ MSPLoRA pyramid {recipe.built()} on `{recipe.model}`, targets {", ".join(recipe.
 """
 
 
-def read_delivered(output: Path) -> Delivered | None:
-    """What an earlier call delivered into `output`; None where nothing was."""
+def read_delivered(recipe: Recipe, output: Path) -> Delivered | None:
+    """What an earlier call delivered into `output`; None where nothing was.
+
+    Raises InputError where it was another recipe's model.
+    """
     file = output / "model" / "results.json"
     if not file.is_file():
         return None
     data = json.loads(file.read_text())
+    if data.pop("recipe", None) != identity(recipe):
+        raise InputError(
+            f"--output {output}: holds the model of another recipe; name another folder, or delete it"
+        )
     return Delivered(**{**data, "folder": output / "model", "interval": tuple(data["interval"])})
 
 

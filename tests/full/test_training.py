@@ -195,6 +195,13 @@ def test_checkpoints_of_another_recipe_are_refused_and_kept(tmp_path: Path) -> N
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
 
 
+def test_the_model_of_another_recipe_is_refused_without_its_checkpoints_too(tmp_path: Path) -> None:
+    train_and_deliver(recipe_of(tmp_path, training={"epochs": 1}), tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "checkpoints")
+    with pytest.raises(InputError, match="holds the model of another recipe"):
+        train_and_deliver(recipe_of(tmp_path, training={"epochs": 2}), tmp_path / "out")
+
+
 def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
     train_recipe(recipe_of(tmp_path), tmp_path / "out")
     folder = tmp_path / "out" / "checkpoints"
