@@ -11,8 +11,11 @@ import numpy as np
 
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.full.confirm import candidates
+from msplora_search.full.judgement import Confirmation, judge
 from msplora_search.full.recipe import recipe_of
 from msplora_search.full.selection import pick
+from msplora_search.reporting.confirmation import confirmation_lines, confirmation_markdown
 from msplora_search.reporting.report import report_markdown, trials_csv
 from msplora_search.results.records import Evaluation, State, TrialRecord
 from msplora_search.search.results import StudyResults
@@ -108,6 +111,15 @@ def results(trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
     )
 
 
+def confirmation() -> Confirmation:
+    """Two seeds of full training for the front and the baselines of the example."""
+    found = [
+        (point, (evaluation(1.0, 64 - 4 * i, 7 * i), evaluation(1.0, 61 - 3 * i, 7 * i + 1)))
+        for i, point in enumerate(candidates(summarise(results())))
+    ]
+    return judge(results(), found, LABELS)
+
+
 def golden_texts() -> dict[str, str]:
     """Every format that other programs rely on, by file name."""
     summary = summarise(results())
@@ -118,6 +130,9 @@ def golden_texts() -> dict[str, str]:
         "front.json": json.dumps(summary.to_json(), indent=2) + "\n",
         "trials.csv": trials_csv(summary.results.records),
         "report.md": report_markdown(summary),
+        "confirm.json": json.dumps(confirmation().to_json(), indent=2) + "\n",
+        "confirm.md": "\n\n".join(confirmation_markdown(confirmation().to_json(), "confirm.svg")) + "\n",
+        "confirm.txt": "\n".join(confirmation_lines(confirmation())) + "\n",
         "recipe.yaml": dump(recipe),
         "pyramid.json": json.dumps(Pyramid.geometric(8, 12).to_json(), indent=2) + "\n",
         "evaluation.json": json.dumps(evaluation(0.5, 12).to_json(), indent=2) + "\n",

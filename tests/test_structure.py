@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "msplora_search"
 FLOORS = [
     {"errors", "files"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"}, {"proxy"}, {"search"},
-    {"reporting", "full"}, {"cli_parts"}, {"cli_full"}, {"cli"},
+    {"full"}, {"reporting"}, {"cli_parts"}, {"cli_full"}, {"cli"},
 ]  # fmt: skip
 """Bottom to top; `__init__` stands above all of them."""
 HOMES = {

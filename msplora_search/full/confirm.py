@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from msplora_search.errors import InputError
-from msplora_search.full.judgement import Confirmation, confirmation_lines, judge
+from msplora_search.full.judgement import Confirmation, judge
 from msplora_search.full.recipe import recipe_of
 from msplora_search.full.selection import Pick
 from msplora_search.full.training import CHECKPOINTS, identity, train_recipe
@@ -52,30 +52,6 @@ def candidates(summary: Summary) -> list[Point]:
     baselines = ([summary.paper] if summary.paper else []) + summary.lora
     unique = {point.record.number: point for point in [*summary.front, *baselines]}
     return sorted(unique.values(), key=lambda p: (p.params, p.record.number))
-
-
-def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
-    """Write `confirm.json` and `confirm.md` into `output`/confirm and return the latter."""
-    folder = output / FOLDER
-    text = "\n".join(
-        [
-            f"# {confirmation.results.settings.name}, confirmed",
-            "",
-            *[
-                f"- {line}" if not line.startswith(" ") else f"  - {line.strip()}"
-                for line in confirmation_lines(confirmation)
-            ],
-            "",
-            "Means over seeds on the test part, which the search never read; 95% intervals over test examples and "
-            "seeds; differences are paired, seed by seed and example by example.",
-        ]
-    )
-    try:
-        (folder / "confirm.json").write_text(json.dumps(confirmation.to_json(), indent=2) + "\n")
-        (folder / "confirm.md").write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}; the report needs a folder it can write") from None
-    return folder / "confirm.md"
 
 
 def _run(results: StudyResults, point: Point, seed: int, folder: Path) -> tuple[Evaluation, Labels]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,8 +71,10 @@ class Confirmation:
             "metric": self.results.settings.task.metric,
             "points": [_plain(confirmed) for confirmed in self.points],
             "front": [confirmed.name for confirmed in self.front],
-            "kendall_tau": self.tau,
-            "kendall_tau_interval_95": list(self.tau_interval),
+            "seeds": len(self.points[0].runs),
+            "test_examples": len(self.points[0].runs[0].right),
+            "kendall_tau": _known(self.tau),
+            "kendall_tau_interval_95": [_known(bound) for bound in self.tau_interval],
         }
 
 
@@ -90,30 +93,6 @@ def judge(
     front = tuple(points[i] for i in pareto.front(means, params))
     tau, tau_interval = _rank_agreement(results, points, labels)
     return Confirmation(results, points, front, tau, tau_interval)
-
-
-def confirmation_lines(confirmation: Confirmation) -> list[str]:
-    """The findings in sentences."""
-    metric_name = confirmation.results.settings.task.metric
-    lines = []
-    for c in confirmation.points:
-        low, high = c.interval
-        mark = " (on the confirmed front)" if c in confirmation.front else ""
-        lines.append(
-            f"{c.name}, {c.point.record.pyramid}, {c.point.params:,} parameters: {metric_name} {c.mean:.4f} "
-            f"({low:.4f} to {high:.4f}), proxy {c.point.metric:.4f}{mark}"
-        )
-        lines += [
-            f"    against {vs.baseline}: {vs.difference:+.4f} ({vs.interval[0]:+.4f} to {vs.interval[1]:+.4f}), "
-            f"p = {vs.p_value:.3f}"
-            for vs in c.comparisons
-        ]
-    low, high = confirmation.tau_interval
-    lines.append(
-        f"How well the proxy ranked them: Kendall tau {confirmation.tau:.2f} "
-        f"(95% interval {low:.2f} to {high:.2f})"
-    )
-    return lines
 
 
 def _rivals(confirmed: Confirmed, named: dict[str, Confirmed]) -> list[Confirmed]:
@@ -183,8 +162,9 @@ def _rank_agreement(
     full = np.stack(
         [np.mean([judged.replicates(labels, run.predictions, of_test) for run in c.runs], axis=0) for c in points]
     )
-    taus = [float(stats.kendalltau(proxy[:, i], full[:, i]).statistic) for i in range(RESAMPLES)]
-    low, high = np.nanquantile(taus, [0.025, 0.975])
+    taus = np.array([stats.kendalltau(proxy[:, i], full[:, i]).statistic for i in range(RESAMPLES)])
+    told = taus[np.isfinite(taus)]  # where all are alike in a resample, there is no ranking
+    low, high = np.quantile(told, [0.025, 0.975]) if len(told) else (float("nan"), float("nan"))
     return tau, (float(low), float(high))
 
 
@@ -192,10 +172,24 @@ def _plain(confirmed: Confirmed) -> dict[str, Any]:
     return {
         "name": confirmed.name,
         "trial": confirmed.point.record.number,
+        "pyramid": str(confirmed.point.record.pyramid),
         "adapter_params": confirmed.point.params,
         "proxy_metric": confirmed.point.metric,
         "mean": confirmed.mean,
         "interval_95": list(confirmed.interval),
         "seeds": [run.metric for run in confirmed.runs],
-        "comparisons": [{**vars(c), "interval": list(c.interval)} for c in confirmed.comparisons],
+        "comparisons": [
+            {
+                "baseline": c.baseline,
+                "difference": c.difference,
+                "interval_95": list(c.interval),
+                "p_value": c.p_value,
+            }
+            for c in confirmed.comparisons
+        ],
     }
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None

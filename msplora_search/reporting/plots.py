@@ -62,6 +62,64 @@ def draw_hypervolume(summary: Summary, folder: Path) -> None:
         _save(figure, folder / "hypervolume", suffixes=(".png",))
 
 
+def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
+    """`confirm.png` and `confirm.svg`: what full training reached, and what the proxy had said, of each point.
+
+    `told` is what `Confirmation.to_json` gives.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+        for kind, (colour, marker, label) in CONFIRMED.items():
+            points = [p for p in told["points"] if _kind(p["name"]) == kind]
+            for axes, place in ((left, "adapter_params"), (right, "proxy_metric")):
+                _draw_intervals(axes, points, place, colour, marker, label)
+        front = [p for p in told["points"] if p["name"] in told["front"]]
+        left.step([p["adapter_params"] for p in front], [p["mean"] for p in front], where="post", color=FRONT,
+                  alpha=0.6, linewidth=1.2, label="confirmed front")  # fmt: skip
+        _parameter_axis(left)
+        left.set_ylabel(f"{told['metric']}, full training, test part")
+        right.set(xlabel=f"{told['metric']}, proxy", ylabel="full training")
+        tau = told["kendall_tau"]
+        right.set_title("" if tau is None else f"Kendall tau {tau:.2f}", fontsize=10, loc="left")
+        left.set_title(f"{told['study']}: mean and 95% interval, {told['seeds']} seeds", fontsize=10, loc="left")
+        figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center",
+                      ncols=4)  # fmt: skip
+        _save(figure, folder / "confirm")
+
+
+CONFIRMED = {
+    "trial": (FRONT, "o", "front of the search"),
+    "lora": (LORA, "s", "plain LoRA"),
+    "paper": (PAPER, "*", "paper's pyramid"),
+}
+
+
+def _kind(name: str) -> str:
+    return next(kind for kind in CONFIRMED if name.startswith(kind))
+
+
+def _draw_intervals(
+    axes: Axes, points: list[dict[str, Any]], place: str, colour: str, marker: str, label: str
+) -> None:
+    if points:
+        means = [p["mean"] for p in points]
+        below = [p["mean"] - p["interval_95"][0] for p in points]
+        above = [p["interval_95"][1] - p["mean"] for p in points]
+        axes.errorbar(
+            [p[place] for p in points], means, yerr=[below, above], fmt=marker, color=colour, label=label,
+            markersize=11 if marker == "*" else 6, elinewidth=0.8, capsize=2,
+        )  # fmt: skip
+
+
+def _parameter_axis(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("adapter parameters (log scale)")
+
+
 def _draw_points(axes: Axes, summary: Summary) -> None:
     floor = _floor(summary)
     pruned = [(r.adapter_params, r.final.metric) for r in summary.results.in_state(State.PRUNED)]
@@ -86,11 +144,8 @@ def _draw_points(axes: Axes, summary: Summary) -> None:
         _draw_series(axes, list(summary.front), FRONT, "o", "front ± standard error")
     if summary.paper:  # last, so that it shows on a point of the front
         _draw_series(axes, [summary.paper], PAPER, "*", "paper's pyramid", size=12)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="adapter parameters (log scale)", ylabel=summary.results.settings.task.metric)
+    _parameter_axis(axes)
+    axes.set(ylabel=summary.results.settings.task.metric)
     axes.set_title(f"{summary.results.settings.name}: {summary.results.settings.model}", pad=40)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3,

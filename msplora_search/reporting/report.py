@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
+from msplora_search.reporting.confirmation import confirmation_section
 from msplora_search.reporting.plots import draw_front, draw_hypervolume
 from msplora_search.reporting.wording import (
     FRONT_COLUMNS,
@@ -20,6 +21,7 @@ from msplora_search.reporting.wording import (
     cost_sentence,
     front_rows,
     point_row,
+    table,
     verdict,
 )
 from msplora_search.results.records import Evaluation, State, TrialRecord
@@ -48,7 +50,7 @@ def write_report(summary: Summary, output: Path) -> Path:
         (folder / "trials.csv").write_text(trials_csv(summary.results.records))
         draw_front(summary, folder)
         draw_hypervolume(summary, folder)
-        text = report_markdown(summary)
+        text = report_markdown(summary, confirmation_section(output))
         (folder / "report.md").write_text(text, encoding="utf-8")
         body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
         page = PAGE.format(title=html.escape(summary.results.settings.name), body=body)
@@ -58,8 +60,8 @@ def write_report(summary: Summary, output: Path) -> Path:
     return folder
 
 
-def report_markdown(summary: Summary) -> str:
-    """The report's text."""
+def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
+    """The report's text; `confirmed`: paragraphs on what full training said of the front."""
     settings, facts = summary.results.settings, summary.results.facts
     floor, ceiling = summary.results.reference_point
     baselines = ([summary.paper] if summary.paper else []) + summary.lora
@@ -72,14 +74,15 @@ def report_markdown(summary: Summary) -> str:
         *comparisons(summary),
         "## Front",
         "![front](front.svg)",
-        _table(columns, front_rows(summary)),
+        table(columns, front_rows(summary)),
         "Ranks are global/mid/layer; groups are half-open layer ranges. SE is the standard error over the "
         f"{facts['validation_examples']:,} validation examples; P(front) is the share of 1,000 paired "
         "bootstrap resamples of these examples in which the point is on the front. Neither covers the choice "
         "of training examples or of the seed.",
         "## Baselines",
-        _table(columns, [point_row(point) for point in baselines]),
+        table(columns, [point_row(point) for point in baselines]),
         "Each baseline trained like a proposal, at up to three learning rates of the range; the best is shown.",
+        *confirmed,
         "## Cost",
         cost_sentence(summary),
         "![hypervolume](hypervolume.png)",
@@ -148,15 +151,4 @@ def _failures(records: list[TrialRecord]) -> list[str]:
     if not records:
         return []
     rows = [(str(r.number), str(r.pyramid), f"{r.learning_rate:g}", r.reason) for r in records]
-    return ["## Failed trials", _table(["trial", "pyramid", "lr", "reason"], rows)]
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return "(none)"
-    cells = [
-        list(columns),
-        ["---"] * len(columns),
-        *[[cell.replace("|", "\\|") for cell in row] for row in rows],
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
+    return ["## Failed trials", table(["trial", "pyramid", "lr", "reason"], rows)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msplora_search.results.noise import difference_se, indistinct
 from msplora_search.search.summary import Point, Summary
 
@@ -77,6 +79,18 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; `(none)` without rows."""
+    if not rows:
+        return "(none)"
+    cells = [
+        list(columns),
+        ["---"] * len(columns),
+        *[[cell.replace("|", "\\|") for cell in row] for row in rows],
+    ]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
 def _comparison(summary: Summary, baseline: Point, name: str) -> str:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from matplotlib import image
+
+from msplora_search.errors import InputError
+from msplora_search.full.judgement import judge
+from msplora_search.reporting.confirmation import confirmation_markdown, ranking_sentence, write_confirmation
+from msplora_search.reporting.report import write_report
+from msplora_search.search.summary import summarise
+from tests.example import LABELS, confirmation, evaluation, results
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "confirm").mkdir()
+    write_confirmation(confirmation(), tmp_path)
+    return tmp_path
+
+
+def test_a_confirmation_is_written_as_data_words_and_plot(output: Path) -> None:
+    folder = output / "confirm"
+    assert {p.name for p in folder.iterdir()} == {"confirm.json", "confirm.md", "confirm.png", "confirm.svg"}
+    assert json.loads((folder / "confirm.json").read_text()) == confirmation().to_json()
+    assert image.imread(folder / "confirm.png").shape[0] > 300
+    text = (folder / "confirm.md").read_text()
+    assert all(f"| {c.point.params:,} | {c.mean:.4f} |" in text for c in confirmation().points)
+
+
+def test_a_report_shows_it_with_a_picture_that_is_there(output: Path) -> None:
+    folder = write_report(summarise(results()), output)
+    page = (folder / "report.html").read_text()
+    assert "Confirmed in full" in page
+    assert all((folder / source).is_file() for source in re.findall(r'src="([^"]+)"', page))
+    assert page.count("<table>") == 4
+
+
+def test_the_front_of_full_training_stands_out() -> None:
+    told = confirmation().to_json()
+    table = confirmation_markdown(told, "confirm.svg")[1]
+    assert re.findall(r"\*\*(.+?)\*\*", table) == told["front"]
+
+
+def test_a_ranking_that_cannot_be_told_is_no_number() -> None:
+    same = [(c.point, (evaluation(1.0, 60),)) for c in confirmation().points]
+    assert "cannot be told" in ranking_sentence(judge(results(), same, LABELS).to_json())
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"front": []}'])
+def test_another_file_is_no_confirmation(output: Path, text: str) -> None:
+    (output / "confirm" / "confirm.json").write_text(text)
+    with pytest.raises(InputError, match=r"confirm.json: is no confirm.json of this program"):
+        write_report(summarise(results()), output)
