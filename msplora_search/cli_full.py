@@ -106,14 +106,14 @@ def confirm(
     Example: `msplora-search confirm runs/quickstart --seeds 3`
     """
     from msplora_search.full.confirm import confirm as confirm_front
-    from msplora_search.reporting.confirmation import confirmation_lines, write_confirmation
+    from msplora_search.reporting.confirmation import confirmation_lines, training_line, write_confirmation
     from msplora_search.reporting.report import write_report
     from msplora_search.search.results import load_results
     from msplora_search.search.summary import summarise
 
     console = open_console()
-    say = (lambda _: None) if as_json else (lambda line: print_line(console, line))
-    found = confirm_front(load_results(output, storage), output, seeds, say)
+    tell = (lambda _: None) if as_json else (lambda training: print_line(console, training_line(training)))
+    found = confirm_front(load_results(output, storage), output, seeds, tell)
     path = write_confirmation(found, output)
     write_report(summarise(found.results), output)
     if as_json:

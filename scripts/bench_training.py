@@ -104,7 +104,7 @@ def train_peft(recipe: Recipe, folder: Path) -> tuple[Evaluation, int]:
     trainer = Trainer(
         model=TrainedPart(model),
         args=training_arguments(recipe, folder),
-        data_collator=lambda rows: collate(parts.task, rows),
+        data_collator=lambda examples: collate(parts.task, examples),
         train_dataset=PartDataset(whole_batches(parts.task.train, recipe.training.batch_size)),
         eval_dataset=PartDataset(parts.task.validation),
         compute_metrics=lambda found: {recipe.task.metric: score(parts.task, found)},

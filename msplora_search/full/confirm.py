@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +22,28 @@ from msplora_search.search.summary import Point, Summary, summarise
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.metrics import Labels
 
-FOLDER = "confirm"
+FOLDER, RESULT = "confirm", "test.json"
+
+
+@dataclass(frozen=True)
+class OneTraining:
+    """A full training that is done: now, or in an earlier call."""
+
+    name: str
+    seed: int
+    metric: float
+    seconds: float | None
+    """None: it was trained in an earlier call."""
+    done: int
+    of: int
 
 
 def confirm(
-    results: StudyResults, output: Path, seeds: int, say: Callable[[str], None] = lambda _: None
+    results: StudyResults, output: Path, seeds: int, tell: Callable[[OneTraining], None] = lambda _: None
 ) -> Confirmation:
     """Train every front point and baseline with seeds 0, 1, ...; what is trained already is not trained again.
 
+    `tell` hears of each training when it is done.
     Raises InputError where there is nothing to confirm, and as `train_recipe` does.
     """
     if seeds < 1:
@@ -36,13 +52,18 @@ def confirm(
     points = candidates(summary)
     if not points:
         raise InputError(f"{output}: no trial was measured to the end, so there is nothing to confirm")
-    found = []
+    found: list[tuple[Point, tuple[Evaluation, ...]]] = []
     for point in points:
         runs = []
         for seed in range(seeds):
-            run, labels = _run(results, point, seed, output / FOLDER)
+            started = time.monotonic()
+            stored = output / FOLDER / f"trial-{point.record.number}-seed-{seed}" / RESULT
+            known = stored.is_file()
+            run, labels = _run(_recipe(results, point, seed), stored)
             runs.append(run)
-            say(f"{_name(point)} seed {seed}: {run.metric:.4f} on the test part")
+            seconds = None if known else time.monotonic() - started
+            done, of = len(found) * seeds + len(runs), len(points) * seeds
+            tell(OneTraining(_name(point), seed, run.metric, seconds, done, of))
         found.append((point, tuple(runs)))
     return judge(results, found, labels)
 
@@ -54,23 +75,20 @@ def candidates(summary: Summary) -> list[Point]:
     return sorted(unique.values(), key=lambda p: (p.params, p.record.number))
 
 
-def _run(results: StudyResults, point: Point, seed: int, folder: Path) -> tuple[Evaluation, Labels]:
-    """One full training, or its stored result: on the test part, and the classes there."""
-    recipe = _recipe(results, point, seed)
-    place = folder / f"trial-{point.record.number}-seed-{seed}"
-    stored = place / "test.json"
+def _run(recipe: Recipe, stored: Path) -> tuple[Evaluation, Labels]:
+    """One full training, or its `stored` result: on the test part, and the classes there."""
     if not stored.is_file():
-        trained = train_recipe(recipe, place)
+        trained = train_recipe(recipe, stored.parent, quiet=True)
         labels = trained.parts.test.own_labels.tolist()
         part = stored.with_suffix(".part")
         part.write_text(
             json.dumps({"recipe": identity(recipe), "test": trained.test.to_json(), "labels": labels}) + "\n"
         )
         part.rename(stored)
-        shutil.rmtree(place / CHECKPOINTS)
+        shutil.rmtree(stored.parent / CHECKPOINTS)
     data = json.loads(stored.read_text())
     if data["recipe"] != identity(recipe):
-        raise InputError(f"{stored}: is of other settings; delete {folder} to confirm anew")
+        raise InputError(f"{stored}: is of other settings; delete {stored.parents[1]} to confirm anew")
     return Evaluation.from_json(data["test"]), np.array(data["labels"], dtype=np.int64)
 
 

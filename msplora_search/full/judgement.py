@@ -42,8 +42,8 @@ class Confirmed:
 
     @property
     def mean(self) -> float:
-        """Mean metric over seeds."""
-        return float(np.mean([run.metric for run in self.runs]))
+        """Mean metric over seeds; rounded so that equal means are equal, whatever they were summed from."""
+        return round(float(np.mean([run.metric for run in self.runs])), 12)
 
     @property
     def name(self) -> str:

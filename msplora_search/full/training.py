@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from msplora_search.adapters.anatomy import AnatomyError
@@ -85,8 +85,8 @@ def _miss_only_trained(module: nn.Module, keys: Any) -> None:
     keys.missing_keys[:] = [name for name in keys.missing_keys if name in module.trained]
 
 
-class PartDataset(Dataset[tuple[Part, int]]):
-    """The examples of a part, to be collated together."""
+class PartDataset(Dataset[dict[str, Any]]):
+    """The examples of a part, to be collated together; `input_ids` are for samplers that go by length."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -94,13 +94,15 @@ class PartDataset(Dataset[tuple[Part, int]]):
     def __len__(self) -> int:
         return len(self.part)
 
-    def __getitem__(self, row: int) -> tuple[Part, int]:
-        return self.part, row
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        tokens, i = self.part.tokens, self.part.rows[row]
+        return {"input_ids": tokens.ids[tokens.offsets[i] : tokens.offsets[i + 1]], "part": self.part, "row": row}
 
 
-def train_recipe(recipe: Recipe, output: Path) -> Trained:
+def train_recipe(recipe: Recipe, output: Path, quiet: bool = False) -> Trained:
     """Train `recipe`, going on from the last whole checkpoint in `output` where there is one.
 
+    `quiet`: print no losses; what `training.trainer` reports to gets them all the same.
     Runs under `torchrun` and `accelerate launch` as it stands: `training.batch_size` is that of all
     processes together. Raises InputError for a recipe that does not fit its model or its data, and
     for checkpoints of another recipe.
@@ -119,14 +121,17 @@ def train_recipe(recipe: Recipe, output: Path) -> Trained:
     trainer = Trainer(
         model=TrainedPart(backbone.model),
         args=arguments,
-        data_collator=lambda rows: collate(parts.task, rows),
+        data_collator=lambda examples: collate(parts.task, examples),
         train_dataset=PartDataset(whole_batches(parts.task.train, recipe.training.batch_size)),
         eval_dataset=PartDataset(parts.task.validation),
         compute_metrics=lambda found: {recipe.task.metric: score(parts.task, found)},
         callbacks=[EarlyStoppingCallback(stop)] if (stop := recipe.training.early_stopping) else [],
     )
+    if quiet:
+        trainer.remove_callback(PrinterCallback)
     with _writing(output / CHECKPOINTS):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(output / CHECKPOINTS))
+    trainer.args.train_sampling_strategy = "random"  # grouping by length would reorder the test part too
     predicted = trainer.predict(PartDataset(parts.test)).predictions
     backbone.model.eval()
     judged = dataclasses.replace(parts.task, validation=parts.test)
@@ -232,9 +237,9 @@ def _writing(folder: Path) -> Iterator[None]:
     raise InputError(f"{folder}: {said}; mend that, and the same command goes on from the last whole checkpoint")
 
 
-def collate(task: TextClassification, rows: list[tuple[Part, int]]) -> dict[str, Any]:
+def collate(task: TextClassification, examples: list[dict[str, Any]]) -> dict[str, Any]:
     """Examples of a `PartDataset` as what `TrainedPart` takes."""
-    batch = task.collate(rows[0][0], np.array([row for _, row in rows]))
+    batch = task.collate(examples[0]["part"], np.array([example["row"] for example in examples]))
     return {"inputs": batch.inputs, "labels": batch.labels}
 
 

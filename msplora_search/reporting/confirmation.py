@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from msplora_search.errors import InputError
-from msplora_search.full.confirm import FOLDER
+from msplora_search.full.confirm import FOLDER, OneTraining
 from msplora_search.full.judgement import Comparison, Confirmation, Confirmed
 from msplora_search.reporting.plots import draw_confirmation
-from msplora_search.reporting.wording import table
+from msplora_search.reporting.wording import duration, table
 
 JSON, PICTURE = "confirm.json", "confirm.svg"
 
@@ -29,6 +29,15 @@ def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}; the report needs a folder it can write") from None
     return folder / "confirm.md"
+
+
+def training_line(training: OneTraining) -> str:
+    """One full training of a confirmation, for a terminal."""
+    took = "already trained" if training.seconds is None else duration(training.seconds)
+    return (
+        f"{training.done} of {training.of}: {training.name}, seed {training.seed}: "
+        f"{training.metric:.4f} on the test part ({took})"
+    )
 
 
 def confirmation_section(output: Path) -> list[str]:
@@ -113,4 +122,4 @@ def _difference(versus: dict[str, Any] | None, rival: str) -> str:
     if versus is None:
         return ""
     name = "" if rival == "paper" else f" ({versus['baseline']})"
-    return f"{versus['difference']:+.4f}, p {versus['p_value']:.2f}{name}"
+    return f"{versus['difference']:+.4f}, p {versus['p_value']:.3f}{name}"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from msplora_search import run_study
 from msplora_search.errors import InputError
-from msplora_search.full.confirm import candidates, confirm
+from msplora_search.full.confirm import OneTraining, candidates, confirm
 from msplora_search.full.judgement import judge
 from msplora_search.full.training import Trained, train_recipe
 from msplora_search.search.results import load_results
@@ -34,14 +34,16 @@ def test_the_front_and_every_baseline_are_confirmed_once() -> None:
 wrongs = st.lists(st.integers(20, 150), min_size=2, max_size=2)
 
 
+@settings(max_examples=25)
 @given(st.lists(wrongs, min_size=5, max_size=5))
+@example([[20, 20], [20, 20], [20, 20], [20, 93], [25, 88]])  # equal means of unequal seeds
 def test_means_front_and_ranking_are_those_of_plain_statistics(cells: list[list[int]]) -> None:
     found = [
         (point, tuple(evaluation(1.0, wrong, 7 * i + s) for s, wrong in enumerate(row)))
         for i, (point, row) in enumerate(zip(CANDIDATES, cells, strict=True))
     ]
     judged = judge(SUMMARY.results, found, LABELS)
-    means = [1 - np.mean(row) / len(LABELS) for row in cells]
+    means = [round(1 - np.mean(row) / len(LABELS), 12) for row in cells]
     assert [c.mean for c in judged.points] == pytest.approx(means)
     expected = stats.kendalltau([p.metric for p in CANDIDATES], means).statistic
     assert judged.tau == pytest.approx(expected, nan_ok=True)
@@ -87,7 +89,7 @@ def test_a_study_without_results_has_nothing_to_confirm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_search_is_confirmed_on_rows_it_never_read_and_goes_on_when_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fields = study_fields(
         tmp_path, search={"trials": 3, "sampler": "random"}, training={"epochs": 2, "learning_rate": 2e-2}
@@ -97,19 +99,21 @@ def test_a_search_is_confirmed_on_rows_it_never_read_and_goes_on_when_stopped(
     calls: list[str] = []
     stop_at = 3
 
-    def counted(recipe: Recipe, place: Path) -> Trained:
+    def counted(recipe: Recipe, place: Path, quiet: bool) -> Trained:
         calls.append(place.name)
         if len(calls) == stop_at:
             raise KeyboardInterrupt
-        return train_recipe(recipe, place)
+        return train_recipe(recipe, place, quiet)
 
     monkeypatch.setattr("msplora_search.full.confirm.train_recipe", counted)
     with pytest.raises(KeyboardInterrupt):
         confirm(found, output, 2)
-    said: list[str] = []
-    confirmed = confirm(found, output, 2, said.append)
+    heard: list[OneTraining] = []
+    confirmed = confirm(found, output, 2, heard.append)
     points: list[Point] = candidates(summarise(found))
-    assert len(said) == 2 * len(points)
+    assert [one.done for one in heard] == list(range(1, 2 * len(points) + 1))
+    assert [one.seconds is None for one in heard] == [True, True] + [False] * (2 * len(points) - 2)
+    assert capsys.readouterr().out == ""
     assert len(calls) == 2 * len(points) + 1
     assert all(len(run.right) == 100 for c in confirmed.points for run in c.runs)
     told = confirmed.to_json()

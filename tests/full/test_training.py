@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from peft import PeftModel
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import (
     AutoModelForSequenceClassification,
     DataCollatorWithPadding,
@@ -67,6 +69,26 @@ def losses(output: Path) -> list[float]:
     assert newest is not None
     log = json.loads((Path(newest) / "trainer_state.json").read_text())["log_history"]
     return [entry["loss"] for entry in log if "loss" in entry]
+
+
+def test_batches_of_similar_length_change_no_row_of_the_judgement(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, training={"trainer": {"train_sampling_strategy": "group_by_length"}})
+    trained = train_recipe(recipe, tmp_path / "out")
+    task, test = trained.parts.task, trained.parts.test
+    batch = task.collate(test, np.arange(len(test)))
+    with torch.no_grad():
+        expected = task.predict(trained.backbone.model, batch)
+    assert trained.test.predictions.tolist() == expected.tolist()
+    assert len(set(expected.tolist())) == 2  # another order would show
+
+
+def test_tensorboard_gets_what_the_trainer_logs(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
+    train_recipe(recipe_of(tmp_path, training={"trainer": {"report_to": "tensorboard"}}), tmp_path / "out")
+    events = EventAccumulator(str(tmp_path / "logs")).Reload()
+    logged = [event.value for event in events.Scalars("train/loss")]
+    assert logged == pytest.approx(losses(tmp_path / "out"))
+    assert len(events.Scalars("eval/accuracy")) == 3
 
 
 def test_what_is_delivered_is_what_was_trained(tmp_path: Path) -> None:
