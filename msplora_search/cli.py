@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from msplora_search import cli_full
-from msplora_search.cli_parts import AsJson, Output, Storage, nothing, open_console, print_json, print_line, short
+from msplora_search.cli_parts import (
+    AsJson,
+    Output,
+    Storage,
+    Workers,
+    nothing,
+    open_console,
+    print_json,
+    print_line,
+    short,
+)
 
 if TYPE_CHECKING:
     from msplora_search.search.summary import Summary
@@ -48,6 +58,7 @@ def run(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Output folder; runs/NAME by default.")] = None,
     storage: Storage = None,
+    workers: Workers = 1,
 ) -> None:
     """Search a study; the same command again goes on where it was.
 
@@ -59,9 +70,9 @@ def run(
     settings = load_study(study, assignments or [])
     console = open_console()
     with console.status("loading model and data ...") if console.is_terminal else nothing():
-        from msplora_search.search.study import run_study
+        from msplora_search.scale.search import run_with_workers
     with search_display(console) as listen:
-        folder = run_study(settings, output, storage, listen)
+        folder = run_with_workers(settings, output, storage, workers, listen)
     summary = _write_report(folder, storage)
     print_front(console, summary)
     print_line(
@@ -91,7 +102,7 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
     running = results.in_state(State.RUNNING)
     ended = [record for record in results.records if record.state != State.RUNNING]
     baselines, trials = results.facts["baselines"], results.settings.search.trials
-    left = seconds_left(ended, baselines, trials)
+    left = seconds_left(ended, baselines, trials, max(1, len(running)))
     if as_json:
         print_json({**summary.to_json(), "running": [r.number for r in running], "seconds_left": left})
         return
@@ -136,8 +147,9 @@ def params(
     Example: `msplora-search params roberta --ranks 8/4/2 --groups 33/33/33`
     """
     from msplora_search.adapters.census import count_beside_lora
+    from msplora_search.tasks.demo import without_demo_names
 
-    found = count_beside_lora(model, ranks, groups, targets.split(","))
+    found = count_beside_lora(without_demo_names(model), ranks, groups, targets.split(","))
     if as_json:
         print_json(found.to_json())
         return

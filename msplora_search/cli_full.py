@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from msplora_search.cli_parts import AsJson, Output, Storage, open_console, print_json, print_line, short
+from msplora_search.cli_parts import AsJson, Output, Storage, Workers, open_console, print_json, print_line, short
 
 
 def export(
@@ -98,12 +98,16 @@ def train(
 def confirm(
     output: Output,
     seeds: Annotated[int, typer.Option(help="Full trainings of each point.")] = 3,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Change how all are trained, such as training.epochs=3.")
+    ] = None,
+    workers: Workers = 1,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Retrain the front and the baselines in full on the untouched test part; the same command goes on.
 
-    Example: `msplora-search confirm runs/quickstart --seeds 3`
+    Example: `msplora-search confirm runs/quickstart --seeds 3 --set training.epochs=5`
     """
     from msplora_search.full.confirm import confirm as confirm_front
     from msplora_search.reporting.confirmation import confirmation_lines, training_line, write_confirmation
@@ -113,7 +117,7 @@ def confirm(
 
     console = open_console()
     tell = (lambda _: None) if as_json else (lambda training: print_line(console, training_line(training)))
-    found = confirm_front(load_results(output, storage), output, seeds, tell)
+    found = confirm_front(load_results(output, storage), output, seeds, tell, workers, assignments or [])
     path = write_confirmation(found, output)
     write_report(summarise(found.results), output)
     if as_json:

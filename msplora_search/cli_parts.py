@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Output = Annotated[Path, typer.Argument(help="Output folder of a run.", metavar="OUTPUT")]
 Storage = Annotated[str | None, typer.Option(help="Optuna storage URL; SQLite in the output folder by default.")]
+Workers = Annotated[int, typer.Option(help="Trainings at a time, each in a process of its own.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -87,13 +87,21 @@ def load_config(model: str) -> Any:
     path = Path(model).expanduser()
     if not path.exists() and ("/" not in model or path.is_absolute()):
         raise InputError(
-            f"model {model!r}: is no file, folder or known architecture; {suggest(model, CONFIG_MAPPING)[:300]}"
+            f"model {model!r}: is no file, folder or known architecture; give a config.json, a model folder, an id "
+            f"such as org/name, or an architecture such as roberta{_meant(model)}"
         )
     try:
         return AutoConfig.from_pretrained(str(path) if path.exists() else model)
     except (OSError, ValueError, KeyError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"model {model!r}: no usable config.json: {first}") from None
+
+
+def _meant(architecture: str) -> str:
+    from transformers import CONFIG_MAPPING
+
+    said = suggest(architecture, CONFIG_MAPPING)
+    return f" ({said})" if said.startswith("did you mean") else ""
 
 
 def _numbers(option: str, text: str, kind: type[int] | type[float], count: int | None = None) -> list[Any]:

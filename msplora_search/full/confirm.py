@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from msplora_search.errors import InputError
 from msplora_search.full.judgement import Confirmation, judge
@@ -17,12 +18,28 @@ from msplora_search.full.recipe import recipe_of
 from msplora_search.full.selection import Pick
 from msplora_search.full.training import CHECKPOINTS, identity, train_recipe
 from msplora_search.results.records import Evaluation
+from msplora_search.scale.crew import together
 from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Point, Summary, summarise
+from msplora_search.settings.document import Document
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.metrics import Labels
 
-FOLDER, RESULT = "confirm", "test.json"
+FOLDER, RESULT, LOCK = "confirm", "test.json", ".lock"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One full training of a confirmation, and where its result is kept."""
+
+    name: str
+    recipe: Recipe
+    folder: Path
+
+    @property
+    def stored(self) -> Path:
+        """The result on the test part; there once the training is done."""
+        return self.folder / RESULT
 
 
 @dataclass(frozen=True)
@@ -38,34 +55,34 @@ class OneTraining:
     of: int
 
 
+Tell = Callable[[OneTraining], None]
+
+
 def confirm(
-    results: StudyResults, output: Path, seeds: int, tell: Callable[[OneTraining], None] = lambda _: None
+    results: StudyResults,
+    output: Path,
+    seeds: int,
+    tell: Tell = lambda _: None,
+    workers: int = 1,
+    overrides: Sequence[str] = (),
 ) -> Confirmation:
     """Train every front point and baseline with seeds 0, 1, ...; what is trained already is not trained again.
 
-    `tell` hears of each training when it is done.
+    `tell` hears of each training when it is done. With several `workers` as many trainings run at a
+    time, each in a process of its own, as in a search. `overrides` such as `training.epochs=3` change
+    how all of them are trained.
     Raises InputError where there is nothing to confirm, and as `train_recipe` does.
     """
-    if seeds < 1:
-        raise InputError(f"--seeds {seeds}: must be at least 1")
-    summary = summarise(results)
-    points = candidates(summary)
+    for option, value in (("--seeds", seeds), ("--workers", workers)):
+        if value < 1:
+            raise InputError(f"{option} {value}: must be at least 1")
+    points = candidates(summarise(results))
     if not points:
         raise InputError(f"{output}: no trial was measured to the end, so there is nothing to confirm")
-    found: list[tuple[Point, tuple[Evaluation, ...]]] = []
-    for point in points:
-        runs = []
-        for seed in range(seeds):
-            started = time.monotonic()
-            stored = output / FOLDER / f"trial-{point.record.number}-seed-{seed}" / RESULT
-            known = stored.is_file()
-            run, labels = _run(_recipe(results, point, seed), stored)
-            runs.append(run)
-            seconds = None if known else time.monotonic() - started
-            done, of = len(found) * seeds + len(runs), len(points) * seeds
-            tell(OneTraining(_name(point), seed, run.metric, seconds, done, of))
-        found.append((point, tuple(runs)))
-    return judge(results, found, labels)
+    jobs = [_jobs(results, point, seeds, overrides, output) for point in points]
+    _train([job for of_point in jobs for job in of_point], tell, workers)
+    found = [(point, tuple(_read(job)[0] for job in own)) for point, own in zip(points, jobs, strict=True)]
+    return judge(results, found, _read(jobs[0][0])[1])
 
 
 def candidates(summary: Summary) -> list[Point]:
@@ -75,27 +92,79 @@ def candidates(summary: Summary) -> list[Point]:
     return sorted(unique.values(), key=lambda p: (p.params, p.record.number))
 
 
-def _run(recipe: Recipe, stored: Path) -> tuple[Evaluation, Labels]:
-    """One full training, or its `stored` result: on the test part, and the classes there."""
-    if not stored.is_file():
-        trained = train_recipe(recipe, stored.parent, quiet=True)
-        labels = trained.parts.test.own_labels.tolist()
-        part = stored.with_suffix(".part")
-        part.write_text(
-            json.dumps({"recipe": identity(recipe), "test": trained.test.to_json(), "labels": labels}) + "\n"
-        )
-        part.rename(stored)
-        shutil.rmtree(stored.parent / CHECKPOINTS)
-    data = json.loads(stored.read_text())
-    if data["recipe"] != identity(recipe):
-        raise InputError(f"{stored}: is of other settings; delete {stored.parents[1]} to confirm anew")
+def _train(jobs: Sequence[Job], tell: Tell, workers: int) -> None:
+    """Do every job that is not done yet, and tell of all of them."""
+    done = 0
+
+    def hear(job: Job, seconds: float | None) -> None:
+        nonlocal done
+        done += 1
+        metric = _read(job)[0].metric
+        tell(OneTraining(job.name, job.recipe.training.seed, metric, seconds, done, len(jobs)))
+
+    for job in jobs:
+        if job.stored.is_file():
+            hear(job, None)
+    left = [job for job in jobs if not job.stored.is_file()]
+    if workers == 1:
+        work_off(left, 0, lambda message: hear(*message))
+    elif left:
+        lost = together(min(workers, len(left)), work_off, (left,), lambda message: hear(*message))
+        if lost:
+            raise InputError(f"{lost[0]} before its training did; the same command goes on from its checkpoint")
+    if busy := [job.folder for job in jobs if not job.stored.is_file()]:
+        raise InputError(f"{busy[0]}: another process trains there; when it is done, the same command goes on")
+
+
+def work_off(jobs: Sequence[Job], worker: int, tell: Callable[[tuple[Job, float]], None]) -> None:
+    """One worker's part: do every job that is neither done nor in the hands of another worker.
+
+    Raises InputError as `train_recipe` does, and where a result cannot be written.
+    """
+    for job in jobs:
+        try:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(job.folder / LOCK).acquire(timeout=0):
+                if not job.stored.is_file():
+                    began = time.monotonic()
+                    _do(job)
+                    tell((job, time.monotonic() - began))
+        except Timeout:
+            continue
+        except OSError as error:
+            raise InputError(
+                f"{job.folder}: {error.strerror or error}; mend that, and the same command goes on"
+            ) from None
+
+
+def _do(job: Job) -> None:
+    """One full training; its result on the test part, and the classes there, are stored whole or not at all."""
+    trained = train_recipe(job.recipe, job.folder, quiet=True)
+    labels = trained.parts.test.own_labels.tolist()
+    part = job.stored.with_suffix(".part")
+    told = {"recipe": identity(job.recipe), "test": trained.test.to_json(), "labels": labels}
+    part.write_text(json.dumps(told) + "\n")
+    part.rename(job.stored)
+    shutil.rmtree(job.folder / CHECKPOINTS)
+
+
+def _read(job: Job) -> tuple[Evaluation, Labels]:
+    """The stored result of a job. Raises InputError where it is of other settings."""
+    data = json.loads(job.stored.read_text())
+    if data["recipe"] != identity(job.recipe):
+        raise InputError(f"{job.stored}: is of other settings; delete {job.folder.parent} to confirm anew")
     return Evaluation.from_json(data["test"]), np.array(data["labels"], dtype=np.int64)
 
 
-def _recipe(results: StudyResults, point: Point, seed: int) -> Recipe:
-    fields = recipe_of(results, Pick(point, "to be confirmed"))
-    return Recipe.model_validate({**fields, "training": {**fields["training"], "seed": seed}})
-
-
-def _name(point: Point) -> str:
-    return point.record.baseline or f"trial {point.record.number}"
+def _jobs(results: StudyResults, point: Point, seeds: int, overrides: Sequence[str], output: Path) -> list[Job]:
+    document = Document(recipe_of(results, Pick(point, "to be confirmed")), {}, "the study")
+    for override in overrides:
+        if not override.startswith("training.") or override.startswith("training.seed"):
+            raise InputError(f"--set {override}: must be a field of full training, such as training.epochs=3")
+        document.override(override)
+    jobs = []
+    for seed in range(seeds):
+        document.put("training.seed", seed)
+        folder = output / FOLDER / f"trial-{point.record.number}-seed-{seed}"
+        jobs.append(Job(point.name, document.validate(Recipe), folder))
+    return jobs

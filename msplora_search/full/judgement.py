@@ -47,8 +47,8 @@ class Confirmed:
 
     @property
     def name(self) -> str:
-        """`trial 5`, or the baseline's name."""
-        return self.point.record.baseline or f"trial {self.point.record.number}"
+        """Of its point."""
+        return self.point.name
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from msplora_search.search.events import (
     TrialEnded,
     TrialMeasured,
     TrialStarted,
+    WorkerLost,
 )
 from msplora_search.search.summary import Summary
 
@@ -72,7 +73,9 @@ class Progressing:
     def __init__(self) -> None:
         self.started: SearchStarted | None = None
         self.ended: list[TrialRecord] = []
-        self.running: TrialRecord | None = None
+        self.running: dict[int, TrialRecord] = {}
+        """By trial number; several where there are several workers."""
+        self.at_once = 1
 
     def take(self, event: Event) -> None:
         """Follow the search."""
@@ -81,9 +84,10 @@ class Progressing:
                 self.started = event
                 self.ended = [r for r in event.records if r.state != State.RUNNING]
             case TrialStarted(record) | TrialMeasured(record):
-                self.running = record
+                self.running[record.number] = record
+                self.at_once = max(self.at_once, len(self.running))
             case TrialEnded(record):
-                self.running = None
+                self.running.pop(record.number, None)
                 self.ended.append(record)
 
     @property
@@ -93,9 +97,9 @@ class Progressing:
 
     def seconds_left(self) -> float | None:
         """An estimate; None before there is anything to go by."""
-        return (
-            None if self.started is None else seconds_left(self.ended, self.started.baselines, self.started.trials)
-        )
+        if self.started is None:
+            return None
+        return seconds_left(self.ended, self.started.baselines, self.started.trials, self.at_once)
 
     def front(self) -> list[TrialRecord]:
         """The front so far."""
@@ -105,7 +109,7 @@ class Progressing:
         return [complete[i] for i in front(metrics, params)]
 
 
-def seconds_left(ended: Sequence[TrialRecord], baselines: int, trials: int) -> float | None:
+def seconds_left(ended: Sequence[TrialRecord], baselines: int, trials: int, at_once: int = 1) -> float | None:
     """Time for the trials that are missing, by the mean of baselines and of proposals so far."""
     of_baselines = [r.seconds for r in ended if r.baseline]
     of_proposals = [r.seconds for r in ended if not r.baseline]
@@ -114,9 +118,8 @@ def seconds_left(ended: Sequence[TrialRecord], baselines: int, trials: int) -> f
         return None
     each_baseline = float(np.mean(of_baselines or every))
     each_proposal = float(np.mean(of_proposals if len(of_proposals) >= 3 else every))
-    return (
-        max(0, baselines - len(of_baselines)) * each_baseline + max(0, trials - len(of_proposals)) * each_proposal
-    )
+    of_rest = max(0, baselines - len(of_baselines)), max(0, trials - len(of_proposals))
+    return (of_rest[0] * each_baseline + of_rest[1] * each_proposal) / at_once
 
 
 class PlainLines:
@@ -138,6 +141,8 @@ class PlainLines:
                 done = f"[{len(self._progress.ended)}/{self._progress.total}]"
                 rest = f"; about {duration(left)} left" if left else ""
                 self._say(f"{done} {trial_line(record)}{rest}")
+            case WorkerLost(what):
+                self._say(lost_line(what))
             case SearchEnded(reason):
                 self._say(f"search ended: {reason}")
 
@@ -170,6 +175,9 @@ class LiveDisplay:
                     self._console.print(line, markup=False, highlight=False)
             case TrialEnded(record):
                 self._console.print(trial_line(record), markup=False, highlight=False)
+            case WorkerLost(what):
+                self._progress.running.clear()
+                self._console.print(lost_line(what), markup=False, highlight=False)
             case SearchEnded(reason):
                 self._console.print(f"search ended: {reason}", markup=False, highlight=False)
 
@@ -183,8 +191,7 @@ class LiveDisplay:
             left="?" if left is None else "about " + duration(left),
         )
         parts: list[Table | Progress | str] = [self._bar]
-        if self._progress.running:
-            parts.append(escape(running_line(self._progress.running)))
+        parts += [escape(running_line(record)) for record in self._progress.running.values()]
         rows = [record_row(record) for record in self._progress.front()]
         if rows:
             parts.append(table_of(LIVE_COLUMNS, rows[-12:], title="front so far"))
@@ -230,6 +237,11 @@ def trial_line(record: TrialRecord) -> str:
         case state:
             end = f"{state}: {record.reason}"
     return f"{head}, {size}: {end}"
+
+
+def lost_line(what: str) -> str:
+    """That a worker died."""
+    return f"{what}; the trial that it trained will be trained anew"
 
 
 def running_line(record: TrialRecord) -> str:

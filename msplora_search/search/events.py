@@ -48,11 +48,18 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class WorkerLost:
+    """A worker process ended before its work did; its trial will be trained anew."""
+
+    what: str
+
+
+@dataclass(frozen=True)
 class SearchEnded:
     """No more trials in this call, and why."""
 
     reason: str
 
 
-Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | SearchEnded
+Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | WorkerLost | SearchEnded
 Listener = Callable[[Event], None]

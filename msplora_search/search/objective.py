@@ -32,18 +32,25 @@ class TrialFailedError(Exception):
 
 @dataclass(frozen=True)
 class Objective:
-    """Optuna's objective: returns (metric, log10 of adapter parameters)."""
+    """From an Optuna trial to its values (metric, log10 of adapter parameters)."""
 
     workbench: Workbench
     proposer: Proposer
     history: History
     listen: Listener
 
-    def __call__(self, trial: optuna.Trial) -> tuple[float, float]:
-        """Run or answer one trial. Raises TrialFailedError for a trial without a result."""
+    def begin(self, trial: optuna.Trial) -> TrialRecord:
+        """What the trial is to train, or its answer where it needs no training.
+
+        Only one worker at a time may ask and begin: the others then see what it took.
+        """
         record = self._plan(trial)
         _store(trial, plan_attributes(record))
-        ended = self._answer(record) or self._measure(trial, record)
+        return self._answer(record) or record
+
+    def finish(self, trial: optuna.Trial, record: TrialRecord) -> tuple[float, float]:
+        """Train what was begun; the values for Optuna. Raises TrialFailedError for a trial without a result."""
+        ended = self._measure(trial, record) if record.state == State.RUNNING else record
         _store(trial, result_attributes(ended))
         self.listen(TrialEnded(ended))
         return tell_values(trial, ended, self.workbench.task.chance)
@@ -87,10 +94,11 @@ class Objective:
             return with_result(
                 record, State.REFUSED, f"{record.adapter_params:,} parameters; max_params is {limit:,}"
             )
-        measured = (State.COMPLETE, State.PRUNED, State.FAILED)
+        taken = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING)  # running: in another worker
         for earlier in self.history.records():
-            if earlier.configuration == record.configuration and earlier.state in measured:
-                curve = () if earlier.state == State.FAILED else earlier.curve
+            same = earlier.configuration == record.configuration and earlier.number != record.number
+            if same and earlier.state in taken:
+                curve = earlier.curve if earlier.state in (State.COMPLETE, State.PRUNED) else ()
                 return with_result(
                     replace(record, curve=curve), State.DUPLICATE, f"trial {earlier.number}, {earlier.state}"
                 )

@@ -23,6 +23,11 @@ class Point:
     """Share of paired bootstrap resamples of the validation examples in which it is on the front."""
 
     @property
+    def name(self) -> str:
+        """`trial 5`, or the baseline's name."""
+        return self.record.baseline or f"trial {self.record.number}"
+
+    @property
     def metric(self) -> float:
         """The metric at the end of the proxy."""
         return self.record.final.metric

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from msplora_search.adapters.anatomy import head_parameters
 from msplora_search.errors import InputError
-from msplora_search.tasks.demo import PREFIX, demo_model
+from msplora_search.tasks.demo import without_demo_names
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ def model_location(name: str) -> str:
 
     Raises InputError for a folder that holds no model.
     """
-    if name.startswith(PREFIX):
-        return str(demo_model(name.removeprefix(PREFIX)))
+    name = without_demo_names(name)
     folder = Path(name)
     if folder.is_absolute() or folder.exists():
         if not (folder / "config.json").is_file():

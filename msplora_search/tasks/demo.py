@@ -47,6 +47,11 @@ def demo_model(name: str) -> Path:
     return cached_folder(f"models/{name}", makers[name])
 
 
+def without_demo_names(model: str) -> str:
+    """The folder of a demo model; any other name as it stands. Raises InputError as `demo_model` does."""
+    return str(demo_model(model.removeprefix(PREFIX))) if model.startswith(PREFIX) else model
+
+
 def demo_rows(name: str) -> list[dict[str, object]]:
     """Rows of a demo data set. Raises InputError for an unknown name or a failed download."""
     if name not in DEMO_DATA:

@@ -142,7 +142,9 @@ def test_validate_says_of_every_file_what_it_is(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"error: {wrong}:1: global_rank.0 is -1")
 
 
-@pytest.mark.parametrize("command", ["run", "status", "report", "export", "params", "validate"])
+@pytest.mark.parametrize(
+    "command", ["run", "status", "report", "export", "train", "confirm", "params", "validate"]
+)
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     done = call(command, "--help")
     assert done.returncode == 0
@@ -346,5 +348,6 @@ def test_a_real_search_with_real_weights_on_real_sentences(tmp_path: Path) -> No
     assert "space: 716 configurations for 6 layers; 5 baseline trials and 2 proposals" in done.stdout
     front = json.loads((tmp_path / "out" / "report" / "front.json").read_text())
     assert front["baselines"]["paper"]["adapter_params"] == 49_152
+    assert "pyramid 8/4/2 in 0:2 2:4 4:6: 49,152 adapter parameters" in call("params", "demo:minilm").stdout
     assert [p["adapter_params"] for p in front["baselines"]["lora"]] == [9_216, 18_432, 36_864, 73_728]
     assert front["counts"]["complete"] + front["counts"]["pruned"] + front["counts"]["duplicate"] >= 7

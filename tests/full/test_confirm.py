@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -120,3 +122,30 @@ def test_a_search_is_confirmed_on_rows_it_never_read_and_goes_on_when_stopped(
     assert [p["trial"] for p in told["points"]] == [p.record.number for p in points]
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert not list(output.rglob("checkpoints"))
+
+
+@pytest.mark.slow
+def test_workers_confirm_the_same_as_one_process(tmp_path: Path) -> None:
+    fields = study_fields(tmp_path, search={"trials": 2, "sampler": "random"}, training={"learning_rate": 2e-2})
+    found = load_results(run_study(StudySettings.model_validate(fields), tmp_path / "out"))
+    shorter = ["training.epochs=1"]
+    alone = confirm(found, tmp_path / "alone", 1, overrides=shorter)
+    heard: list[OneTraining] = []
+    shared = confirm(found, tmp_path / "shared", 1, heard.append, workers=2, overrides=shorter)
+    assert [c.name for c in shared.points] == [c.name for c in alone.points]
+    assert [c.mean for c in shared.points] == pytest.approx([c.mean for c in alone.points], abs=0.02)
+    assert [one.done for one in heard] == list(range(1, len(alone.points) + 1))
+    with pytest.raises(InputError, match="is of other settings; delete"):
+        confirm(found, tmp_path / "alone", 1)
+    with pytest.raises(InputError, match=r"--set proxy\.epochs=1: must be a field of full training"):
+        confirm(found, tmp_path / "alone", 1, overrides=["proxy.epochs=1"])
+
+
+def test_a_training_in_other_hands_is_left_alone(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        for point in CANDIDATES:
+            folder = tmp_path / "confirm" / f"trial-{point.record.number}-seed-0"
+            folder.mkdir(parents=True)
+            held.enter_context(FileLock(folder / ".lock", is_singleton=False))
+        with pytest.raises(InputError, match="another process trains there"):
+            confirm(results(records()), tmp_path, 1)

@@ -1,0 +1,63 @@
+"""A search in several processes of this machine, which share its storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msplora_search.errors import InputError
+from msplora_search.scale.crew import together
+from msplora_search.search.events import Event, Listener, SearchEnded, SearchStarted, TrialEnded, WorkerLost
+from msplora_search.search.part import take_part
+from msplora_search.search.study import only_run, output_of, require_compatible, run_study
+from msplora_search.settings.models import StudySettings
+
+
+def run_with_workers(
+    settings: StudySettings, output: Path | None, storage: str | None, workers: int, listen: Listener
+) -> Path:
+    """`run_study` with `workers` trials at a time, each in a process with its own backbone.
+
+    A worker that is killed loses the trial that it trained, which another trains anew. Raises
+    InputError as `run_study` does, and where workers die without a trial coming to its end.
+    """
+    if workers < 1:
+        raise InputError(f"--workers {workers}: must be at least 1")
+    if workers == 1:
+        return run_study(settings, output, storage, listen)
+    output = output_of(settings, output)
+    require_compatible(settings, output, storage)
+    with only_run(output):
+        relay = _Relay(listen)
+        while lost := together(workers, take_part, (settings, output, storage), relay):
+            for worker in lost:
+                listen(WorkerLost(str(worker)))
+            if not relay.advanced:
+                raise InputError(f"{lost[0]} and no trial came to its end; fewer --workers take less memory")
+            relay.advanced = False
+        if relay.ended:
+            listen(relay.ended)
+    return output
+
+
+class _Relay:
+    """Passes the events of all workers on as those of one search: one start, one end."""
+
+    def __init__(self, listen: Listener) -> None:
+        self._listen = listen
+        self._started = False
+        self.ended: SearchEnded | None = None
+        self.advanced = False
+        """Whether a trial ended since this was last set to false."""
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case SearchStarted() if self._started:
+                return
+            case SearchStarted():
+                self._started = True
+            case SearchEnded():
+                self.ended = event
+                return
+            case TrialEnded():
+                self.advanced = True
+        self._listen(event)

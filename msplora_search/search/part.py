@@ -1,0 +1,150 @@
+"""One worker's part in a search: make the study ready, then take one trial after another until none is left."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from filelock import FileLock
+from optuna.trial import TrialState
+
+from msplora_search.proxy.workbench import Workbench
+from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.baselines import Baseline, planned_baselines
+from msplora_search.search.events import Listener, SearchEnded, SearchStarted
+from msplora_search.search.history import History
+from msplora_search.search.objective import Objective, TrialFailedError
+from msplora_search.search.preparation import prepare_study
+from msplora_search.search.proposal import Proposer
+from msplora_search.search.sampler import sampler_for
+from msplora_search.search.storage import answering, connect, default_url, open_study
+from msplora_search.settings.models import StudySettings
+
+ASKING = ".asking.lock"
+"""Held while a trial is asked for and begun, so that the workers of a machine take different ones."""
+
+
+def take_part(settings: StudySettings, output: Path, storage: str | None, worker: int, listen: Listener) -> None:
+    """`work_off` in a process of its own, which loads what it needs."""
+    work_off(Workbench.load(settings), output, storage, worker, listen)
+
+
+def work_off(workbench: Workbench, output: Path, storage: str | None, worker: int, listen: Listener) -> None:
+    """Take trials of the study until none is left; other workers may be at it, or have been.
+
+    `worker` tells the workers of one search apart. Raises InputError where the storage fails, or
+    holds results of other settings or data.
+    """
+    settings = workbench.settings
+    url = storage or default_url(output)
+    asking = FileLock(output / ASKING)
+    with _quiet_optuna(), answering(url):
+        with asking:
+            study = open_study(settings, connect(url))
+            study.sampler = sampler_for(settings.search, len(study.get_trials(deepcopy=False)), worker)
+            space = workbench.space()
+            baselines = planned_baselines(space, settings.search)
+            proposer = Proposer(space, every_dimension=settings.search.sampler != "brute-force")
+            prepare_study(study, workbench, proposer, baselines, output)
+        history = History(study)
+        loop = Loop(study, Objective(workbench, proposer, history, listen), history, asking)
+        listen(_started(workbench, proposer, baselines, history))
+        while loop.take():
+            pass
+        listen(SearchEnded(loop.reason()))
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Takes trials of a study one by one."""
+
+    study: optuna.Study
+    objective: Objective
+    history: History
+    asking: FileLock
+
+    def take(self) -> bool:
+        """Run one trial, from the question to Optuna to its values; False where none is left."""
+        with self.asking:
+            if self._budget_spent() or self._exhausted():
+                return False
+            trial = self.study.ask()
+            try:
+                record = self.objective.begin(trial)
+            except BaseException:
+                self._give_up(trial)
+                raise
+        self._run(trial, record)
+        return True
+
+    def reason(self) -> str:
+        """Why no trial is left."""
+        if not self._budget_spent():
+            return (
+                f"the space is exhausted: all {self.objective.proposer.space.size:,} configurations are measured"
+            )
+        return f"{self.objective.workbench.settings.search.trials} proposals are made"
+
+    def _run(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        try:
+            values = self.objective.finish(trial, record)
+        except TrialFailedError:
+            self.study.tell(trial, state=TrialState.FAIL)
+        except BaseException:
+            self._give_up(trial)
+            raise
+        else:
+            self.study.tell(trial, values)
+
+    def _give_up(self, trial: optuna.Trial) -> None:
+        """Leave a trial to be started anew; where the storage is dead, as one whose process died."""
+        with contextlib.suppress(Exception):
+            self.study.tell(trial, state=TrialState.FAIL)
+
+    def _budget_spent(self) -> bool:
+        wanted = self.objective.workbench.settings.search.trials
+        return not self.history.waiting() and self.history.proposals() >= wanted
+
+    def _exhausted(self) -> bool:
+        """Whether every configuration of the space has a result, or is about to."""
+        if self.history.waiting():
+            return False
+        space, records = self.objective.proposer.space, self.history.records()
+        size = space.size
+        if size is None or len(records) < size:
+            return False
+        known = {record.configuration for record in records if record.state != State.DUPLICATE}
+        if len(known) < size:
+            return False
+        return sum(p is not None and space.contains(p) and space.contains_rate(rate) for p, rate in known) >= size
+
+
+def _started(
+    workbench: Workbench, proposer: Proposer, baselines: list[Baseline], history: History
+) -> SearchStarted:
+    return SearchStarted(
+        space=proposer.space,
+        configurations=proposer.space.size,
+        baselines=len(baselines),
+        trials=workbench.settings.search.trials,
+        proxy_steps=workbench.steps,
+        records=tuple(history.records()),
+        notes=(workbench.task.note,) if workbench.task.note else (),
+    )
+
+
+@contextlib.contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Keep Optuna's own log lines and notices of experimental parts out of the output."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

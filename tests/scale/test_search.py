@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+
+from msplora_search.errors import InputError
+from msplora_search.results.records import State
+from msplora_search.scale.search import run_with_workers
+from msplora_search.search.events import Event, SearchEnded, SearchStarted, TrialMeasured, WorkerLost
+from msplora_search.search.results import load_results
+from msplora_search.settings import StudySettings
+from tests.small import study_fields
+
+
+def test_two_workers_share_one_search_and_train_nothing_twice(tmp_path: Path) -> None:
+    settings = StudySettings.model_validate(study_fields(tmp_path, search={"trials": 12}))
+    events: list[Event] = []
+    output = run_with_workers(settings, tmp_path / "out", None, 2, events.append)
+    results = load_results(output)
+    trained = [r.configuration for r in results.records if r.state in (State.COMPLETE, State.PRUNED)]
+    assert len(trained) == len(set(trained)) >= 4
+    assert Counter(r.baseline for r in results.records) == {"paper": 1, "lora-1": 1, None: 12}
+    assert not any(r.state in (State.RUNNING, State.FAILED) for r in results.records)
+    assert isinstance(events[0], SearchStarted)
+    assert sum(isinstance(event, SearchStarted) for event in events) == 1
+    assert [e.reason for e in events if isinstance(e, SearchEnded)] == ["12 proposals are made"]
+    trials = optuna.load_study(study_name="small", storage=f"sqlite:///{output / 'study.db'}").trials
+    assert len({trial.user_attrs["worker"]["pid"] for trial in trials} | {os.getpid()}) == 3
+
+
+def test_a_killed_worker_costs_its_trial_once_and_nothing_else(tmp_path: Path) -> None:
+    settings = StudySettings.model_validate(study_fields(tmp_path, search={"sampler": "random"}))
+    output, killed = tmp_path / "out", list[int]()
+    lost: list[WorkerLost] = []
+
+    def kill_once(event: Event) -> None:
+        if isinstance(event, WorkerLost):
+            lost.append(event)
+        if isinstance(event, TrialMeasured) and not killed:
+            study = optuna.load_study(study_name="small", storage=f"sqlite:///{output / 'study.db'}")
+            running = next(t for t in study.trials if t.number == event.record.number)
+            killed.append(running.number)
+            os.kill(running.user_attrs["worker"]["pid"], signal.SIGKILL)
+
+    run_with_workers(settings, output, None, 2, kill_once)
+    assert [event.what.split(" ", 2)[2] for event in lost] == ["ended by signal 9"]
+    results = load_results(output)
+    trained = [r.configuration for r in results.records if r.state in (State.COMPLETE, State.PRUNED)]
+    assert len(trained) == len(set(trained))
+    assert Counter(r.baseline for r in results.records) == {"paper": 1, "lora-1": 1, None: 4}
+    assert not any(r.state in (State.RUNNING, State.FAILED) for r in results.records)
+
+
+def test_what_workers_cannot_use_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    wrong = StudySettings.model_validate(study_fields(tmp_path, space={"targets": [["q_proj"]]}))
+    with pytest.raises(InputError, match="'q_proj' matches no linear module"):
+        run_with_workers(wrong, tmp_path / "out", None, 2, lambda _: None)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="--workers 0: must be at least 1"):
+        run_with_workers(wrong, tmp_path / "out", None, 0, lambda _: None)
