@@ -1,11 +1,11 @@
-"""Times the proxy's training step beside `Trainer` + PEFT LoRA r=8 at their defaults, in one run.
+"""Times the proxy's training step beside `Trainer` + PEFT LoRA r=8, in one run, in blocks in turn (A B C A B C).
 
-Both train MiniLM on the same sentence pairs, block by block in turn (A B A B ...), batch 32. A block
-is one epoch over its own part of the file, so both see the same examples in the same block.
+All train MiniLM on the same examples with batches of 32: the proxy as a search runs it, the Trainer at its
+defaults, and the Trainer at the best that it can be set to (bf16, batches of similar length).
 
     python scripts/bench_engine.py path/to/mrpc/train.jsonl --blocks 7 --json bench.json
 
-Columns of the file: sentence1, sentence2, label.
+Columns of the file: sentence1, sentence2, label. Movie reviews (demo:movie-reviews) are measured beside it.
 """
 
 from __future__ import annotations
@@ -17,111 +17,129 @@ import platform
 import tempfile
 import time
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from msplora_search.adapters.bank import attach, detach
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.proxy.batching import ProxyBatches
-from msplora_search.proxy.precision import Precision
-from msplora_search.proxy.training import train
+from msplora_search.proxy.batching import Batches, ProxyBatches
+from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
-from msplora_search.tasks.backbone import load_classifier, load_tokenizer, model_location
-from msplora_search.tasks.text_classification import Part, TextClassification, prepare
+from msplora_search.tasks.backbone import load_tokenizer, model_location
+from msplora_search.tasks.text_classification import Part, TextClassification
 
-BATCH = 32
+BATCH, MODEL = 32, "demo:minilm"
+PAPER = Pyramid.geometric(8, layers=6)
+BEST = {"bf16": True, "train_sampling_strategy": "group_by_length", "use_cpu": not torch.cuda.is_available()}
+Figures = dict[str, Any]
+
+
+class Contender(Protocol):
+    """Something that trains one epoch over the same part, again and again."""
+
+    def block(self) -> float:
+        """Seconds from the first step's begin to the last step's end."""
 
 
 def main() -> None:
-    """Measure, print a table, write JSON."""
+    """Measure, print tables, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, help="MRPC's training part")
     parser.add_argument("--blocks", type=int, default=7, help="counted blocks of each; one more warms up")
-    parser.add_argument("--steps", type=int, default=8, help="steps of a block")
+    parser.add_argument("--steps", type=int, default=16, help="steps of a block")
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     warnings.simplefilter("ignore")  # of the Trainer: that there is no accelerator to pin memory for
-    settings = bench_settings(arguments.data)
-    tokenizer = load_tokenizer(settings.model)
-    task = prepare(settings, tokenizer)
-    rows = task.train.rows[: len(task.train) // (BATCH * arguments.steps) * BATCH * arguments.steps]
-    parts = rows.reshape(-1, BATCH * arguments.steps)
-    ours, theirs = Ours(settings, task), TrainerWithPeft(settings, task, tokenizer)
-    times: dict[str, list[float]] = {"ours": [], "trainer": []}
-    for block in range(arguments.blocks + 1):
-        part = Part(task.train.tokens, task.train.labels, parts[block % len(parts)])
-        measured = ours.block(part), theirs.block(part)
-        if block:
-            times["ours"].append(measured[0] / arguments.steps)
-            times["trainer"].append(measured[1] / arguments.steps)
-    figures = summarise(times, ours.precision)
-    print_table(figures)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    pairs = {"dataset": str(options.data.resolve()), "text": ["sentence1", "sentence2"]}
+    figures = {**machine()}
+    print(figures["machine"], *(f"{name} {number}" for name, number in figures["versions"].items()), sep=", ")
+    for name, task in (("MRPC", pairs), ("movie reviews", {"dataset": "demo:movie-reviews"})):
+        figures[name] = measure(bench_settings(task), options.blocks, options.steps)
+        print_table(name, figures[name])
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def bench_settings(data: Path) -> StudySettings:
-    """A study of sentence pairs; the validation part is too small to matter."""
-    return StudySettings.model_validate(
-        {
-            "name": "bench",
-            "model": "demo:minilm",
-            "task": {"dataset": str(data.resolve()), "text": ["sentence1", "sentence2"]},
-            "proxy": {
-                "train_examples": 3000,
-                "validation_examples": 2,
-                "batch_size": BATCH,
-                "epochs": 1,
-                "rungs": [1.0],
-            },
-        }
-    )
+def bench_settings(task: dict[str, Any]) -> StudySettings:
+    """A study whose validation part is too small to matter."""
+    proxy = {"train_examples": 2816, "validation_examples": 4, "batch_size": BATCH, "epochs": 1, "rungs": [1.0]}
+    return StudySettings.model_validate({"name": "bench", "model": MODEL, "task": task, "proxy": proxy})
 
 
-class Ours:
-    """The proxy loop with the paper's pyramid 8/4/2."""
+def measure(settings: StudySettings, blocks: int, steps: int) -> Figures:
+    """Seconds of every block of every contender, summed up."""
+    bench = Workbench.load(settings)
+    task, tokenizer = bench.task, load_tokenizer(MODEL)
+    part = replace(task.train, rows=task.train.rows[: BATCH * steps])
+    proxy = Proxy(bench, part)
+    contenders: dict[str, Contender] = {
+        "proxy": proxy,
+        "Trainer, defaults": TrainerWithPeft(task, part, tokenizer, {}),
+        "Trainer, bf16, by length": TrainerWithPeft(task, part, tokenizer, BEST),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for block in range(blocks + 1):
+        took = {name: contender.block() for name, contender in contenders.items()}
+        if block:  # the first warms up
+            for name, each in took.items():
+                seconds[name].append(each / steps)
+    return summarise(seconds, float(part.tokens.lengths[part.rows].sum() / steps), proxy.bench)
 
-    def __init__(self, settings: StudySettings, task: TextClassification) -> None:
-        self.settings, self.task = settings, task
-        self.backbone = load_classifier(settings.model, 2, 0)
-        self.precision = Precision.named("auto", torch.device("cpu"))
-        self.precision.store(self.backbone.model, self.backbone.head)
 
-    def block(self, part: Part) -> float:
-        """Seconds for one epoch over `part`, batches made beforehand."""
-        task = replace(self.task, train=part)
-        batches = ProxyBatches.of(task, self.settings.proxy, seed=0)
-        attach(self.backbone.model, Pyramid.geometric(8, layers=6), trainable=self.backbone.head)
-        began = time.perf_counter()
-        for _ in train(self.backbone.model, task, batches, self.settings.proxy, 2e-3, self.precision):
+class Proxy:
+    """The proxy loop as a search runs it, with the paper's pyramid 8/4/2."""
+
+    def __init__(self, bench: Workbench, part: Part) -> None:
+        task = replace(bench.task, train=part)
+        batches = ProxyBatches.of(task, bench.settings.proxy, seed=0)
+        self.moments: list[float] = []
+        timed = ProxyBatches(self._timed(batches.training), self._timed(batches.validation))
+        self.bench = replace(bench, task=task, batches=timed)
+
+    def _timed(self, batches: Batches) -> Batches:
+        return Timed(batches.task, batches.part, batches.rows, self.moments)
+
+    def block(self) -> float:
+        """From the first training batch to the first batch of the evaluation that follows."""
+        self.moments.clear()
+        for _ in self.bench.measure(PAPER, 2e-3):
             pass
-        elapsed = time.perf_counter() - began
-        detach(self.backbone.model)
-        return elapsed
+        return self.moments[self.bench.steps] - self.moments[0]
+
+
+@dataclass(frozen=True)
+class Timed(Batches):
+    """Notes when each batch is asked for."""
+
+    moments: list[float]
+
+    def __getitem__(self, place: Any) -> Any:
+        self.moments.append(time.perf_counter())
+        return super().__getitem__(place)
 
 
 class TrainerWithPeft:
-    """transformers' Trainer with PEFT LoRA r=8 on query and value, everything else at its default."""
+    """transformers' Trainer with PEFT LoRA r=8 on query and value; `further` arguments, the rest by default."""
 
-    def __init__(self, settings: StudySettings, task: TextClassification, tokenizer: Any) -> None:
+    def __init__(self, task: TextClassification, part: Part, tokenizer: Any, further: dict[str, Any]) -> None:
         import transformers
         from peft import LoraConfig, TaskType, get_peft_model
 
         transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        base = transformers.AutoModelForSequenceClassification.from_pretrained(
-            model_location(settings.model), num_labels=2
-        )
+        location = model_location(MODEL)
+        base = transformers.AutoModelForSequenceClassification.from_pretrained(location, num_labels=2)
         config = LoraConfig(task_type=TaskType.SEQ_CLS, r=8, target_modules=["query", "value"])
         self.model = get_peft_model(base, config)
-        self.task, self.tokenizer = task, tokenizer
+        self.tokenizer, self.further = tokenizer, further
+        self.examples = [_example(task, part, i) for i in range(len(part))]
 
-    def block(self, part: Part) -> float:
-        """Seconds from the first step's begin to the last step's end."""
+    def block(self) -> float:
+        """Start and end of the Trainer itself are not counted."""
         import transformers
 
         clock = _step_clock()
@@ -136,8 +154,9 @@ class TrainerWithPeft:
                     disable_tqdm=True,
                     save_strategy="no",
                     logging_strategy="no",
+                    **self.further,
                 ),
-                train_dataset=[_example(self.task, part, i) for i in range(len(part))],
+                train_dataset=self.examples,
                 data_collator=transformers.DataCollatorWithPadding(self.tokenizer),
                 callbacks=[clock],
             )
@@ -170,20 +189,56 @@ def _example(task: TextClassification, part: Part, i: int) -> dict[str, Any]:
     return {**inputs, "label": int(batch.labels[0])}
 
 
-def summarise(times: dict[str, list[float]], precision: Precision) -> dict[str, Any]:
-    """Medians, and the ratio block by block with a bootstrap interval of its median."""
-    ratios = np.array(times["trainer"]) / np.array(times["ours"])
-    draws = np.random.default_rng(0).choice(ratios, size=(2000, len(ratios)))
-    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
+def summarise(seconds: dict[str, list[float]], tokens: float, bench: Workbench) -> Figures:
+    """Medians, and ratios block by block with a bootstrap interval of their median."""
+    ours, found = np.array(seconds["proxy"]), {}
+    for name, theirs in seconds.items():
+        ratios = np.array(theirs) / ours
+        draws = np.random.default_rng(0).choice(ratios, size=(2000, len(ratios)))
+        found[name] = {
+            "ms_per_step": 1000 * float(np.median(theirs)),
+            "samples_per_second": BATCH / float(np.median(theirs)),
+            "tokens_per_second": tokens / float(np.median(theirs)),
+            "ratio": float(np.median(ratios)),
+            "ratio_interval_95": [float(bound) for bound in np.quantile(np.median(draws, axis=1), [0.025, 0.975])],
+        }
+    flops = flops_per_step(bench)
+    reached, possible = flops / float(np.median(ours)), matrix_speed(bench.precision.dtype)
     return {
-        "ours_ms_per_step": 1000 * float(np.median(times["ours"])),
-        "trainer_ms_per_step": 1000 * float(np.median(times["trainer"])),
-        "ratio": float(np.median(ratios)),
-        "ratio_interval_95": [float(low), float(high)],
-        "blocks": len(ratios),
-        "precision": str(precision.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "contenders": found,
+        "blocks": len(ours),
+        "tokens_per_step": tokens,
+        "precision": str(bench.precision.dtype).removeprefix("torch."),
+        "gflop_per_step": flops / 1e9,
+        "gflop_per_second": reached / 1e9,
+        "matrix_product_gflop_per_second": possible / 1e9,
+        "share_of_matrix_product_speed": reached / possible,
+    }
+
+
+def flops_per_step(bench: Workbench) -> float:
+    """Floating-point operations of the products of one training step, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        for _ in bench.measure(PAPER, 2e-3):
+            pass
+    return float(counter.get_total_flops()) / bench.steps
+
+
+def matrix_speed(dtype: torch.dtype, size: int = 1536, repeats: int = 30) -> float:
+    """Operations a second of this machine's own product of two square matrices, the best of `repeats`."""
+    left, right = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
+    best = float("inf")
+    for _ in range(repeats):
+        began = time.perf_counter()
+        torch.mm(left, right)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def machine() -> Figures:
+    """Where it was measured."""
+    return {
+        "machine": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
 
@@ -198,14 +253,20 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def print_table(figures: dict[str, Any]) -> None:
+def print_table(name: str, figures: Figures) -> None:
     """The figures for people."""
-    low, high = figures["ratio_interval_95"]
-    print(figures["machine"], *(f"{name} {number}" for name, number in figures["versions"].items()), sep=", ")
-    print(f"proxy loop, MSPLoRA 8/4/2, {figures['precision']}: {figures['ours_ms_per_step']:.0f} ms a step")
-    print(f"Trainer + PEFT LoRA r=8, defaults: {figures['trainer_ms_per_step']:.0f} ms a step")
+    print(f"\n{name}, {figures['tokens_per_step']:.0f} tokens a step without padding, {figures['blocks']} blocks")
+    print(f"{'':26} {'ms a step':>9} {'samples/s':>9} {'tokens/s':>9}  times the proxy's (95% interval)")
+    for contender, row in figures["contenders"].items():
+        low, high = row["ratio_interval_95"]
+        print(
+            f"{contender:26} {row['ms_per_step']:9.0f} {row['samples_per_second']:9.0f} "
+            f"{row['tokens_per_second']:9.0f}  {row['ratio']:.2f} ({low:.2f} to {high:.2f})"
+        )
     print(
-        f"ratio {figures['ratio']:.2f} (95% interval {low:.2f} to {high:.2f}, {figures['blocks']} paired blocks)"
+        f"the proxy, {figures['precision']}: {figures['gflop_per_step']:.0f} GFLOP a step, "
+        f"{figures['gflop_per_second']:.0f} GFLOP/s, {figures['share_of_matrix_product_speed']:.0%} of the "
+        f"{figures['matrix_product_gflop_per_second']:.0f} that this machine's matrix products reach"
     )
 
 

@@ -87,8 +87,8 @@ def load_config(model: str) -> Any:
     path = Path(model).expanduser()
     if not path.exists() and ("/" not in model or path.is_absolute()):
         raise InputError(
-            f"model {model!r}: is no file, folder or known architecture; give a config.json, a model folder, an id "
-            f"such as org/name, or an architecture such as roberta{_meant(model)}"
+            f"model {model!r}: is no file, folder or known architecture; give a config.json, a model folder, "
+            f"an id such as org/name, or an architecture such as roberta{_meant(model)}"
         )
     try:
         return AutoConfig.from_pretrained(str(path) if path.exists() else model)

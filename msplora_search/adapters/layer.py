@@ -55,6 +55,15 @@ class PyramidLinear(nn.Module):
         super().__init__()
         self.base = base
         self._adapters = adapters
+        spare = -sum(a.rank for a in adapters) % RANK_MULTIPLE
+        device = adapters[0].A.device
+        scales = [torch.full((a.rank, 1), a.scaling, device=device) for a in adapters]
+        self.scale: Tensor
+        self.spare_down: Tensor
+        self.spare_up: Tensor
+        self.register_buffer("scale", torch.cat([*scales, torch.ones(spare, 1, device=device)]), persistent=False)
+        self.register_buffer("spare_down", torch.zeros(spare, base.in_features, device=device), persistent=False)
+        self.register_buffer("spare_up", torch.zeros(base.out_features, spare, device=device), persistent=False)
 
     @property
     def adapters(self) -> tuple[LowRankAdapter, ...]:
@@ -63,11 +72,8 @@ class PyramidLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., d_in) -> (..., d_out); one product into the stacked rank and one out of it."""
-        ranks = sum(a.rank for a in self._adapters)
-        spare = -ranks % RANK_MULTIPLE
-        down = torch.cat([a.A * a.scaling for a in self._adapters])  # (sum of ranks, d_in)
-        up = torch.cat([a.B for a in self._adapters], dim=1)  # (d_out, sum of ranks)
-        down, up = F.pad(down, (0, 0, 0, spare)), F.pad(up, (0, spare))
+        down = torch.cat([*(a.A for a in self._adapters), self.spare_down]) * self.scale  # (ranks, d_in)
+        up = torch.cat([*(a.B for a in self._adapters), self.spare_up], dim=1)  # (d_out, ranks)
         hidden = F.linear(x, down.to(x.dtype))
         return torch.add(self.base(x), F.linear(hidden, up.to(x.dtype)))
 

@@ -1,10 +1,11 @@
-"""Length-bucketed batches, made once and used by every trial."""
+"""Length-bucketed batches, laid out once and used by every trial."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,33 @@ EVALUATION_TOKENS = 8192
 
 
 @dataclass(frozen=True)
+class Batches(Sequence[Batch]):
+    """Batches of a part. Only their rows are kept; each is padded when it is its turn."""
+
+    task: TextClassification
+    part: Part
+    rows: tuple[NDArray[np.int64], ...]
+    """Places within the part, one array a batch."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Batch: ...
+    @overload
+    def __getitem__(self, place: slice) -> Batches: ...
+    def __getitem__(self, place: int | slice) -> Batch | Batches:
+        if isinstance(place, slice):
+            return replace(self, rows=self.rows[place])
+        return self.task.collate(self.part, self.rows[place])
+
+
+@dataclass(frozen=True)
 class ProxyBatches:
     """The batches of one proxy: the same examples in the same order for every trial."""
 
-    training: tuple[Batch, ...]
-    validation: tuple[Batch, ...]
+    training: Batches
+    validation: Batches
 
     @classmethod
     def of(cls, task: TextClassification, proxy: ProxySettings, seed: int) -> ProxyBatches:
@@ -35,8 +58,8 @@ class ProxyBatches:
         while len(order) < steps:
             order += shuffled_buckets(lengths, proxy.batch_size, np.random.default_rng([seed, epoch]))
             epoch += 1
-        training = tuple(task.collate(task.train, rows) for rows in order[:steps])
-        return cls(training, tuple(evaluation_batches(task, task.validation)))
+        judged = evaluation_batches(task.validation.tokens.lengths[task.validation.rows])
+        return cls(Batches(task, task.train, tuple(order[:steps])), Batches(task, task.validation, tuple(judged)))
 
     @property
     def steps(self) -> int:
@@ -58,14 +81,13 @@ def shuffled_buckets(
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def evaluation_batches(task: TextClassification, part: Part) -> Iterator[Batch]:
-    """All examples of `part` once, by length, in batches of at most `EVALUATION_TOKENS` tokens."""
-    lengths = part.tokens.lengths[part.rows]
+def evaluation_batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """All examples once, by length, in batches of at most `EVALUATION_TOKENS` tokens."""
     order = np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):
         stop = start + 1
         while stop < len(order) and (stop + 1 - start) * lengths[order[stop]] <= EVALUATION_TOKENS:
             stop += 1
-        yield task.collate(part, order[start:stop])
+        yield order[start:stop]
         start = stop

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from msplora_search.proxy.attention import use_short_attention
 
 
 @dataclass(frozen=True)
@@ -24,27 +25,26 @@ class Precision:
         bf16 = name == "bf16" or (name == "auto" and _fast_bf16(device))
         return cls(torch.bfloat16 if bf16 else torch.float32, device)
 
-    def store(self, model: nn.Module, trained: Iterable[nn.Parameter]) -> None:
-        """Keep the frozen linear weights in the number format that they are multiplied in.
+    def prepare(self, model: nn.Module, trained: Iterable[nn.Parameter]) -> None:
+        """Bring `model` into this number format: all but `trained` is stored as it is computed with.
 
-        Autocast would otherwise cast them anew in every step.
+        Autocast would otherwise cast the frozen weights anew in every step. Embeddings and norms are
+        stored so too, which keeps all that passes from layer to layer in the format of the products;
+        norms still sum in fp32.
         """
+        if self.dtype == torch.float32:
+            return
         kept = {id(parameter) for parameter in trained}
-        for module in model.modules():
-            if isinstance(module, nn.Linear) and id(module.weight) not in kept:
-                module.to(self.dtype)
+        for parameter in model.parameters():
+            if id(parameter) not in kept and parameter.is_floating_point():
+                parameter.data = parameter.data.to(self.dtype)
+        if self.device.type == "cpu":
+            use_short_attention(model)
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Around a forward pass that is differentiated.
-
-        On a CPU the backward pass of the fused bf16 attention kernel takes longer than the rest of
-        the layer; the plain formulation does not.
-        """
-        with ExitStack() as stack:
-            stack.enter_context(self._autocast())
-            if self.dtype == torch.bfloat16 and self.device.type == "cpu":
-                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        """Around a forward pass that is differentiated."""
+        with self._autocast():
             yield
 
     @contextmanager

@@ -69,9 +69,12 @@ def predict(
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Predictions for all examples of `batches`, in the order of the part they were made from."""
     model.eval()
+    rows, predicted = [], []
     with precision.evaluation():
-        predicted = [task.predict(model, batch) for batch in batches]
-    order = np.concatenate([batch.rows for batch in batches])
+        for batch in batches:
+            rows.append(batch.rows)
+            predicted.append(task.predict(model, batch))
+    order = np.concatenate(rows)
     in_order = np.empty(len(order), dtype=np.int64)
     in_order[order] = np.concatenate(predicted)
     return in_order

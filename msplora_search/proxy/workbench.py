@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from msplora_search.adapters.anatomy import Anatomy, AnatomyError, dissect
@@ -13,6 +14,7 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
 from msplora_search.errors import InputError
 from msplora_search.proxy.batching import ProxyBatches
+from msplora_search.proxy.first_token import keep_first_token
 from msplora_search.proxy.precision import Precision
 from msplora_search.proxy.training import rung_steps, train
 from msplora_search.results.records import Evaluation
@@ -51,8 +53,10 @@ class Workbench:
             rung_steps(batches.steps, settings.proxy.rungs)
         except ValueError as error:
             raise InputError(f"proxy.rungs: {error}") from None
+        some = task.collate(task.train, np.arange(min(8, len(task.train))))
+        keep_first_token(backbone.model, next(iter(anatomies.values())).stack, some.inputs)
         precision = Precision.named(settings.proxy.precision, next(backbone.model.parameters()).device)
-        precision.store(backbone.model, backbone.head)
+        precision.prepare(backbone.model, backbone.head)
         return cls(settings, task, backbone, batches, precision, anatomies)
 
     @property
