@@ -119,8 +119,10 @@ class Timed(Batches):
     moments: list[float]
 
     def __getitem__(self, place: Any) -> Any:
-        self.moments.append(time.perf_counter())
-        return super().__getitem__(place)
+        asked = time.perf_counter()
+        batch = super().__getitem__(place)
+        self.moments.append(asked)
+        return batch
 
 
 class TrainerWithPeft:

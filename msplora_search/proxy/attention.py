@@ -62,13 +62,15 @@ def short_attention(
     attention_mask: (batch or 1, heads or 1, queries or 1, keys), true or 0 where a key is seen.
     """
     unusual = {name for name, given in further.items() if given is not None} - IGNORED
-    keys = key.shape[2]
-    if dropout or unusual or query.dtype != torch.bfloat16 or query.device.type != "cpu" or keys > MOST_KEYS:
+    queries, keys = query.shape[2], key.shape[2]
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    causal = causal and attention_mask is None and queries > 1
+    fits = query.dtype == torch.bfloat16 and query.device.type == "cpu" and keys <= MOST_KEYS
+    if dropout or unusual or not fits or (causal and queries != keys):
         return _by_torch(module, query, key, value, attention_mask, dropout, scaling, is_causal, further)
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    mask = _additive(attention_mask, query, keys, causal and attention_mask is None)
+    mask = _additive(attention_mask, query, keys, causal)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out: Tensor = _ShortAttention.apply(query, key, value, mask, scale)  # type: ignore[no-untyped-call]
     return out.transpose(1, 2), None

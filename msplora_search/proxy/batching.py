@@ -15,7 +15,7 @@ from msplora_search.tasks.text_classification import Batch, Part, TextClassifica
 
 BUCKET_BATCHES = 32
 """Batches that are cut from one shuffled bucket sorted by length."""
-EVALUATION_TOKENS = 8192
+EVALUATION_TOKENS = 3072
 """Tokens, padding included, of an evaluation batch."""
 
 

@@ -14,13 +14,13 @@ from optuna.trial import TrialState
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.results.records import Evaluation, State, TrialRecord
 
-INTERRUPTED = "interrupted"
-"""State attribute of a trial whose process died; it was started anew."""
+PLAN, PROGRESS = "plan", "progress"
+"""User attributes of a trial."""
 
 
-def plan_attributes(record: TrialRecord) -> dict[str, Any]:
-    """What is known of a trial before it trains."""
-    return {
+def store_plan(trial: optuna.Trial, record: TrialRecord) -> None:
+    """Keep what is known of a trial before it trains. One attribute: each takes a transaction."""
+    plan = {
         "baseline": record.baseline,
         "pyramid": None if record.pyramid is None else record.pyramid.to_json(),
         "learning_rate": record.learning_rate,
@@ -29,41 +29,40 @@ def plan_attributes(record: TrialRecord) -> dict[str, Any]:
         "planned_steps": record.planned_steps,
         "worker": this_worker(),
     }
+    trial.set_user_attr(PLAN, plan)
 
 
-def progress_attributes(record: TrialRecord) -> dict[str, Any]:
-    """What is known at a rung."""
-    return {
+def store_progress(trial: optuna.Trial, record: TrialRecord) -> None:
+    """Keep what was measured so far, and the state that the trial is in."""
+    progress = {
         "curve": [evaluation.to_json() for evaluation in record.curve],
         "steps": record.steps,
         "seconds": record.seconds,
+        "reason": record.reason,
+        "state": record.state.value,
     }
-
-
-def result_attributes(record: TrialRecord) -> dict[str, Any]:
-    """What is known at the end; `state` comes last, so that a record with it is whole."""
-    return {**progress_attributes(record), "reason": record.reason, "state": record.state.value}
+    trial.set_user_attr(PROGRESS, progress)
 
 
 def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
     """The record of a trial that was at least planned; None for one that waits or was interrupted."""
-    attributes = trial.user_attrs
-    if "adapter_params" not in attributes or is_interrupted(trial) or trial.state == TrialState.WAITING:
+    plan = trial.user_attrs.get(PLAN)
+    if plan is None or is_interrupted(trial) or trial.state == TrialState.WAITING:
         return None
-    pyramid = attributes["pyramid"]
+    progress = trial.user_attrs.get(PROGRESS, {})
     return TrialRecord(
         number=trial.number,
-        state=State(attributes.get("state", State.RUNNING)),
-        baseline=attributes["baseline"],
-        pyramid=None if pyramid is None else Pyramid.from_json(pyramid),
-        learning_rate=attributes["learning_rate"],
-        adapter_params=attributes["adapter_params"],
-        trainable_params=attributes["trainable_params"],
-        curve=tuple(Evaluation.from_json(e) for e in attributes.get("curve", [])),
-        steps=attributes.get("steps", 0),
-        planned_steps=attributes["planned_steps"],
-        seconds=attributes.get("seconds", 0.0),
-        reason=attributes.get("reason", ""),
+        state=State(progress.get("state", State.RUNNING)),
+        baseline=plan["baseline"],
+        pyramid=None if plan["pyramid"] is None else Pyramid.from_json(plan["pyramid"]),
+        learning_rate=plan["learning_rate"],
+        adapter_params=plan["adapter_params"],
+        trainable_params=plan["trainable_params"],
+        curve=tuple(Evaluation.from_json(e) for e in progress.get("curve", [])),
+        steps=progress.get("steps", 0),
+        planned_steps=plan["planned_steps"],
+        seconds=progress.get("seconds", 0.0),
+        reason=progress.get("reason", ""),
     )
 
 
@@ -96,8 +95,9 @@ class History:
 
 
 def is_interrupted(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether the trial ended without a result because its process did."""
-    return trial.state == TrialState.FAIL and trial.user_attrs.get("state", INTERRUPTED) == INTERRUPTED
+    """Whether the trial ended without a result because its process did; it was, or will be, started anew."""
+    progress = trial.user_attrs.get(PROGRESS, {})
+    return trial.state == TrialState.FAIL and progress.get("state", State.RUNNING) == State.RUNNING
 
 
 def this_worker() -> dict[str, Any]:
@@ -107,9 +107,9 @@ def this_worker() -> dict[str, Any]:
 
 def is_orphan(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether a running trial's process is gone. One on another host is taken to live."""
-    worker = trial.user_attrs.get("worker")
-    if worker is None:
+    if PLAN not in trial.user_attrs:
         return True  # died between asking and planning
+    worker = trial.user_attrs[PLAN]["worker"]
     if worker["host"] != platform.node():
         return False
     try:

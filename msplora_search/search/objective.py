@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import optuna
 
@@ -18,9 +16,8 @@ from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
 from msplora_search.search.history import (
     History,
-    plan_attributes,
-    progress_attributes,
-    result_attributes,
+    store_plan,
+    store_progress,
     with_result,
 )
 from msplora_search.search.proposal import Proposer
@@ -45,13 +42,15 @@ class Objective:
         Only one worker at a time may ask and begin: the others then see what it took.
         """
         record = self._plan(trial)
-        _store(trial, plan_attributes(record))
-        return self._answer(record) or record
+        answered = self._answer(record)
+        begun = answered or replace(record, planned_steps=self.workbench.steps)
+        store_plan(trial, begun)
+        return begun
 
     def finish(self, trial: optuna.Trial, record: TrialRecord) -> tuple[float, float]:
         """Train what was begun; the values for Optuna. Raises TrialFailedError for a trial without a result."""
         ended = self._measure(trial, record) if record.state == State.RUNNING else record
-        _store(trial, result_attributes(ended))
+        store_progress(trial, ended)
         self.listen(TrialEnded(ended))
         return tell_values(trial, ended, self.workbench.task.chance)
 
@@ -107,8 +106,7 @@ class Objective:
     def _measure(self, trial: optuna.Trial, record: TrialRecord) -> TrialRecord:
         """Train until the end, until the pruning rule stops it, or until it fails."""
         began = time.monotonic()
-        running = replace(record, planned_steps=self.workbench.steps)
-        trial.set_user_attr("planned_steps", running.planned_steps)
+        running = record
         self.listen(TrialStarted(running))
         assert running.pyramid is not None
         try:
@@ -120,7 +118,7 @@ class Objective:
                         steps=evaluation.step,
                         seconds=time.monotonic() - began,
                     )
-                    _store(trial, progress_attributes(running))
+                    store_progress(trial, running)
                     self.listen(TrialMeasured(running))
                     verdict = should_stop(_peer(running), self._peers(running), self.workbench.settings.pruning)
                     if verdict.stop and running.baseline is None:
@@ -155,8 +153,3 @@ def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tupl
 
 def _peer(record: TrialRecord) -> Peer:
     return Peer(record.adapter_params, record.curve)
-
-
-def _store(trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
-    for name, value in attributes.items():
-        trial.set_user_attr(name, value)

@@ -30,7 +30,7 @@ def test_two_workers_share_one_search_and_train_nothing_twice(tmp_path: Path) ->
     assert sum(isinstance(event, SearchStarted) for event in events) == 1
     assert [e.reason for e in events if isinstance(e, SearchEnded)] == ["12 proposals are made"]
     trials = optuna.load_study(study_name="small", storage=f"sqlite:///{output / 'study.db'}").trials
-    assert len({trial.user_attrs["worker"]["pid"] for trial in trials} | {os.getpid()}) == 3
+    assert len({trial.user_attrs["plan"]["worker"]["pid"] for trial in trials} | {os.getpid()}) == 3
 
 
 def test_a_killed_worker_costs_its_trial_once_and_nothing_else(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_killed_worker_costs_its_trial_once_and_nothing_else(tmp_path: Path) -
             study = optuna.load_study(study_name="small", storage=f"sqlite:///{output / 'study.db'}")
             running = next(t for t in study.trials if t.number == event.record.number)
             killed.append(running.number)
-            os.kill(running.user_attrs["worker"]["pid"], signal.SIGKILL)
+            os.kill(running.user_attrs["plan"]["worker"]["pid"], signal.SIGKILL)
 
     run_with_workers(settings, output, None, 2, kill_once)
     assert [event.what.split(" ", 2)[2] for event in lost] == ["ended by signal 9"]

@@ -1,0 +1,123 @@
+"""What a search costs around its training steps: a worker's start, the switch between trials, memory.
+
+    python scripts/bench_loop.py --json loop.json
+
+Runs the quickstart with proxies of a few steps, each measurement in a process of its own: seconds from its
+start to the first training step; milliseconds from the last measurement of a trial to the first step of the
+next; the most memory that was resident, beside that of the bare model with one batch forward and backward.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SHORT = ("proxy.train_examples=128", "proxy.validation_examples=128", "proxy.epochs=1", "proxy.rungs=[1.0]")
+
+
+def main() -> None:
+    """Measure in processes of their own, print, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--part", choices=["search", "bare"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        print(json.dumps(search() if options.part == "search" else bare()))
+        return
+    part("search")  # fills the caches
+    searches = [part("search") for _ in range(options.repeats)]
+    bares = [part("bare") for _ in range(options.repeats)]
+    switches = [ms for found in searches for ms in found["switch_ms"]]
+    memory, least = (float(np.median([found["peak_mb"] for found in some])) for some in (searches, bares))
+    figures = {
+        "seconds_to_first_step": float(np.median([found["seconds_to_first_step"] for found in searches])),
+        "switch_ms": float(np.median(switches)),
+        "switch_ms_90": float(np.quantile(switches, 0.9)),
+        "peak_mb": memory,
+        "bare_peak_mb": least,
+        "memory_ratio": memory / least,
+    }
+    print(f"first step after {figures['seconds_to_first_step']:.1f} s (median of {options.repeats})")
+    print(f"switch between trials {figures['switch_ms']:.0f} ms (median of {len(switches)}; 9 of 10 below "
+          f"{figures['switch_ms_90']:.0f} ms)")  # fmt: skip
+    print(f"peak memory {memory:.0f} MB, the bare model's {least:.0f} MB: {memory / least:.2f} times")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def part(name: str) -> dict[str, Any]:
+    """Run one measurement in a fresh process."""
+    done = subprocess.run([sys.executable, __file__, "--part", name], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def search() -> dict[str, Any]:
+    """A search of ten trials."""
+    import psutil
+    from bench_engine import Timed
+
+    from msplora_search.proxy.batching import ProxyBatches
+    from msplora_search.proxy.workbench import Workbench
+    from msplora_search.search.events import Event, TrialMeasured
+    from msplora_search.search.part import work_off
+    from msplora_search.settings import load_study
+
+    began = psutil.Process().create_time()
+    settings = load_study("quickstart", [*SHORT, "search.trials=20", "search.sampler=random", "pruning.rule=none"])
+    bench = Workbench.load(settings)
+    moments: list[float] = []
+    training = bench.batches.training
+    timed = Timed(training.task, training.part, training.rows, moments)
+    bench = replace(bench, batches=ProxyBatches(timed, bench.batches.validation))
+    measured: list[float] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, TrialMeasured):
+            measured.append(time.perf_counter())
+
+    offset = time.time() - time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        work_off(bench, Path(folder), None, 0, listen)
+    starts = moments[:: bench.steps]
+    switches = [1000 * (after - before) for before, after in zip(measured[:-1], starts[1:], strict=True)]
+    return {"seconds_to_first_step": starts[0] + offset - began, "switch_ms": switches, "peak_mb": peak_mb()}
+
+
+def bare() -> dict[str, Any]:
+    """The model as transformers loads it, and one batch of the same examples forward and backward."""
+    from transformers import AutoModelForSequenceClassification
+
+    from msplora_search.proxy.batching import ProxyBatches
+    from msplora_search.settings import load_study
+    from msplora_search.tasks.backbone import load_tokenizer, model_location
+    from msplora_search.tasks.text_classification import prepare
+
+    settings = load_study("quickstart", SHORT)
+    task = prepare(settings, load_tokenizer(settings.model))
+    batches = ProxyBatches.of(task, settings.proxy, 0).training
+    longest = max(batches, key=lambda batch: batch.inputs["input_ids"].numel())
+    model = AutoModelForSequenceClassification.from_pretrained(model_location(settings.model))
+    task.loss(model, longest).backward()  # type: ignore[no-untyped-call]
+    return {"peak_mb": peak_mb()}
+
+
+def peak_mb() -> float:
+    """The most memory that this process had resident, in MB (Linux counts it in KiB, macOS in bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+if __name__ == "__main__":
+    main()
