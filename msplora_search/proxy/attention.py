@@ -1,8 +1,8 @@
 """Attention for short sequences in bf16 on a CPU, registered with transformers.
 
 A proxy of short sentences spends its time in products of the frozen weights, or should: torch's fused
-kernel takes ten times as long for its backward pass in bf16 as for its forward pass, and a softmax over
-55 columns four times as long as one over 64 (`scripts/bench_engine.py`). So here the plain formulation,
+kernel takes several times as long for its backward pass in bf16 as in fp32, and a softmax over 55 columns
+takes longer than one over 64 (`scripts/bench_attention.py` measures both). So here the plain formulation,
 `softmax(s Q K' + mask) V`, is computed over a number of keys that is filled up to a multiple of 32. It
 keeps the attention weights of every head, (batch, heads, queries, keys), so long sequences are left to
 torch's kernel, in fp32 where a backward pass will follow.

@@ -47,7 +47,7 @@ def train(
     model.train(proxy.dropout)
     for step, batch in enumerate(batches.training, start=1):
         with precision.training():
-            loss = task.loss(model, batch)
+            loss = task.loss(model, batch.to(precision.device))
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         optimizer.step()
@@ -73,7 +73,7 @@ def predict(
     with precision.evaluation():
         for batch in batches:
             rows.append(batch.rows)
-            predicted.append(task.predict(model, batch))
+            predicted.append(task.predict(model, batch.to(precision.device)))
     order = np.concatenate(rows)
     in_order = np.empty(len(order), dtype=np.int64)
     in_order[order] = np.concatenate(predicted)

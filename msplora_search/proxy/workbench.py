@@ -53,9 +53,11 @@ class Workbench:
             rung_steps(batches.steps, settings.proxy.rungs)
         except ValueError as error:
             raise InputError(f"proxy.rungs: {error}") from None
-        some = task.collate(task.train, np.arange(min(8, len(task.train))))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        backbone.model.to(device)
+        some = task.collate(task.train, np.arange(min(8, len(task.train)))).to(device)
         keep_first_token(backbone.model, next(iter(anatomies.values())).stack, some.inputs)
-        precision = Precision.named(settings.proxy.precision, next(backbone.model.parameters()).device)
+        precision = Precision.named(settings.proxy.precision, device)
         precision.prepare(backbone.model, backbone.head)
         return cls(settings, task, backbone, batches, precision, anatomies)
 

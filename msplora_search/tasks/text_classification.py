@@ -55,6 +55,13 @@ class Batch:
     labels: Tensor
     rows: NDArray[np.int64]
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on `device`; itself where it is there."""
+        if self.labels.device == device:
+            return self
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        return Batch(inputs, self.labels.to(device, non_blocking=True), self.rows)
+
 
 @dataclass(frozen=True)
 class TextClassification:

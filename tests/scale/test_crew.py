@@ -24,6 +24,10 @@ def say_who(word: str, worker: int, tell: Tell) -> None:
     tell((word, worker, os.getpid(), torch.get_num_threads()))
 
 
+def say_device(worker: int, tell: Tell) -> None:
+    tell((worker, os.environ["CUDA_VISIBLE_DEVICES"]))
+
+
 def second_dies(worker: int, tell: Tell) -> None:
     if worker == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -55,6 +59,13 @@ def test_every_worker_is_heard_and_has_its_share_of_the_threads() -> None:
     assert sorted(worker for _, worker, _, _ in heard) == [0, 1]
     assert len({pid for _, _, pid, _ in heard} | {os.getpid()}) == 3
     assert {(word, threads) for word, _, _, threads in heard} == {("here", max(1, torch.get_num_threads() // 2))}
+
+
+def test_workers_take_the_devices_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 7")
+    heard: list[tuple[int, str]] = []
+    together(3, say_device, (), heard.append)
+    assert sorted(heard) == [(0, "4"), (1, "7"), (2, "4")]
 
 
 @pytest.mark.parametrize(
