@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise, product
 
 from msplora_search.design.choice import Choice, readings, unfold
@@ -117,14 +118,14 @@ class SearchSpace:
             splits = [FixedSplit(split) for split in self.splits]
         return [Scenario(pairs, split) for pairs, split in product(shared, splits) if pairs]
 
-    @property
+    @cached_property
     def pyramids(self) -> int:
         """How many different models the space holds (canonical pyramids), exact, without listing them."""
         per_alpha = count_canonical({g: self.scenarios(g) for g in self.global_rank}, self.layers)
         targets = {tuple(sorted(set(names))) for names in self.targets}
         return per_alpha * len(targets) * len(set(self.alpha))
 
-    @property
+    @cached_property
     def size(self) -> int | None:
         """Canonical pyramids times learning rates; None where the learning rate is a range."""
         if isinstance(self.learning_rate, LogRange):

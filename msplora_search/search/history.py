@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -66,6 +66,17 @@ def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
     )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Trials of a study so far, told or not."""
+
+    trials: int
+    proposals: int
+    """Proposals of the sampler that were made, are being trained, or wait for a new start."""
+    waiting: bool
+    """Whether a trial is enqueued."""
+
+
 class History:
     """The records of a study; those of finished trials are parsed once."""
 
@@ -84,14 +95,14 @@ class History:
                     self._finished[trial.number] = record
         return found
 
-    def proposals(self) -> int:
-        """How many proposals of the sampler were made, are being trained, or wait for a new start."""
+    def asked(self) -> Asked:
+        """What the sampler was asked for so far."""
         trials = self._study.get_trials(deepcopy=False)
-        return sum(not t.user_attrs.get("baseline") and not is_interrupted(t) for t in trials)
-
-    def waiting(self) -> bool:
-        """Whether a trial is enqueued."""
-        return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        return Asked(
+            trials=len(trials),
+            proposals=sum(not t.user_attrs.get("baseline") and not is_interrupted(t) for t in trials),
+            waiting=any(t.state == TrialState.WAITING for t in trials),
+        )
 
 
 def is_interrupted(trial: optuna.trial.FrozenTrial) -> bool:

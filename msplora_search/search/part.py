@@ -70,7 +70,7 @@ class Loop:
     def take(self) -> bool:
         """Run one trial, from the question to Optuna to its values; False where none is left."""
         with self.asking:
-            if self._budget_spent() or self._exhausted():
+            if not self._anything_left():
                 return False
             trial = self.study.ask()
             try:
@@ -83,11 +83,10 @@ class Loop:
 
     def reason(self) -> str:
         """Why no trial is left."""
-        if not self._budget_spent():
-            return (
-                f"the space is exhausted: all {self.objective.proposer.space.size:,} configurations are measured"
-            )
-        return f"{self.objective.workbench.settings.search.trials} proposals are made"
+        search, space = self.objective.workbench.settings.search, self.objective.proposer.space
+        if self.history.asked().proposals < search.trials:
+            return f"the space is exhausted: all {space.size:,} configurations are measured"
+        return f"{search.trials} proposals are made"
 
     def _run(self, trial: optuna.Trial, record: TrialRecord) -> None:
         try:
@@ -105,22 +104,21 @@ class Loop:
         with contextlib.suppress(Exception):
             self.study.tell(trial, state=TrialState.FAIL)
 
-    def _budget_spent(self) -> bool:
+    def _anything_left(self) -> bool:
+        asked = self.history.asked()
+        if asked.waiting:
+            return True
         wanted = self.objective.workbench.settings.search.trials
-        return not self.history.waiting() and self.history.proposals() >= wanted
+        return asked.proposals < wanted and not self._exhausted(asked.trials)
 
-    def _exhausted(self) -> bool:
+    def _exhausted(self, trials: int) -> bool:
         """Whether every configuration of the space has a result, or is about to."""
-        if self.history.waiting():
+        space = self.objective.proposer.space
+        if space.size is None or trials < space.size:
             return False
-        space, records = self.objective.proposer.space, self.history.records()
-        size = space.size
-        if size is None or len(records) < size:
-            return False
-        known = {record.configuration for record in records if record.state != State.DUPLICATE}
-        if len(known) < size:
-            return False
-        return sum(p is not None and space.contains(p) and space.contains_rate(rate) for p, rate in known) >= size
+        known = {r.configuration for r in self.history.records() if r.state != State.DUPLICATE}
+        inside = sum(p is not None and space.contains(p) and space.contains_rate(rate) for p, rate in known)
+        return inside >= space.size
 
 
 def _started(
