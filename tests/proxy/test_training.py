@@ -74,6 +74,28 @@ def test_a_trial_leaves_no_trace_for_the_next(bench: Workbench) -> None:
     assert all(torch.equal(state[name], after[name]) for name in state)
 
 
+def test_the_first_token_alone_gives_the_curve_of_all_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = curve(bench_of(tmp_path), OTHER)
+    monkeypatch.setattr("msplora_search.proxy.workbench.keep_first_token", lambda *_: None)
+    plain = curve(bench_of(tmp_path), OTHER)
+    assert [e.loss for e in fast] == pytest.approx([e.loss for e in plain], abs=1e-5)
+    assert all(np.array_equal(a.predictions, b.predictions) for a, b in zip(fast, plain, strict=True))
+
+
+def test_batches_are_the_same_each_time_they_are_made(bench: Workbench) -> None:
+    training = bench.batches.training
+    assert len(training) == bench.steps == len(list(training))
+    for batch, again in zip(training, training, strict=True):
+        assert batch is not again
+        assert np.array_equal(batch.rows, again.rows)
+        assert all(torch.equal(batch.inputs[name], again.inputs[name]) for name in batch.inputs)
+    assert np.array_equal(training[3:5][1].rows, training[4].rows)
+    with pytest.raises(IndexError):
+        training[bench.steps]
+
+
 def test_another_process_would_measure_the_same(tmp_path: Path, bench: Workbench) -> None:
     assert same(curve(bench_of(tmp_path), ONE), curve(bench, ONE))
 
