@@ -39,14 +39,13 @@ def work_off(workbench: Workbench, output: Path, storage: str | None, worker: in
     `worker` tells the workers of one search apart. Raises InputError where the storage fails, or
     holds results of other settings or data.
     """
-    settings = workbench.settings
+    settings, space = workbench.settings, workbench.space()
     url = storage or default_url(output)
     asking = FileLock(output / ASKING)
     with _quiet_optuna(), answering(url):
         with asking:
             study = open_study(settings, connect(url))
             study.sampler = sampler_for(settings.search, len(study.get_trials(deepcopy=False)), worker)
-            space = workbench.space()
             baselines = planned_baselines(space, settings.search)
             proposer = Proposer(space, every_dimension=settings.search.sampler != "brute-force")
             prepare_study(study, workbench, proposer, baselines, output)
