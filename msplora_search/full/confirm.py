@@ -152,7 +152,10 @@ def _read(job: Job) -> tuple[Evaluation, Labels]:
     """The stored result of a job. Raises InputError where it is of other settings."""
     data = json.loads(job.stored.read_text())
     if data["recipe"] != identity(job.recipe):
-        raise InputError(f"{job.stored}: is of other settings; delete {job.folder.parent} to confirm anew")
+        raise InputError(
+            f"{job.stored}: is of other settings; give the --set that it was trained with, "
+            f"or delete {job.folder.parent} to confirm anew"
+        )
     return Evaluation.from_json(data["test"]), np.array(data["labels"], dtype=np.int64)
 
 

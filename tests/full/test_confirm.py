@@ -135,7 +135,7 @@ def test_workers_confirm_the_same_as_one_process(tmp_path: Path) -> None:
     assert [c.name for c in shared.points] == [c.name for c in alone.points]
     assert [c.mean for c in shared.points] == pytest.approx([c.mean for c in alone.points], abs=0.02)
     assert [one.done for one in heard] == list(range(1, len(alone.points) + 1))
-    with pytest.raises(InputError, match="is of other settings; delete"):
+    with pytest.raises(InputError, match=r"is of other settings; give the --set .* or delete"):
         confirm(found, tmp_path / "alone", 1)
     with pytest.raises(InputError, match=r"--set proxy\.epochs=1: must be a field of full training"):
         confirm(found, tmp_path / "alone", 1, overrides=["proxy.epochs=1"])
