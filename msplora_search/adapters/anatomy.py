@@ -1,49 +1,100 @@
-"""Finds the layer stack and the target matrices of a transformer by its structure, not by its name."""
+"""Finds the layer stacks and the target matrices of a transformer by its structure, not by its name."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import nn
 
+from msplora_search.adapters.layer import matrix_shape
+from msplora_search.adapters.roles import ROLES, targets_in_role
 from msplora_search.design.pyramid import Pyramid
+
+HEADS = ("classifier", "score", "classification_head", "qa_outputs")
+"""Task heads of models that do not say which of their modules is the pretrained base."""
 
 
 class AnatomyError(ValueError):
     """The model has no such target, or its layers cannot be told apart."""
 
 
+class Family(NamedTuple):
+    """Sites of one family, and only those, can share an adapter."""
+
+    stack: str
+    target: str
+    d_in: int
+    d_out: int
+
+
 @dataclass(frozen=True)
 class Site:
     """One adapted matrix in one layer.
 
-    `path` is the module's name in the model, `target` its name within the layer; the weight has
-    shape (d_out, d_in).
+    `path` is the module's name in the model, `stack` that of the layers it is one of, `target` its
+    name within the layer; it maps (..., d_in) to (..., d_out).
     """
 
     path: str
+    stack: str
     layer: int
     target: str
     d_in: int
     d_out: int
 
     @property
-    def family(self) -> tuple[str, int, int]:
-        """Sites of one family, and only those, can share an adapter."""
-        return self.target, self.d_in, self.d_out
+    def family(self) -> Family:
+        """What it may share with sites of other layers."""
+        return Family(self.stack, self.target, self.d_in, self.d_out)
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The sites of one layer stack: `stack` is the name of the `ModuleList` that holds the layers."""
+    """The sites of one layer stack; of two, where an encoder stands beside a decoder.
 
-    stack: str
-    layers: int
+    Each stack gets the pyramid over its own depth, with adapters of its own.
+    """
+
+    stacks: Mapping[str, int]
+    """Layers by the name of the `ModuleList` that holds them."""
+    targets: tuple[str, ...]
+    """Suffixes that name the sites in this model, roles resolved."""
     sites: tuple[Site, ...]
 
-    def families(self) -> dict[tuple[str, int, int], list[Site]]:
+    @property
+    def stack(self) -> str:
+        """Names of the stacks, for people."""
+        return ", ".join(self.stacks)
+
+    @property
+    def layers(self) -> int:
+        """The depth that pyramids are made for: that of the deepest stack."""
+        return max(self.stacks.values())
+
+    @property
+    def most_groups(self) -> int:
+        """Depth groups that fit every stack: as many as the shallowest has layers."""
+        return min(self.stacks.values())
+
+    def pyramid_for(self, stack: str, pyramid: Pyramid) -> Pyramid:
+        """`pyramid` over the depth of `stack`: boundaries keep their fraction of it.
+
+        Raises AnatomyError where there are more depth groups than layers.
+        """
+        layers = self.stacks[stack]
+        try:
+            return pyramid if pyramid.layers == layers else pyramid.at_depth(layers)
+        except ValueError as error:
+            raise AnatomyError(f"the stack {stack!r}: {error}") from None
+
+    def shared_name(self, site: Site) -> str:
+        """What sites that can share are called: their target, with the stack where there are several."""
+        return site.target if len(self.stacks) == 1 else f"{site.stack}.{site.target}"
+
+    def families(self) -> dict[Family, list[Site]]:
         """Sites by family, each in the order of the layers."""
         families = defaultdict(list)
         for site in self.sites:
@@ -58,19 +109,20 @@ class Anatomy:
         """
         self.require_depth(pyramid)
         total = 0
-        for (_, d_in, d_out), sites in self.families().items():
-            groups = [pyramid.groups[pyramid.group_of(site.layer)] for site in sites]
+        for family, sites in self.families().items():
+            own = self.pyramid_for(family.stack, pyramid)
+            groups = [own.groups[own.group_of(site.layer)] for site in sites]
             mid = sum(group.mid_rank for group in set(groups))
             layer = sum(group.layer_rank for group in groups)
-            total += (d_in + d_out) * (pyramid.global_rank + mid + layer)
+            total += (family.d_in + family.d_out) * (own.global_rank + mid + layer)
         return total
 
     def count_per_rank(self) -> int:
         """Adapter parameters of one rank unit: the sum of `d_in + d_out` over families."""
-        return sum(d_in + d_out for _, d_in, d_out in self.families())
+        return sum(family.d_in + family.d_out for family in self.families())
 
     def require_depth(self, pyramid: Pyramid) -> None:
-        """Raise AnatomyError unless `pyramid` has as many layers as the stack."""
+        """Raise AnatomyError unless `pyramid` has as many layers as the (deepest) stack."""
         if pyramid.layers != self.layers:
             raise AnatomyError(
                 f"the pyramid has {pyramid.layers} layers, but the stack {self.stack!r} has {self.layers}; "
@@ -79,60 +131,116 @@ class Anatomy:
 
 
 def dissect(model: nn.Module, targets: Iterable[str]) -> Anatomy:
-    """Find the layer stack whose layers hold linear modules named by `targets`.
+    """Find the layers of `model` and the linear modules in them that `targets` name.
 
-    A target is a suffix of the module's name at a dot: `query` finds
-    `encoder.layer.0.attention.self.query`. Works on models of the meta device too.
+    A target is a suffix of the module's name at a dot, so `query` finds
+    `encoder.layer.0.attention.self.query`; the whole name within the layer finds that one only.
+    Where no module is called so, `query`, `key` and `value` are whatever plays that role;
+    `attention`, `feed-forward` and `all-linear` are those modules of every layer. `STACK:TARGET`
+    looks in one stack of several: `decoder:q` in the one whose name has the part `decoder`.
+    Works on models of the meta device too.
 
-    Raises AnatomyError naming the candidates when a target matches nothing, or when the targets
-    lie in more than one stack.
+    Raises AnatomyError naming the candidates when a target matches nothing, when it lies in
+    several stacks of a model that is no encoder beside a decoder, and when layers share weights.
     """
-    found: dict[str, list[Site]] = defaultdict(list)
     lists = {name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
-    linears = list(_linears_in_layers(model, lists))
+    every = list(_sites(model, lists))
+    found: dict[str, Site] = {}
+    resolved: list[str] = []
+    named = False
     for target in targets:
-        matches = [(stack, site) for stack, site in linears if _has_suffix(site.target, target)]
-        if not matches:
-            names = ", ".join(sorted({site.target.rsplit(".", 1)[-1] for _, site in linears}))
-            raise AnatomyError(f"target {target!r} matches no linear module; there are: {names or 'none'}")
-        for stack, site in matches:
-            if site not in found[stack]:
-                found[stack].append(site)
-    if len(found) > 1:
-        raise AnatomyError(
-            f"the targets lie in more than one stack of layers: {', '.join(sorted(found))}; "
-            "name a longer suffix that is found in one of them only"
-        )
-    ((stack, sites),) = found.items()
-    return Anatomy(stack, len(lists[stack]), tuple(sorted(sites, key=lambda s: (s.layer, s.target))))
+        stack, colon, name = target.rpartition(":")
+        named = named or bool(colon)
+        within = [site for site in every if not colon or _has_part(site.stack, stack)]
+        for literal in _literal(name, within):
+            matches = _matching(literal, within)
+            if not matches:
+                raise AnatomyError(_nothing(target, stack, every, within))
+            resolved.append(stack + colon + literal)
+            found.update((site.path, site) for site in matches)
+    sites = sorted(found.values(), key=lambda s: (s.stack, s.layer, s.target))
+    stacks = {name: len(lists[name]) for name in dict.fromkeys(site.stack for site in sites)}
+    if len(stacks) > 1 and not named and not _config(model, "is_encoder_decoder", False):
+        raise AnatomyError(_ambiguous(stacks, resolved[0]))
+    _require_own_weights(model, stacks)
+    return Anatomy(stacks, tuple(dict.fromkeys(resolved)), tuple(sites))
 
 
 def head_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Parameters of the task head: outside the pretrained base, and no output embedding.
 
-    Empty for a model that is a bare base.
+    Empty for a model that is a bare base, or that predicts tokens.
     """
     base = getattr(model, "base_model", model)
+    if base is model:
+        heads = [child for name, child in model.named_children() if name in HEADS]
+        return [parameter for head in heads for parameter in head.parameters()]
     output = getattr(model, "get_output_embeddings", lambda: None)()
     kept = {id(p) for module in (base, output) if module is not None for p in module.parameters()}
     return [p for p in model.parameters() if id(p) not in kept]
 
 
-def _linears_in_layers(model: nn.Module, lists: dict[str, nn.ModuleList]) -> Iterator[tuple[str, Site]]:
+def _sites(model: nn.Module, lists: Mapping[str, nn.ModuleList]) -> Iterator[Site]:
+    """Every linear module that lies in a layer."""
     for path, module in model.named_modules():
-        if isinstance(module, nn.Linear):
-            stack = _outermost_list(path, lists)
-            if stack is not None:
-                layer, target = path[len(stack) + 1 :].split(".", 1)
-                yield stack, Site(path, int(layer), target, module.in_features, module.out_features)
+        shape = matrix_shape(module)
+        stack = _outermost_list(path, lists) if shape else None
+        if shape and stack is not None:
+            layer, target = path[len(stack) + 1 :].split(".", 1)
+            yield Site(path, stack, int(layer), target, *shape)
 
 
-def _outermost_list(path: str, lists: dict[str, nn.ModuleList]) -> str | None:
+def _outermost_list(path: str, lists: Mapping[str, nn.ModuleList]) -> str | None:
     """The outermost `ModuleList` that holds `path` two or more levels down: list, layer, module."""
     parts = path.split(".")
     names = (".".join(parts[:i]) for i in range(1, len(parts) - 1))
     return next((name for name in names if name in lists), None)
 
 
-def _has_suffix(name: str, suffix: str) -> bool:
-    return name == suffix or name.endswith("." + suffix)
+def _literal(name: str, sites: list[Site]) -> tuple[str, ...]:
+    """`name`, or what plays that role where no module is called so."""
+    if name not in ROLES or _matching(name, sites):
+        return (name,)
+    return targets_in_role(name, [site.target for site in sites]) or (name,)
+
+
+def _matching(name: str, sites: list[Site]) -> list[Site]:
+    exact = [site for site in sites if site.target == name]
+    return exact or [site for site in sites if site.target.endswith("." + name)]
+
+
+def _has_part(stack: str, part: str) -> bool:
+    """Whether `part` is one or several whole parts of a stack's dotted name."""
+    return f".{part}." in f".{stack}."
+
+
+def _nothing(target: str, stack: str, every: list[Site], within: list[Site]) -> str:
+    if stack and not within:
+        there = ", ".join(sorted({site.stack for site in every}))
+        return f"target {target!r}: there is no stack of layers {stack!r}; there are: {there or 'none'}"
+    names = ", ".join(sorted({site.target.rsplit(".", 1)[-1] for site in within}))
+    return f"target {target!r} matches no linear module; there are: {names or 'none'}"
+
+
+def _ambiguous(stacks: Mapping[str, int], target: str) -> str:
+    listed = ", ".join(f"{name} ({layers} layers)" for name, layers in sorted(stacks.items()))
+    name = min(stacks)
+    part = next((p for p in name.split(".") if sum(_has_part(stack, p) for stack in stacks) == 1), name)
+    return (
+        f"the targets lie in more than one stack of layers: {listed}; name one of them before the target, "
+        f"such as {part}:{target}"
+    )
+
+
+def _require_own_weights(model: nn.Module, stacks: Mapping[str, int]) -> None:
+    """Refuse a model that applies the same layer several times, as ALBERT does: it has nothing left to share."""
+    told, groups = _config(model, "num_hidden_layers", None), _config(model, "num_hidden_groups", None)
+    if isinstance(told, int) and isinstance(groups, int) and groups < told:
+        raise AnatomyError(
+            f"{type(model).__name__} applies the {groups} layer(s) of {', '.join(stacks)} {told} times: its layers "
+            "share all weights, so there is no depth to share adapters over; take a model whose layers have their own"
+        )
+
+
+def _config(model: nn.Module, name: str, default: object) -> object:
+    return getattr(getattr(model, "config", None), name, default)

@@ -48,17 +48,18 @@ class AdapterBank(nn.Module):
         self._before: list[tuple[nn.Parameter, bool]] = []
 
     def _adapters_of(self, site: Site, device: torch.device | None) -> Iterable[LowRankAdapter]:
-        group_index = self.pyramid.group_of(site.layer)
-        group = self.pyramid.groups[group_index]
-        alpha = self.pyramid.alpha
+        pyramid = self.anatomy.pyramid_for(site.stack, self.pyramid)
+        group_index = pyramid.group_of(site.layer)
+        group, alpha = pyramid.groups[group_index], pyramid.alpha
         levels = (
-            ("global", 0, self.pyramid.global_rank, alpha.global_level),
+            ("global", 0, pyramid.global_rank, alpha.global_level),
             ("mid", group_index, group.mid_rank, alpha.mid_level),
             ("layer", site.layer, group.layer_rank, alpha.layer_level),
         )
         for level, index, rank, numerator in levels:
             if rank and numerator is not None:
-                yield self._adapter(AdapterKey(level, index, *site.family), rank, numerator, device)
+                key = AdapterKey(level, index, self.anatomy.shared_name(site), site.d_in, site.d_out)
+                yield self._adapter(key, rank, numerator, device)
 
     def _adapter(self, key: AdapterKey, rank: int, alpha: float, device: torch.device | None) -> LowRankAdapter:
         if key not in self._by_key:
@@ -138,9 +139,7 @@ def attach(
     for parameter in head:
         parameter.requires_grad_(True)
     for path, adapters in bank.sites.items():
-        base = model.get_submodule(path)
-        assert isinstance(base, nn.Linear)
-        model.set_submodule(path, PyramidLinear(base, adapters))
+        model.set_submodule(path, PyramidLinear(model.get_submodule(path), adapters))
     model.add_module(BANK, bank)
     return bank
 
@@ -152,7 +151,7 @@ def detach(model: nn.Module) -> nn.Module:
     """
     bank = bank_of(model)
     for path in bank.sites:
-        model.set_submodule(path, _pyramid_linear(model, path).base)
+        model.set_submodule(path, pyramid_linear(model, path).base)
     delattr(model, BANK)
     bank._restore()
     return model
@@ -163,13 +162,11 @@ def merge(model: nn.Module) -> nn.Module:
     """Add every update to its weight and take the adapters off: a plain model of the same outputs.
 
     The base weights change for good; the sums are made in fp32 or finer. Raises ValueError when
-    the model is not adapted.
+    the model is not adapted, or quantised.
     """
     bank = bank_of(model)
     for path in bank.sites:
-        module = _pyramid_linear(model, path)
-        weight = module.base.weight
-        weight.copy_(weight.to(torch.promote_types(weight.dtype, torch.float32)) + module.delta())
+        pyramid_linear(model, path).merge()
     return detach(model)
 
 
@@ -187,7 +184,8 @@ def trained_beside(model: nn.Module) -> dict[str, nn.Parameter]:
     return {n: p for n, p in model.named_parameters() if p.requires_grad and id(p) not in own}
 
 
-def _pyramid_linear(model: nn.Module, path: str) -> PyramidLinear:
+def pyramid_linear(model: nn.Module, path: str) -> PyramidLinear:
+    """The adapted module at `path`."""
     module = model.get_submodule(path)
     assert isinstance(module, PyramidLinear)
     return module

@@ -50,7 +50,7 @@ def count_beside_lora(model: str, ranks: str, groups: str, targets: Sequence[str
     except ValueError as error:
         raise InputError(f"--groups {groups}: {error}") from None
     try:
-        pyramid = Pyramid.from_split((levels[0], levels[1], levels[2]), boundaries, targets)
+        pyramid = Pyramid.from_split((levels[0], levels[1], levels[2]), boundaries, anatomy.targets)
     except ValueError as error:
         raise InputError(f"--ranks {ranks}: {error}") from None
     shown = sorted({*LORA_RANKS, levels[0]} - {0})
@@ -59,7 +59,7 @@ def count_beside_lora(model: str, ranks: str, groups: str, targets: Sequence[str
         anatomy.layers,
         pyramid,
         anatomy.count(pyramid),
-        {rank: anatomy.count(Pyramid.lora(rank, anatomy.layers, targets)) for rank in shown},
+        {rank: anatomy.count(Pyramid.lora(rank, anatomy.layers, anatomy.targets)) for rank in shown},
     )
 
 

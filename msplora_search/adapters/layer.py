@@ -7,6 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 RANK_MULTIPLE = 16
 """The stacked rank is filled up with zeros to a multiple of this.
@@ -14,6 +15,20 @@ RANK_MULTIPLE = 16
 A CPU keeps compiled kernels for every shape that it has met: without the filling, every new rank
 pyramid of a search took some 35 MB more memory, and the time to compile them.
 """
+
+
+def matrix_shape(module: nn.Module) -> tuple[int, int] | None:
+    """(d_in, d_out) of a module that multiplies by one matrix; None for any other.
+
+    GPT-2's `Conv1D` is a linear layer that stores its weight as (d_in, d_out).
+    """
+    match module:
+        case nn.Linear():
+            return module.in_features, module.out_features
+        case Conv1D():
+            return module.nx, module.nf
+        case _:
+            return None
 
 
 class LowRankAdapter(nn.Module):
@@ -51,8 +66,11 @@ class PyramidLinear(nn.Module):
     once in the model's parameters and in its state.
     """
 
-    def __init__(self, base: nn.Linear, adapters: tuple[LowRankAdapter, ...]) -> None:
+    def __init__(self, base: nn.Module, adapters: tuple[LowRankAdapter, ...]) -> None:
         super().__init__()
+        shape = matrix_shape(base)
+        assert shape is not None
+        d_in, d_out = shape
         self.base = base
         self._adapters = adapters
         spare = -sum(a.rank for a in adapters) % RANK_MULTIPLE
@@ -62,8 +80,8 @@ class PyramidLinear(nn.Module):
         self.spare_down: Tensor
         self.spare_up: Tensor
         self.register_buffer("scale", torch.cat([*scales, torch.ones(spare, 1, device=device)]), persistent=False)
-        self.register_buffer("spare_down", torch.zeros(spare, base.in_features, device=device), persistent=False)
-        self.register_buffer("spare_up", torch.zeros(base.out_features, spare, device=device), persistent=False)
+        self.register_buffer("spare_down", torch.zeros(spare, d_in, device=device), persistent=False)
+        self.register_buffer("spare_up", torch.zeros(d_out, spare, device=device), persistent=False)
 
     @property
     def adapters(self) -> tuple[LowRankAdapter, ...]:
@@ -74,10 +92,28 @@ class PyramidLinear(nn.Module):
         """x: (..., d_in) -> (..., d_out); one product into the stacked rank and one out of it."""
         down = torch.cat([*(a.A for a in self._adapters), self.spare_down]) * self.scale  # (ranks, d_in)
         up = torch.cat([*(a.B for a in self._adapters), self.spare_up], dim=1)  # (d_out, ranks)
-        hidden = F.linear(x, down.to(x.dtype))
-        return torch.add(self.base(x), F.linear(hidden, up.to(x.dtype)))
+        hidden = F.linear(x, down.to(x))  # also to its device, where layers lie on several
+        return torch.add(self.base(x), F.linear(hidden, up.to(x)))
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether the base stores its weight as (d_in, d_out)."""
+        return isinstance(self.base, Conv1D)
 
     @torch.no_grad()
     def delta(self) -> Tensor:
         """The dense update of the weight by all levels, (d_out, d_in), fp32."""
         return torch.stack([a.delta() for a in self._adapters]).sum(dim=0)
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add the update of all levels to the base weight; the sum is made in fp32 or finer.
+
+        Raises ValueError where the weight is quantised.
+        """
+        weight = self.base.weight
+        assert isinstance(weight, Tensor)
+        if not weight.is_floating_point():
+            raise ValueError(f"weights of {weight.dtype} cannot be merged; load the base without quantization")
+        delta = self.delta().T if self.is_transposed else self.delta()
+        weight.copy_(weight.to(torch.promote_types(weight.dtype, torch.float32)) + delta.to(weight.device))

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from msplora_search.adapters.bank import bank_of, trained_beside
+from msplora_search.adapters.bank import bank_of, pyramid_linear, trained_beside
 from msplora_search.files import make_whole
 
 TENSORS = "adapter_model.safetensors"
@@ -32,6 +32,8 @@ class PeftAdapter:
     """Rank by module path."""
     modules_to_save: tuple[str, ...]
     """Modules that are stored whole: the task head."""
+    fan_in_fan_out: bool = False
+    """Whether the adapted weights are stored as (d_in, d_out), as GPT-2's are."""
 
     @property
     def adapter_params(self) -> int:
@@ -49,6 +51,7 @@ class PeftAdapter:
             lora_alpha=rank,
             lora_dropout=0.0,
             use_rslora=False,
+            fan_in_fan_out=self.fan_in_fan_out,
             target_modules=sorted(self.ranks),
             rank_pattern=other,
             alpha_pattern=dict(other),
@@ -85,7 +88,7 @@ def to_peft(model: nn.Module) -> PeftAdapter:
             if name.startswith(f"{module}."):
                 tensors[PREFIX + name] = tensor.contiguous().cpu()
     ranks = {path: sum(a.rank for a in adapters) for path, adapters in bank.sites.items()}
-    return PeftAdapter(tensors, ranks, modules)
+    return PeftAdapter(tensors, ranks, modules, any(pyramid_linear(model, path).is_transposed for path in ranks))
 
 
 def _modules_of(model: nn.Module, trained: set[str]) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ class Workbench:
     batches: ProxyBatches
     precision: Precision
     anatomies: dict[tuple[str, ...], Anatomy]
-    """By sorted targets, for every choice of targets of the space."""
+    """By the targets of a pyramid, for every choice of targets of the space, in its order."""
 
     @classmethod
     def load(cls, settings: StudySettings) -> Workbench:
@@ -73,8 +73,12 @@ class Workbench:
 
     def space(self) -> SearchSpace:
         """The search space for this depth. Raises InputError where nothing fits it."""
+        targets = tuple(anatomy.targets for anatomy in self.anatomies.values())
+        most_groups = min(anatomy.most_groups for anatomy in self.anatomies.values())
         try:
-            return self.settings.space.for_depth(self.layers, self.settings.proxy.learning_rate)
+            return self.settings.space.for_depth(
+                self.layers, self.settings.proxy.learning_rate, targets, most_groups
+            )
         except ValueError as error:
             raise InputError(f"space: {error} (model {self.settings.model})") from None
 
@@ -113,10 +117,11 @@ class Workbench:
 
 
 def _dissect(settings: StudySettings, backbone: Backbone) -> dict[tuple[str, ...], Anatomy]:
-    found = {}
+    found: dict[tuple[str, ...], Anatomy] = {}
     for targets in settings.space.targets:
         try:
-            found[tuple(sorted(set(targets)))] = dissect(backbone.model, targets)
+            anatomy = dissect(backbone.model, targets)
+            found.setdefault(tuple(sorted(anatomy.targets)), anatomy)
         except AnatomyError as error:
             raise InputError(f"space.targets {list(targets)} on model {settings.model}: {error}") from None
     depths = {anatomy.layers for anatomy in found.values()}

@@ -83,17 +83,30 @@ class SpaceSettings(Model):
     def _sorted_and_unique(cls, value: Any) -> Any:
         return tuple(sorted(set(value))) if isinstance(value, tuple) else value
 
-    def for_depth(self, layers: int, default_rate: float) -> SearchSpace:
-        """The space for a stack of `layers` layers. Raises ValueError where nothing fits the depth."""
+    def for_depth(
+        self,
+        layers: int,
+        default_rate: float,
+        targets: tuple[tuple[str, ...], ...] | None = None,
+        most_groups: int | None = None,
+    ) -> SearchSpace:
+        """The space for a stack of `layers` layers. Raises ValueError where nothing fits the depth.
+
+        `targets`: what the choices are called in the model; `most_groups`: depth groups that fit it.
+        """
+        most = layers if most_groups is None else most_groups
+        counts = [count for count in sorted(set(self.groups.count)) if count <= most]
         match self.groups.boundaries:
             case "free":
                 splits: FreeSplits | tuple[tuple[int, ...], ...] = FreeSplits(
-                    tuple(sorted(set(self.groups.count))), self.groups.min_layers
+                    tuple(counts or self.groups.count), self.groups.min_layers
                 )
             case "uniform":
-                splits = uniform_splits(layers, sorted(set(self.groups.count)))
+                splits = uniform_splits(layers, counts)
             case listed:
                 splits = tuple(dict.fromkeys(split_by_fractions(parts, layers) for parts in listed))
+                if (widest := max(len(parts) for parts in listed)) > most:
+                    raise ValueError(f"{widest} depth groups do not fit the {most} layers of the shallower stack")
         rates: tuple[float, ...] | LogRange
         match self.learning_rate:
             case None:
@@ -104,7 +117,7 @@ class SpaceSettings(Model):
                 rates = choices
         return SearchSpace(
             layers=layers,
-            targets=self.targets,
+            targets=self.targets if targets is None else targets,
             global_rank=self.global_rank,
             mid_rank=self.mid_rank,
             layer_rank=self.layer_rank,

@@ -38,7 +38,7 @@ def test_the_stack_and_every_site_of_it_are_found(
 
 def test_each_target_has_its_own_family_and_shape() -> None:
     families = dissect(models.llama(2), ("q_proj", "k_proj", "v_proj")).families()
-    assert {(name.rsplit(".", 1)[-1], d_in, d_out) for name, d_in, d_out in families} == {
+    assert {(f.target.rsplit(".", 1)[-1], f.d_in, f.d_out) for f in families} == {
         ("q_proj", 32, 32),
         ("k_proj", 32, 16),
         ("v_proj", 32, 16),
@@ -48,15 +48,18 @@ def test_each_target_has_its_own_family_and_shape() -> None:
 
 def test_a_target_is_a_suffix_at_a_dot() -> None:
     model = models.bert(2)
-    everywhere = dissect(model, ["dense"]).families()
-    assert set(everywhere) == {
-        ("attention.output.dense", 32, 32),
-        ("intermediate.dense", 32, 64),
-        ("output.dense", 64, 32),
-    }
-    assert set(dissect(model, ["intermediate.dense"]).families()) == {("intermediate.dense", 32, 64)}
+    assert found(model, "dense") == {"attention.output.dense", "intermediate.dense", "output.dense"}
+    assert found(model, "intermediate.dense") == {"intermediate.dense"}
     with pytest.raises(AnatomyError, match="'uery' matches no linear module"):
         dissect(model, ["uery"])
+
+
+def test_the_whole_name_within_a_layer_is_that_module_alone() -> None:
+    assert found(models.bert(2), "output.dense") == {"output.dense"}
+
+
+def found(model: nn.Module, target: str) -> set[str]:
+    return {family.target for family in dissect(model, [target]).families()}
 
 
 def test_targets_that_overlap_name_a_site_once() -> None:
@@ -81,18 +84,16 @@ def test_a_model_without_layers_has_no_candidates() -> None:
         dissect(nn.Sequential(nn.Linear(2, 2)), ["query"])
 
 
-@pytest.mark.parametrize(
-    ("make", "target", "stacks"),
-    [
-        (models.t5, "q", ("decoder.block", "encoder.block")),
-        (models.bart, "q_proj", ("model.decoder.layers", "model.encoder.layers")),
-    ],
-)
-def test_targets_in_two_stacks_are_refused_by_name(
-    make: Callable[[], nn.Module], target: str, stacks: tuple[str, str]
-) -> None:
-    with pytest.raises(AnatomyError, match=rf"more than one stack of layers: {stacks[0]}, {stacks[1]}"):
-        dissect(make(), [target])
+def test_an_encoder_and_its_decoder_have_a_stack_each() -> None:
+    anatomy = dissect(models.bart(), ["q_proj"])
+    assert dict(anatomy.stacks) == {"model.decoder.layers": 3, "model.encoder.layers": 2}
+    assert (anatomy.layers, anatomy.most_groups) == (3, 2)
+    pyramid = Pyramid.from_split((4, 2, 1), (0, 2, 3), ["q_proj"])
+    assert anatomy.pyramid_for("model.decoder.layers", pyramid) == pyramid
+    shallower = anatomy.pyramid_for("model.encoder.layers", pyramid)
+    assert [(g.start, g.stop) for g in shallower.groups] == [(0, 1), (1, 2)]
+    with pytest.raises(AnatomyError, match=r"'model.encoder.layers': 3 depth groups do not fit 2 layers"):
+        anatomy.count(Pyramid.from_split((4, 2, 1), (0, 1, 2, 3), ["q_proj"]))
 
 
 def test_a_suffix_found_in_one_of_two_stacks_is_enough() -> None:
@@ -178,4 +179,4 @@ def test_a_bare_base_has_no_head() -> None:
 
 
 def test_a_site_knows_its_family() -> None:
-    assert Site("layers.0.q", 0, "q", 4, 8).family == ("q", 4, 8)
+    assert Site("layers.0.q", "layers", 0, "q", 4, 8).family == ("layers", "q", 4, 8)
