@@ -237,8 +237,9 @@ def _require_own_weights(model: nn.Module, stacks: Mapping[str, int]) -> None:
     told, groups = _config(model, "num_hidden_layers", None), _config(model, "num_hidden_groups", None)
     if isinstance(told, int) and isinstance(groups, int) and groups < told:
         raise AnatomyError(
-            f"{type(model).__name__} applies the {groups} layer(s) of {', '.join(stacks)} {told} times: its layers "
-            "share all weights, so there is no depth to share adapters over; take a model whose layers have their own"
+            f"{type(model).__name__} applies the {groups} layer(s) of {', '.join(stacks)} {told} times: its "
+            "layers share all weights, so there is no depth to share adapters over; take a model whose layers "
+            "have their own"
         )
 
 

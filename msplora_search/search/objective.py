@@ -137,16 +137,14 @@ class Objective:
 
 
 def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tuple[float, float]:
-    """The values of a finished record, with constraints that say whether it stands for a full measurement.
+    """The values of a finished record, with a constraint that says whether it stands for a full measurement.
 
     A pruned trial gives its partial value and a refused one the metric of chance, both marked
     infeasible: so every sampler learns from them, and none repeats them as TrialPruned would make some.
     """
+    refused = record.state == State.REFUSED
     partial = record.state == State.PRUNED or (record.curve and record.final.rung < 1.0)
-    trial.set_constraint("pruned", 1.0 if partial else -1.0)
-    trial.set_constraint("refused", 1.0 if record.state == State.REFUSED else -1.0)
-    if record.state == State.FAILED or (record.state == State.DUPLICATE and not record.curve):
-        raise TrialFailedError(record.reason)
+    trial.set_constraint("pruned", 1.0 if refused or partial else -1.0)  # one for both: each takes a transaction
     size = math.log10(max(1, record.adapter_params))
     return (record.final.metric if record.curve else chance), size
 
