@@ -86,7 +86,7 @@ def train(
         print_json({**vars(done), "folder": str(done.folder)})
         return
     console, (low, high) = open_console(), done.interval
-    metric = f"{read.task.metric} {done.metric:.4f} on the test part, 95% interval {low:.4f} to {high:.4f}"
+    metric = f"{read.task.metric_label} {done.metric:.4f} on the test part, 95% interval {low:.4f} to {high:.4f}"
     print_line(console, f"{read.name}: {metric}")
     print_line(
         console, f"{done.trained_params:,} trained adapter parameters; {done.unrolled_params:,} as stock LoRA"

@@ -31,7 +31,8 @@ from msplora_search.proxy.batching import Batches, ProxyBatches
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
 from msplora_search.tasks.backbone import load_tokenizer, model_location
-from msplora_search.tasks.text_classification import Part, TextClassification
+from msplora_search.tasks.parts import Part
+from msplora_search.tasks.task import Task
 
 BATCH, MODEL = 32, "demo:minilm"
 PAPER = Pyramid.geometric(8, layers=6)
@@ -88,7 +89,7 @@ def measure(settings: StudySettings, blocks: int, steps: int) -> Figures:
         if block:  # the first warms up
             for name, each in took.items():
                 seconds[name].append(each / steps)
-    return summarise(seconds, float(part.tokens.lengths[part.rows].sum() / steps), proxy.bench)
+    return summarise(seconds, float(part.lengths.sum() / steps), proxy.bench)
 
 
 class Proxy:
@@ -128,7 +129,7 @@ class Timed(Batches):
 class TrainerWithPeft:
     """transformers' Trainer with PEFT LoRA r=8 on query and value; `further` arguments, the rest by default."""
 
-    def __init__(self, task: TextClassification, part: Part, tokenizer: Any, further: dict[str, Any]) -> None:
+    def __init__(self, task: Task, part: Part, tokenizer: Any, further: dict[str, Any]) -> None:
         import transformers
         from peft import LoraConfig, TaskType, get_peft_model
 
@@ -185,10 +186,10 @@ def _step_clock() -> Any:
     return Clock()
 
 
-def _example(task: TextClassification, part: Part, i: int) -> dict[str, Any]:
+def _example(task: Task, part: Part, i: int) -> dict[str, Any]:
     batch = task.collate(part, np.array([i]))
     inputs = {name: tensor[0].tolist() for name, tensor in batch.inputs.items()}
-    return {**inputs, "label": int(batch.labels[0])}
+    return {**inputs, "label": int(batch.targets[0])}
 
 
 def summarise(seconds: dict[str, list[float]], tokens: float, bench: Workbench) -> Figures:

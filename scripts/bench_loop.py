@@ -135,13 +135,13 @@ def bare() -> dict[str, Any]:
     from msplora_search.proxy.batching import ProxyBatches
     from msplora_search.settings import load_study
     from msplora_search.tasks.backbone import load_tokenizer, model_location
-    from msplora_search.tasks.text_classification import prepare
+    from msplora_search.tasks.task import prepare
 
     settings = load_study("quickstart", SHORT)
     task = prepare(settings, load_tokenizer(settings.model))
     batches = ProxyBatches.of(task, settings.proxy, 0).training
     longest = max(batches, key=lambda batch: batch.inputs["input_ids"].numel())
-    model = AutoModelForSequenceClassification.from_pretrained(model_location(settings.model))
+    model: Any = AutoModelForSequenceClassification.from_pretrained(model_location(settings.model))
     task.loss(model, longest).backward()  # type: ignore[no-untyped-call]
     return {"peak_mb": peak_mb()}
 

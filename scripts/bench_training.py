@@ -10,7 +10,6 @@ of the training rows, and are judged once on validation.jsonl.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -33,8 +32,9 @@ from msplora_search.full.training import (
 from msplora_search.results.noise import difference_se
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import load_classifier, load_tokenizer
+from msplora_search.tasks.backbone import load_backbone, load_processor
 from msplora_search.tasks.full_parts import prepare_full
+from msplora_search.tasks.task import evaluate
 
 MODEL = "demo:minilm"
 
@@ -59,11 +59,11 @@ def main() -> None:
         "peft_lora_r8": {"accuracy": theirs.metric, "se": theirs.metric_se, "adapter_params": their_count},
         "difference": gap,
         "difference_se": se,
-        "test_examples": len(theirs.right),
+        "test_examples": len(theirs.qualities),
     }
     print(f"tied pyramid 8/4/2: {ours.test.metric:.4f} ± {ours.test.metric_se:.4f}, {our_count:,} parameters")
     print(f"PEFT LoRA r=8:      {theirs.metric:.4f} ± {theirs.metric_se:.4f}, {their_count:,} parameters")
-    print(f"difference {gap:+.4f} ± {se:.4f} on {len(theirs.right)} examples")
+    print(f"difference {gap:+.4f} ± {se:.4f} on {len(theirs.qualities)} examples")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
@@ -93,16 +93,16 @@ def train_peft(recipe: Recipe, folder: Path) -> tuple[Evaluation, int]:
     from peft import LoraConfig, get_peft_model
     from transformers import Trainer
 
-    tokenizer = load_tokenizer(recipe.model)
-    parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, tokenizer)
-    base = load_classifier(recipe.model, 2, tokenizer.pad_token_id, recipe.training.seed).model
+    processor = load_processor(recipe)
+    parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor)
+    base = load_backbone(recipe, processor, 2, recipe.training.seed).model
     torch.manual_seed(recipe.training.seed)
     config = LoraConfig(r=8, lora_alpha=16, target_modules=["query", "value"], modules_to_save=["classifier"])
     model: Any = get_peft_model(base, config)
     count = sum(p.numel() for name, p in model.named_parameters() if "lora_" in name)
     assert isinstance(model, nn.Module)
     trainer = Trainer(
-        model=TrainedPart(model),
+        model=TrainedPart(model, parts.task),
         args=training_arguments(recipe, folder),
         data_collator=lambda examples: collate(parts.task, examples),
         train_dataset=PartDataset(whole_batches(parts.task.train, recipe.training.batch_size)),
@@ -110,9 +110,9 @@ def train_peft(recipe: Recipe, folder: Path) -> tuple[Evaluation, int]:
         compute_metrics=lambda found: {recipe.task.metric: score(parts.task, found)},
     )
     trainer.train()
-    predictions = np.asarray(trainer.predict(PartDataset(parts.test)).predictions).argmax(axis=-1)
-    judged = dataclasses.replace(parts.task, validation=parts.test)
-    return judged.evaluate(predictions, 1.0, trainer.state.global_step, float("nan")), count
+    predictions = np.asarray(trainer.predict(PartDataset(parts.test)).predictions)
+    step = trainer.state.global_step
+    return evaluate(parts.task.metric, parts.test.truth, predictions, 1.0, step, float("nan")), count
 
 
 if __name__ == "__main__":

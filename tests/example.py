@@ -23,6 +23,7 @@ from msplora_search.search.summary import summarise
 from msplora_search.settings import load_study
 from msplora_search.settings.document import dump
 from msplora_search.tasks.metrics import metric
+from msplora_search.tasks.task import evaluate
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES, STEPS, LAYERS, WIDTH = 400, 120, 6, 384
@@ -36,10 +37,7 @@ def evaluation(rung: float, wrong: int, shift: int = 0) -> Evaluation:
     flipped = np.isin(np.arange(EXAMPLES), (np.arange(wrong) + shift) % EXAMPLES)
     predictions = np.where(flipped, 1 - LABELS, LABELS)
     accuracy = metric("accuracy")
-    return Evaluation(
-        rung, round(rung * STEPS), accuracy.score(LABELS, predictions),
-        accuracy.standard_error(LABELS, predictions), 0.3 + wrong / EXAMPLES, predictions, predictions == LABELS,
-    )  # fmt: skip
+    return evaluate(accuracy, LABELS, predictions, rung, round(rung * STEPS), 0.3 + wrong / EXAMPLES)
 
 
 def record(number: int, pyramid: Pyramid | None, wrong: int, **fields: Any) -> TrialRecord:
@@ -105,6 +103,7 @@ def results(trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
             "proxy_steps": STEPS,
             "head_params": 770,
             "precision": "float32",
+            "chance_is": "always the most frequent class",
             "reference_point": {"metric": 0.5, "log10_adapter_params": math.log10(49_152)},
             "versions": {"torch": "2.0", "transformers": "5.0", "optuna": "5.0", "msplora-search": "0.1.0"},
         },

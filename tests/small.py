@@ -14,7 +14,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
+from msplora_search.settings import StudySettings
 from msplora_search.settings.document import dump
+from msplora_search.tasks.backbone import Backbone, load_backbone
 
 GOOD, BAD = ("good", "fine", "great", "lovely"), ("bad", "dull", "awful", "poor")
 FILLER = ("the", "film", "was", "plot", "and", "very", "a", "scene", "with", "music")
@@ -90,3 +92,10 @@ def write_study(folder: Path, **changes: Any) -> Path:
     path = folder / "study.yaml"
     path.write_text(dump(study_fields(folder, **changes)))
     return path
+
+
+def classifier(folder: str | Path, classes: int = 2, seed: int = 0) -> Backbone:
+    """A model folder as text-classification loads it."""
+    task = {"kind": "text-classification", "dataset": "none.jsonl", "max_length": 16}
+    settings = StudySettings.model_validate({"name": "small", "model": str(folder), "task": task})
+    return load_backbone(settings, tokenizer(), classes, seed)

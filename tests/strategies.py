@@ -253,7 +253,7 @@ def evaluation(right: list[bool], rung: float = 1.0, step: int = 1) -> Evaluatio
     hits = np.array(right, dtype=bool)
     accuracy = float(hits.mean())
     se = float(np.sqrt(accuracy * (1 - accuracy) / len(hits)))
-    return Evaluation(rung, step, accuracy, se, 0.5, hits.astype(np.int64), hits)
+    return Evaluation(rung, step, accuracy, se, 0.5, hits.astype(np.int64), hits.astype(np.float64))
 
 
 def evaluations(examples: int = 12, rung: float = 0.5) -> st.SearchStrategy[Evaluation]:

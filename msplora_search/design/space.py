@@ -58,6 +58,8 @@ class SearchSpace:
     mid_rank: tuple[int, ...]
     layer_rank: tuple[int, ...]
     splits: FreeSplits | tuple[tuple[int, ...], ...]
+    ranks: frozenset[tuple[int, int, int]] | None = None
+    """The (global, mid, layer) ranks that may stand together, where not all may."""
     mid_per_group: bool = False
     layer_per_group: bool = False
     shape: Shape = Shape.ANY
@@ -103,7 +105,11 @@ class SearchSpace:
     def pairs(self, global_rank: int) -> frozenset[RankPair]:
         """The (mid, layer) ranks that a group may have beside `global_rank`."""
         options = product(self.mid_rank, self.layer_rank)
-        return frozenset(pair for pair in options if self.shape.allows(global_rank, *pair))
+        return frozenset(
+            pair
+            for pair in options
+            if self.shape.allows(global_rank, *pair) and (self.ranks is None or (global_rank, *pair) in self.ranks)
+        )
 
     def scenarios(self, global_rank: int) -> list[Scenario]:
         """Every way to fix what the groups of one pyramid have in common: shared ranks, and a fixed split."""

@@ -23,7 +23,7 @@ from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Point, Summary, summarise
 from msplora_search.settings.document import Document
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.metrics import Labels
+from msplora_search.tasks.metrics import Values
 
 FOLDER, RESULT, LOCK = "confirm", "test.json", ".lock"
 
@@ -138,9 +138,9 @@ def work_off(jobs: Sequence[Job], worker: int, tell: Callable[[tuple[Job, float]
 
 
 def _do(job: Job) -> None:
-    """One full training; its result on the test part, and the classes there, are stored whole or not at all."""
+    """One full training; its result on the test part, and the truth there, are stored whole or not at all."""
     trained = train_recipe(job.recipe, job.folder, quiet=True)
-    labels = trained.parts.test.own_labels.tolist()
+    labels = trained.parts.test.truth.tolist()
     part = job.stored.with_suffix(".part")
     told = {"recipe": identity(job.recipe), "test": trained.test.to_json(), "labels": labels}
     part.write_text(json.dumps(told) + "\n")
@@ -148,7 +148,7 @@ def _do(job: Job) -> None:
     shutil.rmtree(job.folder / CHECKPOINTS)
 
 
-def _read(job: Job) -> tuple[Evaluation, Labels]:
+def _read(job: Job) -> tuple[Evaluation, Values]:
     """The stored result of a job. Raises InputError where it is of other settings."""
     data = json.loads(job.stored.read_text())
     if data["recipe"] != identity(job.recipe):
@@ -156,7 +156,7 @@ def _read(job: Job) -> tuple[Evaluation, Labels]:
             f"{job.stored}: is of other settings; give the --set that it was trained with, "
             f"or delete {job.folder.parent} to confirm anew"
         )
-    return Evaluation.from_json(data["test"]), np.array(data["labels"], dtype=np.int64)
+    return Evaluation.from_json(data["test"]), np.array(data["labels"])
 
 
 def _jobs(results: StudyResults, point: Point, seeds: int, overrides: Sequence[str], output: Path) -> list[Job]:

@@ -24,11 +24,15 @@ from msplora_search.files import make_whole
 from msplora_search.full.training import Trained, identity, require_same_run, train_recipe
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import load_classifier, load_tokenizer, model_location
-from msplora_search.tasks.text_classification import Part, TextClassification
+from msplora_search.tasks.backbone import load_backbone, load_processor, model_location
+from msplora_search.tasks.parts import Part
+from msplora_search.tasks.task import Task
 
-MOST_APART = 1e-5
+MOST_APART = {"fp32": 1e-5, "bf16": 5e-2}
+"""By format of the base, for logits up to 1, and in proportion for larger ones."""
 CHECKED_BATCHES, CHECKED_ROWS = 4, 16
+MOST_NUMBERS = 20_000_000
+"""No more batches are checked after so many numbers: scores of a whole vocabulary are large."""
 Z95 = 1.959963984540054
 
 
@@ -69,21 +73,26 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
     Raises InputError where it cannot be written, or where the three forms of the model disagree.
     """
     model, task, part = trained.backbone.model, trained.parts.task, trained.parts.test
-    tied = _logits(model, task, part)
+    if with_merged and recipe.backbone.quantization != "none":
+        raise InputError(
+            f"--merged: {recipe.backbone.quantization} weights cannot be merged; leave it out, or set "
+            "backbone.quantization to none"
+        )
+    tied = _logits(recipe, model, task, part)
     bank, peft = bank_of(model), to_peft(model)
     location = model_location(recipe.model)
     facts: dict[str, Any] = {}
 
     def fill(folder: Path) -> None:
         save_pyramid(model, folder / "pyramid", recipe.model)
-        peft.save(folder / "peft", location, task_type="SEQ_CLS")
-        forms = {"PEFT": _logits(_reload_peft(recipe, trained, folder / "peft"), task, part)}
-        plain = merge(model)
-        forms["merged"] = _logits(plain, task, part)
-        facts["apart"] = _require_equal(tied, forms)
+        peft.save(folder / "peft", location, task_type=task.kind.peft_type)
+        forms = {"PEFT": _logits(recipe, _reload_peft(recipe, trained, folder / "peft"), task, part)}
+        if recipe.backbone.quantization == "none":
+            forms["merged"] = _logits(recipe, merge(model), task, part)
+        facts["apart"] = _require_equal(tied, forms, MOST_APART[recipe.backbone.dtype])
         if with_merged:
-            plain.save_pretrained(folder / "merged")  # type: ignore[operator]
-            load_tokenizer(recipe.model, recipe.trust_remote_code).save_pretrained(folder / "merged")
+            model.save_pretrained(folder / "merged")  # type: ignore[operator]
+            load_processor(recipe).save_pretrained(folder / "merged")
         facts["done"] = _facts(recipe, trained.test, bank.count(), peft.adapter_params, facts["apart"], output)
         told = {"recipe": identity(recipe), **_plain(facts["done"])}
         (folder / "results.json").write_text(json.dumps(told, indent=2) + "\n")
@@ -105,10 +114,11 @@ def model_card(recipe: Recipe, done: Delivered) -> str:
     chosen = recipe.chosen or {}
     origin = (
         f"Trial {chosen['trial']} of the study {chosen['study']}: {chosen['why']}. In the search, after a short "
-        f"proxy, it had {recipe.task.metric} {chosen['metric']:.4f} ± {chosen['metric_se']:.4f}."
+        f"proxy, it had {recipe.task.metric_label} {chosen['metric']:.4f} ± {chosen['metric_se']:.4f}."
         if {"trial", "study", "why", "metric", "metric_se"} <= chosen.keys()
         else "Not taken from a search."
     )
+    classes = f", classes {', '.join(recipe.classes)}" if recipe.classes else ""
     return f"""---
 base_model: {recipe.model}
 library_name: peft
@@ -119,15 +129,16 @@ tags: [lora, msplora, msplora-search]
 
 MSPLoRA pyramid {recipe.built()} on `{recipe.model}`, targets {", ".join(recipe.built().targets)}.
 
-- Data: `{recipe.task.dataset.path}`, classes {", ".join(recipe.classes)}.
-- Test part: {recipe.task.metric} {done.metric:.4f}, 95% interval {low:.4f} to {high:.4f} over its examples.
+- Data: `{recipe.task.dataset.path}`, {recipe.task.kind}{classes}.
+- Test part: {recipe.task.metric_label} {done.metric:.4f}, 95% interval {low:.4f} to {high:.4f} over its examples.
 - Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled:
   {done.unrolled_params:,}.
 - {origin}
 
 `peft/` is a stock LoRA adapter: `PeftModel.from_pretrained(base, "peft")`. `pyramid/` holds the shared form:
 `msplora_search.load_pyramid(base, "pyramid")`. Their logits and those of the merged model differ by at most
-{done.apart:.1e} on real batches in fp32. Training the PEFT form on would untie what the pyramid shares.
+{done.apart:.1e} on real batches in {recipe.backbone.dtype}. Training the PEFT form on would untie what the pyramid
+shares.
 """
 
 
@@ -157,15 +168,18 @@ def _facts(recipe: Recipe, test: Evaluation, trained: int, unrolled: int, apart:
 
 
 @torch.no_grad()
-def _logits(model: nn.Module, task: TextClassification, part: Part) -> Tensor:
-    """Logits of the first test examples, (examples, classes), fp32."""
+def _logits(recipe: Recipe, model: nn.Module, task: Task, part: Part) -> Tensor:
+    """Outputs for the first test examples, (examples or asked tokens, classes or words), fp32."""
     model.eval()
     device = next(model.parameters()).device
-    found = []
+    found, numbers = [], 0
     for start in range(0, min(len(part), CHECKED_BATCHES * CHECKED_ROWS), CHECKED_ROWS):
-        batch = task.collate(part, np.arange(start, min(start + CHECKED_ROWS, len(part))))
-        inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
-        found.append(model(**inputs).logits.float().cpu())
+        batch = task.collate(part, np.arange(start, min(start + CHECKED_ROWS, len(part)))).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.backbone.dtype == "bf16"):
+            found.append(task.kind.outputs(model, batch).float().cpu())
+        numbers += found[-1].numel()
+        if numbers > MOST_NUMBERS:
+            break
     return torch.cat(found)
 
 
@@ -173,8 +187,7 @@ def _reload_peft(recipe: Recipe, trained: Trained, folder: Path) -> nn.Module:
     """The adapter as a stranger loads it: a fresh base model, and PEFT."""
     from peft import PeftModel
 
-    pad = trained.parts.task.pad_token_id
-    base = load_classifier(recipe.model, len(recipe.classes), pad, 0, recipe.trust_remote_code).model
+    base = load_backbone(recipe, load_processor(recipe), len(recipe.classes)).model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name of its older versions
         loaded = PeftModel.from_pretrained(base, str(folder))
@@ -182,12 +195,13 @@ def _reload_peft(recipe: Recipe, trained: Trained, folder: Path) -> nn.Module:
     return loaded.to(next(trained.backbone.model.parameters()).device)
 
 
-def _require_equal(tied: Tensor, forms: dict[str, Tensor]) -> float:
+def _require_equal(tied: Tensor, forms: dict[str, Tensor], most_apart: float) -> float:
     apart = {name: float((tied - other).abs().max()) for name, other in forms.items()}
     worst = max(apart, key=lambda name: apart[name])
-    if not apart[worst] <= MOST_APART:
+    most_apart *= max(1.0, float(tied.abs().max()))
+    if not apart[worst] <= most_apart:
         raise InputError(
             f"the {worst} model differs from the trained one by {apart[worst]:.1e} in its logits (at most "
-            f"{MOST_APART:.0e} is right); nothing was written, checkpoints are kept"
+            f"{most_apart:.0e} is right); nothing was written, checkpoints are kept"
         )
     return apart[worst]

@@ -14,7 +14,7 @@ from msplora_search.results import pareto
 from msplora_search.results.records import Evaluation
 from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Point
-from msplora_search.tasks.metrics import RESAMPLES, Labels, bootstrap_draws, metric
+from msplora_search.tasks.metrics import RESAMPLES, Metric, Values, bootstrap_draws, metric
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,27 @@ class Confirmation:
         """Plain data."""
         return {
             "study": self.results.settings.name,
-            "metric": self.results.settings.task.metric,
+            "metric": self.results.settings.task.metric_label,
             "points": [_plain(confirmed) for confirmed in self.points],
             "front": [confirmed.name for confirmed in self.front],
             "seeds": len(self.points[0].runs),
-            "test_examples": len(self.points[0].runs[0].right),
+            "test_examples": len(self.points[0].runs[0].qualities),
             "kendall_tau": _known(self.tau),
             "kendall_tau_interval_95": [_known(bound) for bound in self.tau_interval],
         }
 
 
 def judge(
-    results: StudyResults, found: Sequence[tuple[Point, tuple[Evaluation, ...]]], labels: Labels
+    results: StudyResults, found: Sequence[tuple[Point, tuple[Evaluation, ...]]], labels: Values
 ) -> Confirmation:
-    """Compare what full training reached on the test part, whose classes are `labels`."""
+    """Compare what full training reached on the test part, whose truth is `labels`."""
+    judged = metric(results.settings.task.metric)
     plain = [Confirmed(point, runs, _interval(runs)) for point, runs in found]
     named = {confirmed.name: confirmed for confirmed in plain}
     points = tuple(
-        Confirmed(c.point, c.runs, c.interval, tuple(_compare(c, other) for other in _rivals(c, named)))
+        Confirmed(
+            c.point, c.runs, c.interval, tuple(_compare(c, other, judged, labels) for other in _rivals(c, named))
+        )
         for c in plain
     )
     means = np.array([c.mean for c in points])
@@ -105,13 +108,18 @@ def _rivals(confirmed: Confirmed, named: dict[str, Confirmed]) -> list[Confirmed
     return [rival for rival in found if rival.name != confirmed.name]
 
 
-def _compare(one: Confirmed, other: Confirmed) -> Comparison:
+def _compare(one: Confirmed, other: Confirmed, judged: Metric, truth: Values) -> Comparison:
     """Seed by seed and example by example: both come from the same rows, and seeds share their head."""
-    right = _right(one) - _right(other)  # (seeds, examples)
     scale = one.mean - other.mean
-    mean, se, degrees = _mean_se(right)
-    if abs(mean) > 1e-12:  # a metric other than accuracy has its own units
-        se *= abs(scale / mean)
+    qualities = _qualities(one) - _qualities(other)  # (seeds, examples)
+    if abs(qualities.mean() - scale) < 1e-9:  # the metric is the mean over examples
+        of_examples = float(qualities.mean(axis=0).var(ddof=1)) / qualities.shape[1]
+    else:
+        of_examples = float((_replicates(one, judged, truth) - _replicates(other, judged, truth)).var(ddof=1))
+    by_seed = np.array([a.metric - b.metric for a, b in zip(one.runs, other.runs, strict=True)])
+    of_seeds = float(by_seed.var(ddof=1)) / len(by_seed) if len(by_seed) > 1 else 0.0
+    degrees = _degrees(of_examples, qualities.shape[1], of_seeds, len(by_seed))
+    se = float(np.sqrt(of_examples + of_seeds))
     half = float(stats.t.ppf(0.975, degrees)) * se
     p_value = float(2 * stats.t.sf(abs(scale) / se, degrees)) if se > 0 else 1.0
     return Comparison(other.name, scale, (scale - half, scale + half), p_value)
@@ -122,18 +130,9 @@ def _interval(runs: tuple[Evaluation, ...]) -> tuple[float, float]:
     values = np.array([run.metric for run in runs])
     of_examples = float(np.mean([run.metric_se for run in runs])) ** 2
     of_seeds = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
-    degrees = _degrees(of_examples, len(runs[0].right), of_seeds, len(values))
+    degrees = _degrees(of_examples, len(runs[0].qualities), of_seeds, len(values))
     half = float(stats.t.ppf(0.975, degrees)) * float(np.sqrt(of_examples + of_seeds))
     return float(values.mean()) - half, float(values.mean()) + half
-
-
-def _mean_se(differences: pareto.Floats) -> tuple[float, float, float]:
-    """Mean of (seeds, examples), its standard error over both, and degrees of freedom (Welch-Satterthwaite)."""
-    seeds, examples = differences.shape
-    of_examples = float(differences.mean(axis=0).var(ddof=1)) / examples
-    of_seeds = float(differences.mean(axis=1).var(ddof=1)) / seeds if seeds > 1 else 0.0
-    degrees = _degrees(of_examples, examples, of_seeds, seeds)
-    return float(differences.mean()), float(np.sqrt(of_examples + of_seeds)), degrees
 
 
 def _degrees(of_examples: float, examples: int, of_seeds: float, seeds: int) -> float:
@@ -143,12 +142,20 @@ def _degrees(of_examples: float, examples: int, of_seeds: float, seeds: int) -> 
     return total**2 / (of_examples**2 / max(1, examples - 1) + (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0))
 
 
-def _right(confirmed: Confirmed) -> pareto.Floats:
-    return np.stack([run.right for run in confirmed.runs]).astype(np.float64)
+def _qualities(confirmed: Confirmed) -> pareto.Floats:
+    return np.stack([run.qualities for run in confirmed.runs])
+
+
+def _replicates(confirmed: Confirmed, judged: Metric, truth: Values) -> pareto.Floats:
+    """The mean metric over seeds on every bootstrap resample of the test examples."""
+    draws = bootstrap_draws(len(truth), seed=2)
+    return np.asarray(
+        np.mean([judged.replicates(truth, run.predictions, draws) for run in confirmed.runs], axis=0)
+    )
 
 
 def _rank_agreement(
-    results: StudyResults, points: Sequence[Confirmed], labels: Labels
+    results: StudyResults, points: Sequence[Confirmed], labels: Values
 ) -> tuple[float, tuple[float, float]]:
     """Kendall's tau-b of proxy metric and confirmed mean, with a bootstrap interval; NaN below two points."""
     if len(points) < 2:
@@ -158,10 +165,7 @@ def _rank_agreement(
     proxies = [c.point.record.final.predictions for c in points]
     of_validation = bootstrap_draws(len(results.labels), seed=1)
     proxy = np.stack([judged.replicates(results.labels, p, of_validation) for p in proxies])
-    of_test = bootstrap_draws(len(labels), seed=2)
-    full = np.stack(
-        [np.mean([judged.replicates(labels, run.predictions, of_test) for run in c.runs], axis=0) for c in points]
-    )
+    full = np.stack([_replicates(c, judged, labels) for c in points])
     taus = np.array([stats.kendalltau(proxy[:, i], full[:, i]).statistic for i in range(RESAMPLES)])
     told = taus[np.isfinite(taus)]  # where all are alike in a resample, there is no ranking
     low, high = np.quantile(told, [0.025, 0.975]) if len(told) else (float("nan"), float("nan"))

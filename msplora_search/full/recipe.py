@@ -33,6 +33,7 @@ def recipe_of(results: StudyResults, chosen: Pick) -> dict[str, Any]:
         "task": plain["task"],
         "classes": results.facts["classes"],
         "pyramid": record.pyramid.to_json(),
+        "backbone": plain["backbone"],
         "training": {**plain["training"], "seed": settings.search.seed},
         "chosen": {
             "study": settings.name,

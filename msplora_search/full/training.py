@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -27,9 +26,10 @@ from msplora_search.adapters.bank import attach
 from msplora_search.errors import InputError, suggest
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import Backbone, load_classifier, load_tokenizer
+from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
 from msplora_search.tasks.full_parts import FullParts, prepare_full
-from msplora_search.tasks.text_classification import Part, TextClassification
+from msplora_search.tasks.parts import Batch, Part
+from msplora_search.tasks.task import Task, evaluate
 
 CHECKPOINTS = "checkpoints"
 IDENTITY = "recipe.sha256"
@@ -56,11 +56,12 @@ class Trained:
 
 
 class TrainedPart(nn.Module):
-    """What the Trainer sees: batches in, loss and logits out. Its state is only what trains."""
+    """What the Trainer sees: batches in, loss and predictions out. Its state is only what trains."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, task: Task) -> None:
         super().__init__()
         self.model = model
+        self.task = task
         self.trained = {name for name, p in self.named_parameters() if p.requires_grad}
         self.register_state_dict_post_hook(_drop_frozen)  # type: ignore[no-untyped-call]
         for name in ("activation_checkpointing_enable", "gradient_checkpointing_enable"):
@@ -68,10 +69,16 @@ class TrainedPart(nn.Module):
                 setattr(self, name, getattr(model, name))
         self.register_load_state_dict_post_hook(_miss_only_trained)  # type: ignore[no-untyped-call]
 
-    def forward(self, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """inputs: name -> (batch, tokens); labels: (batch,) -> loss () and logits (batch, classes)."""
-        logits = self.model(**inputs).logits.float()
-        return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+    def forward(self, inputs: dict[str, Tensor], targets: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Take a `Batch`, and its truth (batch,), which the metric needs; give loss () and predictions (batch,).
+
+        Predictions are under the name that the Trainer looks for, and made in evaluation only.
+        """
+        batch = Batch(inputs, targets, np.arange(len(labels)))
+        found = {"loss": self.task.loss(self.model, batch)}
+        if not self.training:
+            found["logits"] = self.task.kind.predict(self.model, batch).to(labels.device)
+        return found
 
 
 def _drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
@@ -90,13 +97,13 @@ class PartDataset(Dataset[dict[str, Any]]):
 
     def __init__(self, part: Part) -> None:
         self.part = part
+        self.lengths = part.lengths
 
     def __len__(self) -> int:
         return len(self.part)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        tokens, i = self.part.tokens, self.part.rows[row]
-        return {"input_ids": tokens.ids[tokens.offsets[i] : tokens.offsets[i + 1]], "part": self.part, "row": row}
+        return {"input_ids": range(self.lengths[row]), "part": self.part, "row": row}
 
 
 def train_recipe(recipe: Recipe, output: Path, quiet: bool = False) -> Trained:
@@ -108,10 +115,9 @@ def train_recipe(recipe: Recipe, output: Path, quiet: bool = False) -> Trained:
     for checkpoints of another recipe.
     """
     require_same_run(recipe, output)
-    tokenizer = load_tokenizer(recipe.model, recipe.trust_remote_code)
-    parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, tokenizer)
-    pad, seed = tokenizer.pad_token_id, recipe.training.seed
-    backbone = load_classifier(recipe.model, len(recipe.classes), pad, seed, recipe.trust_remote_code)
+    processor, seed = load_processor(recipe), recipe.training.seed
+    parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor)
+    backbone = load_backbone(recipe, processor, len(recipe.classes), seed)
     try:
         attach(backbone.model, recipe.built(), seed=seed, trainable=backbone.head)
     except AnatomyError as error:
@@ -119,12 +125,12 @@ def train_recipe(recipe: Recipe, output: Path, quiet: bool = False) -> Trained:
     arguments = training_arguments(recipe, output / CHECKPOINTS)
     _mark_run(recipe, output)
     trainer = Trainer(
-        model=TrainedPart(backbone.model),
+        model=TrainedPart(backbone.model, parts.task),
         args=arguments,
         data_collator=lambda examples: collate(parts.task, examples),
         train_dataset=PartDataset(whole_batches(parts.task.train, recipe.training.batch_size)),
         eval_dataset=PartDataset(parts.task.validation),
-        compute_metrics=lambda found: {recipe.task.metric: score(parts.task, found)},
+        compute_metrics=lambda found: {metric_key(recipe): score(parts.task, found)},
         callbacks=[EarlyStoppingCallback(stop)] if (stop := recipe.training.early_stopping) else [],
     )
     if quiet:
@@ -134,9 +140,9 @@ def train_recipe(recipe: Recipe, output: Path, quiet: bool = False) -> Trained:
     trainer.args.train_sampling_strategy = "random"  # grouping by length would reorder the test part too
     predicted = trainer.predict(PartDataset(parts.test)).predictions
     backbone.model.eval()
-    judged = dataclasses.replace(parts.task, validation=parts.test)
-    predictions = np.asarray(predicted).argmax(axis=-1)
-    test = judged.evaluate(predictions, 1.0, trainer.state.global_step, float("nan"))
+    test = evaluate(
+        parts.task.metric, parts.test.truth, np.asarray(predicted), 1.0, trainer.state.global_step, float("nan")
+    )
 
     def finish() -> None:
         trainer.accelerator.wait_for_everyone()
@@ -173,6 +179,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         "per_device_eval_batch_size": 64,
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),
+        "bf16": recipe.backbone.dtype == "bf16",  # or the fp32 head would meet bf16 numbers
         **further,
     }
     try:
@@ -187,7 +194,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
             data_seed=training.seed,
             remove_unused_columns=False,
             label_names=["labels"],
-            metric_for_best_model=recipe.task.metric,
+            metric_for_best_model=metric_key(recipe),
             greater_is_better=True,
             **chosen,
         )
@@ -237,16 +244,21 @@ def _writing(folder: Path) -> Iterator[None]:
     raise InputError(f"{folder}: {said}; mend that, and the same command goes on from the last whole checkpoint")
 
 
-def collate(task: TextClassification, examples: list[dict[str, Any]]) -> dict[str, Any]:
+def collate(task: Task, examples: list[dict[str, Any]]) -> dict[str, Any]:
     """Examples of a `PartDataset` as what `TrainedPart` takes."""
-    batch = task.collate(examples[0]["part"], np.array([example["row"] for example in examples]))
-    return {"inputs": batch.inputs, "labels": batch.labels}
+    part, rows = examples[0]["part"], np.array([example["row"] for example in examples])
+    batch = task.collate(part, rows)
+    return {"inputs": batch.inputs, "targets": batch.targets, "labels": torch.from_numpy(part.truth[rows])}
 
 
-def score(task: TextClassification, found: EvalPrediction) -> float:
+def score(task: Task, found: EvalPrediction) -> float:
     """The task's metric of what the Trainer predicted."""
-    predictions = np.asarray(found.predictions).argmax(axis=-1)
-    return task.metric.score(np.asarray(found.label_ids), predictions)
+    return task.metric.score(np.asarray(found.label_ids), np.asarray(found.predictions))
+
+
+def metric_key(recipe: Recipe) -> str:
+    """The metric's name in the Trainer's logs; its own `loss` is another thing."""
+    return recipe.task.metric_label.replace(" ", "_")
 
 
 def identity(recipe: Recipe) -> str:

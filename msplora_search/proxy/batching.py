@@ -11,19 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.settings.models import ProxySettings
-from msplora_search.tasks.text_classification import Batch, Part, TextClassification
+from msplora_search.tasks.parts import Batch, Part
+from msplora_search.tasks.task import Task
 
 BUCKET_BATCHES = 32
 """Batches that are cut from one shuffled bucket sorted by length."""
-EVALUATION_TOKENS = 3072
-"""Tokens, padding included, of an evaluation batch."""
 
 
 @dataclass(frozen=True)
 class Batches(Sequence[Batch]):
     """Batches of a part. Only their rows are kept; each is padded when it is its turn."""
 
-    task: TextClassification
+    task: Task
     part: Part
     rows: tuple[NDArray[np.int64], ...]
     """Places within the part, one array a batch."""
@@ -49,16 +48,16 @@ class ProxyBatches:
     validation: Batches
 
     @classmethod
-    def of(cls, task: TextClassification, proxy: ProxySettings, seed: int) -> ProxyBatches:
+    def of(cls, task: Task, proxy: ProxySettings, seed: int) -> ProxyBatches:
         """Batches for `proxy.epochs` epochs, which may end within one, and for one evaluation."""
-        lengths = task.train.tokens.lengths[task.train.rows]
+        lengths = task.train.lengths
         steps = max(1, math.ceil(proxy.epochs * len(task.train) / proxy.batch_size))
         order: list[NDArray[np.int64]] = []
         epoch = 0
         while len(order) < steps:
             order += shuffled_buckets(lengths, proxy.batch_size, np.random.default_rng([seed, epoch]))
             epoch += 1
-        judged = evaluation_batches(task.validation.tokens.lengths[task.validation.rows])
+        judged = evaluation_batches(task.validation.lengths, task.kind.evaluation_tokens)
         return cls(Batches(task, task.train, tuple(order[:steps])), Batches(task, task.validation, tuple(judged)))
 
     @property
@@ -81,13 +80,13 @@ def shuffled_buckets(
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def evaluation_batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """All examples once, by length, in batches of at most `EVALUATION_TOKENS` tokens."""
+def evaluation_batches(lengths: NDArray[np.int64], most_tokens: int) -> Iterator[NDArray[np.int64]]:
+    """All examples once, by length, in batches of at most `most_tokens` tokens, padding included."""
     order = np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):
         stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * lengths[order[stop]] <= EVALUATION_TOKENS:
+        while stop < len(order) and (stop + 1 - start) * lengths[order[stop]] <= most_tokens:
             stop += 1
         yield order[start:stop]
         start = stop

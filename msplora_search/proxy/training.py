@@ -13,7 +13,9 @@ from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.precision import Precision
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import ProxySettings
-from msplora_search.tasks.text_classification import Batch, TextClassification
+from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.parts import Batch
+from msplora_search.tasks.task import Task
 
 MAX_GRADIENT_NORM = 1.0
 
@@ -24,16 +26,18 @@ class DivergedError(RuntimeError):
 
 def train(
     model: nn.Module,
-    task: TextClassification,
+    task: Task,
     batches: ProxyBatches,
     proxy: ProxySettings,
     learning_rate: float,
     precision: Precision,
+    in_training_mode: bool = False,
 ) -> Iterator[Evaluation]:
     """Train every parameter of `model` that requires a gradient; yield a measurement at each rung.
 
     AdamW, linear warm-up over `proxy.warmup_ratio` of the steps, then linear decay to zero at the
-    end of the whole proxy. Whoever stops iterating stops the training.
+    end of the whole proxy. Whoever stops iterating stops the training. `in_training_mode`: as
+    dropout, and computing activations again, want it.
 
     Raises DivergedError when a loss is NaN or infinite.
     """
@@ -44,7 +48,7 @@ def train(
     )
     rungs = dict(zip(rung_steps(batches.steps, proxy.rungs), proxy.rungs, strict=True))
     losses: list[torch.Tensor] = []
-    model.train(proxy.dropout)
+    model.train(in_training_mode)
     for step, batch in enumerate(batches.training, start=1):
         with precision.training():
             loss = task.loss(model, batch.to(precision.device))
@@ -61,12 +65,10 @@ def train(
             losses.clear()
             predictions = predict(model, task, batches.validation, precision)
             yield task.evaluate(predictions, rungs[step], step, mean_loss)
-            model.train(proxy.dropout)
+            model.train(in_training_mode)
 
 
-def predict(
-    model: nn.Module, task: TextClassification, batches: Sequence[Batch], precision: Precision
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def predict(model: nn.Module, task: Task, batches: Sequence[Batch], precision: Precision) -> Values:
     """Predictions for all examples of `batches`, in the order of the part they were made from."""
     model.eval()
     rows, predicted = [], []
@@ -75,8 +77,9 @@ def predict(
             rows.append(batch.rows)
             predicted.append(task.predict(model, batch.to(precision.device)))
     order = np.concatenate(rows)
-    in_order = np.empty(len(order), dtype=np.int64)
-    in_order[order] = np.concatenate(predicted)
+    found = np.concatenate(predicted)
+    in_order = np.empty_like(found)
+    in_order[order] = found
     return in_order
 
 

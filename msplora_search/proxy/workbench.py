@@ -19,8 +19,8 @@ from msplora_search.proxy.precision import Precision
 from msplora_search.proxy.training import rung_steps, train
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import StudySettings
-from msplora_search.tasks.backbone import Backbone, load_classifier, load_tokenizer
-from msplora_search.tasks.text_classification import TextClassification, prepare
+from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
+from msplora_search.tasks.task import Task, prepare
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Workbench:
     """One backbone and one proxy, on which pyramids are measured one after another."""
 
     settings: StudySettings
-    task: TextClassification
+    task: Task
     backbone: Backbone
     batches: ProxyBatches
     precision: Precision
@@ -38,14 +38,10 @@ class Workbench:
     @classmethod
     def load(cls, settings: StudySettings) -> Workbench:
         """Load model and data. Raises InputError for anything that the study file asks for in vain."""
-        tokenizer = load_tokenizer(settings.model, settings.trust_remote_code)
-        task = prepare(settings, tokenizer)
-        backbone = load_classifier(
-            settings.model,
-            len(task.classes),
-            tokenizer.pad_token_id,
-            settings.search.seed,
-            settings.trust_remote_code,
+        processor = load_processor(settings)
+        task = prepare(settings, processor)
+        backbone = load_backbone(
+            settings, processor, len(task.classes), settings.search.seed, settings.proxy.dropout
         )
         anatomies = _dissect(settings, backbone)
         batches = ProxyBatches.of(task, settings.proxy, settings.search.seed)
@@ -54,9 +50,12 @@ class Workbench:
         except ValueError as error:
             raise InputError(f"proxy.rungs: {error}") from None
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        backbone.model.to(device)
-        some = task.collate(task.train, np.arange(min(8, len(task.train)))).to(device)
-        keep_first_token(backbone.model, next(iter(anatomies.values())).stack, some.inputs)
+        if settings.backbone.device_map is None and settings.backbone.quantization == "none":
+            backbone.model.to(device)
+        stacks = list(next(iter(anatomies.values())).stacks)
+        if task.kind.reads_one_token and len(stacks) == 1:
+            some = task.collate(task.train, np.arange(min(8, len(task.train)))).to(device)
+            keep_first_token(backbone.model, stacks[0], some.inputs)
         precision = Precision.named(settings.proxy.precision, device)
         precision.prepare(backbone.model, backbone.head)
         return cls(settings, task, backbone, batches, precision, anatomies)
@@ -108,7 +107,10 @@ class Workbench:
         try:
             assert bank.count() == anatomy.count(pyramid)
             torch.manual_seed(seed)  # for dropout, where it is kept
-            yield from train(model, self.task, self.batches, self.settings.proxy, learning_rate, self.precision)
+            proxy, recomputes = self.settings.proxy, self.settings.backbone.gradient_checkpointing
+            yield from train(
+                model, self.task, self.batches, proxy, learning_rate, self.precision, proxy.dropout or recomputes
+            )
         finally:
             detach(model)
 

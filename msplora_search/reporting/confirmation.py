@@ -92,7 +92,7 @@ def _headline(confirmed: Confirmed, confirmation: Confirmation) -> str:
     mark = " (on the confirmed front)" if confirmed in confirmation.front else ""
     return (
         f"{confirmed.name}, {point.record.pyramid}, {point.params:,} parameters: "
-        f"{confirmation.results.settings.task.metric} {confirmed.mean:.4f} ({low:.4f} to {high:.4f}), "
+        f"{confirmation.results.settings.task.metric_label} {confirmed.mean:.4f} ({low:.4f} to {high:.4f}), "
         f"proxy {point.metric:.4f}{mark}"
     )
 

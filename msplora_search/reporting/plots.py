@@ -145,7 +145,7 @@ def _draw_points(axes: Axes, summary: Summary) -> None:
     if summary.paper:  # last, so that it shows on a point of the front
         _draw_series(axes, [summary.paper], PAPER, "*", "paper's pyramid", size=12)
     _parameter_axis(axes)
-    axes.set(ylabel=summary.results.settings.task.metric)
+    axes.set(ylabel=summary.results.settings.task.metric_label)
     axes.set_title(f"{summary.results.settings.name}: {summary.results.settings.model}", pad=40)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3,

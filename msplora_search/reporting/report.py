@@ -65,11 +65,11 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
     settings, facts = summary.results.settings, summary.results.facts
     floor, ceiling = summary.results.reference_point
     baselines = ([summary.paper] if summary.paper else []) + summary.lora
-    columns = [settings.task.metric if name == "metric" else name for name in FRONT_COLUMNS]
+    columns = [settings.task.metric_label if name == "metric" else name for name in FRONT_COLUMNS]
     parts = [
         f"# {settings.name}",
         f"Model `{settings.model}` ({facts['layers']} layers), data `{settings.task.dataset.path}`, "
-        f"metric {settings.task.metric}.",
+        f"metric {settings.task.metric_label}.",
         verdict(summary),
         *comparisons(summary),
         "## Front",
@@ -86,8 +86,8 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         "## Cost",
         cost_sentence(summary),
         "![hypervolume](hypervolume.png)",
-        f"Hypervolume {summary.hypervolume:.4f} ({settings.task.metric} times decades of parameters) against the "
-        f"reference point {settings.task.metric} {floor:.4f} (always the most frequent class), "
+        f"Hypervolume {summary.hypervolume:.4f} ({settings.task.metric_label} times decades of parameters) "
+        f"against the reference point {settings.task.metric_label} {floor:.4f} ({facts['chance_is']}), "
         f"{10**ceiling:,.0f} parameters (the most that the space or a baseline has).",
         "## How it was measured",
         f"Each proxy trained {facts['proxy_steps']:,} steps on {facts['train_examples']:,} examples and was "

@@ -59,7 +59,7 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str |
 
 def print_front(console: Console, summary: Summary) -> None:
     """The front as a table, and what it says in sentences."""
-    metric = summary.results.settings.task.metric
+    metric = summary.results.settings.task.metric_label
     columns = [metric if column == "metric" else column for column in FRONT_COLUMNS]
     console.print()
     console.print(table_of(columns, front_rows(summary), title=f"Front of {summary.results.settings.name}"))

@@ -10,13 +10,13 @@ from msplora_search.results.records import Evaluation, TrialRecord
 def difference_se(one: Evaluation, other: Evaluation) -> float:
     """Standard error of the difference of two metrics measured on the same examples.
 
-    `sqrt(se1^2 + se2^2 - 2 rho se1 se2)` with rho the correlation of being right, example by
-    example. For accuracy this is exactly the paired standard error; for other metrics it takes
-    the correlation over from being right.
+    `sqrt(se1^2 + se2^2 - 2 rho se1 se2)` with rho the correlation of how well each example did.
+    For accuracy this is exactly the paired standard error; for other metrics it takes the
+    correlation over from being right, or from the squared errors, or from the examples' means.
     """
     rho = 0.0
-    if len(one.right) == len(other.right) and 0 < one.right.mean() < 1 and 0 < other.right.mean() < 1:
-        rho = float(np.corrcoef(one.right, other.right)[0, 1])
+    if len(one.qualities) == len(other.qualities) and one.qualities.std() > 0 and other.qualities.std() > 0:
+        rho = float(np.corrcoef(one.qualities, other.qualities)[0, 1])
     variance = one.metric_se**2 + other.metric_se**2 - 2 * rho * one.metric_se * other.metric_se
     return float(np.sqrt(max(0.0, variance)))
 

@@ -25,35 +25,50 @@ class Evaluation:
     metric_se: float
     loss: float
     """Mean training loss since the measurement before."""
-    predictions: NDArray[np.int64]
-    right: NDArray[np.bool_]
-    """Which validation examples were right."""
+    predictions: NDArray[Any]
+    """What the metric is of, one number an example: classes (int64), or values (float64)."""
+    qualities: NDArray[np.float64]
+    """How well each validation example did; 1 and 0 where it is right or wrong."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the arrays compressed to text."""
+        arrays = {"predictions": _pack(self.predictions.astype("<i4").tobytes())}
+        if np.issubdtype(self.predictions.dtype, np.floating):
+            arrays = {"values": _pack(self.predictions.astype("<f4").tobytes())}
+        if np.isin(self.qualities, (0.0, 1.0)).all():
+            arrays["right"] = _pack(np.packbits(self.qualities.astype(bool)).tobytes())
+        else:
+            arrays["qualities"] = _pack(self.qualities.astype("<f4").tobytes())
         return {
             "rung": self.rung,
             "step": self.step,
             "metric": self.metric,
             "metric_se": self.metric_se,
             "loss": self.loss,
-            "examples": len(self.right),
-            "predictions": _pack(self.predictions.astype("<i4").tobytes()),
-            "right": _pack(np.packbits(self.right).tobytes()),
+            "examples": len(self.qualities),
+            **arrays,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Evaluation:
         """Read what `to_json` wrote."""
-        bits = np.frombuffer(_unpack(data["right"]), dtype=np.uint8)
+        if "values" in data:
+            predictions: NDArray[Any] = np.frombuffer(_unpack(data["values"]), dtype="<f4").astype(np.float64)
+        else:
+            predictions = np.frombuffer(_unpack(data["predictions"]), dtype="<i4").astype(np.int64)
+        if "qualities" in data:
+            qualities = np.frombuffer(_unpack(data["qualities"]), dtype="<f4").astype(np.float64)
+        else:
+            bits = np.frombuffer(_unpack(data["right"]), dtype=np.uint8)
+            qualities = np.unpackbits(bits, count=data["examples"]).astype(np.float64)
         return cls(
             rung=data["rung"],
             step=data["step"],
             metric=data["metric"],
             metric_se=data["metric_se"],
             loss=data["loss"],
-            predictions=np.frombuffer(_unpack(data["predictions"]), dtype="<i4").astype(np.int64),
-            right=np.unpackbits(bits, count=data["examples"]).astype(bool),
+            predictions=predictions,
+            qualities=qualities,
         )
 
 

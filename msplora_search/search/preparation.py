@@ -7,6 +7,7 @@ import math
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.trial import TrialState
 
@@ -32,7 +33,7 @@ def prepare_study(
 
     Done anew by every worker, under a lock. Raises InputError where the study was begun with other data.
     """
-    require_same_data(workbench.task.fingerprint, study)
+    require_same_data(workbench.task.train.corpus.fingerprint, study)
     _describe(workbench.settings, output)
     study.set_user_attr(FACTS, _facts(workbench, proposer.space, baselines))
     _heal(study, workbench)
@@ -89,15 +90,17 @@ def _tell(study: optuna.Study, trial: optuna.trial.FrozenTrial, record: TrialRec
 
 def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) -> dict[str, object]:
     """What a report needs beside the trials."""
-    task = workbench.task
+    task, truth = workbench.task, workbench.task.validation.truth
+    labels_dtype = "<i4" if np.issubdtype(truth.dtype, np.integer) else "<f8"
     largest = max(
         [space.max_rank_units * workbench.params_per_rank()]
         + [workbench.adapter_params(baseline.pyramid) for baseline in baselines]
     )
     return {
         "settings": workbench.settings.model_dump(mode="json"),
-        "data": task.fingerprint,
-        "labels": base64.b64encode(task.validation.own_labels.astype("<i4").tobytes()).decode(),
+        "data": task.train.corpus.fingerprint,
+        "labels": base64.b64encode(truth.astype(labels_dtype).tobytes()).decode(),
+        "labels_dtype": labels_dtype,
         "classes": list(task.classes),
         "train_examples": len(task.train),
         "validation_examples": len(task.validation),
@@ -110,6 +113,7 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
         "head_params": workbench.head_params,
         "precision": str(workbench.precision.dtype).removeprefix("torch."),
         "reference_point": {"metric": task.chance, "log10_adapter_params": math.log10(largest)},
+        "chance_is": task.kind.chance_is,
         "versions": {name: version(name) for name in ("torch", "transformers", "optuna", "msplora-search")},
     }
 

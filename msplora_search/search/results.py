@@ -25,8 +25,8 @@ class StudyResults:
 
     settings: StudySettings
     records: tuple[TrialRecord, ...]
-    labels: NDArray[np.int64]
-    """Classes of the proxy's validation examples, in order."""
+    labels: NDArray[Any]
+    """What the metric compares predictions with, for the proxy's validation examples in order."""
     facts: dict[str, Any]
     """What was true when the study last ran: sizes, counts, versions."""
 
@@ -61,9 +61,15 @@ def load_results(output: Path, storage: str | None = None) -> StudyResults:
     return StudyResults(
         settings=StudySettings.model_validate(facts["settings"]),
         records=records,
-        labels=np.frombuffer(base64.b64decode(facts["labels"]), dtype="<i4").astype(np.int64),
+        labels=_labels(facts),
         facts=facts,
     )
+
+
+def _labels(facts: dict[str, Any]) -> NDArray[Any]:
+    dtype = facts.get("labels_dtype", "<i4")
+    stored = np.frombuffer(base64.b64decode(facts["labels"]), dtype=dtype)
+    return stored.astype(np.int64 if dtype == "<i4" else np.float64)
 
 
 def _study_name(storage: optuna.storages.BaseStorage, output: Path, url: str) -> str:

@@ -74,7 +74,7 @@ def open_study(settings: StudySettings, storage: optuna.storages.BaseStorage) ->
         load_if_exists=True,
     )
     if SETTINGS not in study.user_attrs:
-        study.set_metric_names([settings.task.metric, "log10_adapter_params"])
+        study.set_metric_names([settings.task.metric_label, "log10_adapter_params"])
         study.set_user_attr(SETTINGS, result_bearing(settings))
     return study
 

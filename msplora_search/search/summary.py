@@ -97,7 +97,7 @@ class Summary:
         floor, ceiling = self.results.reference_point
         return {
             "study": self.results.settings.name,
-            "metric": self.results.settings.task.metric,
+            "metric": self.results.settings.task.metric_label,
             "direction": "maximize",
             "hypervolume": self.hypervolume,
             "reference_point": {"metric": floor, "log10_adapter_params": ceiling},

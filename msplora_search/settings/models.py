@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from msplora_search.design.depth import split_by_fractions
 from msplora_search.design.space import LogRange, SearchSpace, Shape, uniform_splits
 from msplora_search.design.splits import FreeSplits
+from msplora_search.settings.task import Model, TaskSettings
 
 Rank = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
-
-
-class Model(BaseModel):
-    """Frozen; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class RateRange(Model):
@@ -64,6 +59,8 @@ class SpaceSettings(Model):
     global_rank: tuple[Rank, ...] = Field((0, 2, 4, 8, 16), min_length=1)
     mid_rank: tuple[Rank, ...] = Field((0, 1, 2, 4, 8), min_length=1)
     layer_rank: tuple[Rank, ...] = Field((0, 1, 2, 4), min_length=1)
+    ranks: Annotated[tuple[tuple[Rank, Rank, Rank], ...], Field(min_length=1)] | None = None
+    """Combinations of the three ranks, such as [[8, 4, 2], [4, 4, 4]], and no others, in place of the lists."""
     per_group: PerGroup = PerGroup()
     groups: Groups = Groups()
     shape: Shape = Shape.ANY
@@ -72,6 +69,14 @@ class SpaceSettings(Model):
     """Scaling numerators; a level of rank r is scaled by alpha / r."""
     learning_rate: tuple[Rate, ...] | RateRange | None = None
     """Choices, {low, high, log}, or one number; absent: proxy.learning_rate."""
+
+    @model_validator(mode="after")
+    def _ranks_stand_alone(self) -> Self:
+        fields = type(self).model_fields
+        for name in ("global_rank", "mid_rank", "layer_rank"):
+            if self.ranks is not None and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} and ranks exclude each other; give one of them")
+        return self
 
     @field_validator("learning_rate", "alpha", mode="before")
     @classmethod
@@ -115,12 +120,17 @@ class SpaceSettings(Model):
                 rates = LogRange(low, high, log)
             case choices:
                 rates = choices
+        lists = (self.global_rank, self.mid_rank, self.layer_rank)
+        if self.ranks is not None:
+            by_level = zip(*self.ranks, strict=True)
+            lists = tuple(tuple(sorted(set(ranks))) for ranks in by_level)  # type: ignore[assignment]
         return SearchSpace(
             layers=layers,
             targets=self.targets if targets is None else targets,
-            global_rank=self.global_rank,
-            mid_rank=self.mid_rank,
-            layer_rank=self.layer_rank,
+            global_rank=lists[0],
+            mid_rank=lists[1],
+            layer_rank=lists[2],
+            ranks=None if self.ranks is None else frozenset(self.ranks),
             splits=splits,
             mid_per_group=self.per_group.mid_rank,
             layer_per_group=self.per_group.layer_rank,
@@ -128,48 +138,6 @@ class SpaceSettings(Model):
             alpha=self.alpha,
             learning_rate=rates,
         )
-
-
-class DatasetSource(Model):
-    """Where examples come from, in more detail than a name."""
-
-    path: Annotated[str, Field(min_length=1)]
-    """A file (jsonl, json, csv, tsv, parquet), a folder of them, a Hugging Face id, or demo:NAME."""
-    name: str | None = None
-    """Configuration of a Hugging Face data set, such as mrpc of glue."""
-    split: str = "train"
-    """Split of a Hugging Face data set that the proxy's two parts are taken from."""
-    revision: str | None = None
-    """Revision of a Hugging Face data set."""
-    test: str | None = None
-    """A file, or a split of a Hugging Face data set, that a search never reads: the official test part."""
-    test_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Where no `test` is named: share of the rows that a search sets aside and never reads."""
-
-
-class TaskSettings(Model):
-    """What the adapter is for."""
-
-    kind: Literal["text-classification"] = "text-classification"
-    dataset: DatasetSource
-    """A Hugging Face id, {path: data.jsonl} (jsonl, json, csv, tsv, parquet), or demo:NAME."""
-    text: tuple[str, ...] = Field(("text",), min_length=1, max_length=2)
-    """One or two text columns."""
-    label: str = "label"
-    """Column of the class: text, whole numbers or true/false."""
-    metric: Literal["accuracy", "f1", "matthews"] = "accuracy"
-    max_length: Annotated[int, Field(ge=8)] = 128
-    """Tokens kept of an example, special tokens included."""
-
-    @field_validator("dataset", mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
-
-    @field_validator("text", mode="before")
-    @classmethod
-    def _one_column(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
 
 
 class LoraLadder(Model):
@@ -248,6 +216,19 @@ class PruningSettings(Model):
     """Share of the trials at a rung, best non-dominated first, that is never stopped there."""
 
 
+class BackboneSettings(Model):
+    """How the frozen base model is held; adapters and head are fp32 in any case."""
+
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """Format that the base is loaded and stored in. A proxy that computes in bf16 stores it so in any case."""
+    quantization: Literal["none", "4bit", "8bit"] = "none"
+    """By bitsandbytes, on a CUDA device: nf4 with bf16 products, or LLM.int8."""
+    device_map: Literal["auto", "balanced", "sequential"] | None = None
+    """Spread the layers over the devices of the machine, as accelerate does."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass rather than keep them."""
+
+
 class TrainingSettings(Model):
     """Full training of an exported recipe, by transformers' Trainer."""
 
@@ -278,6 +259,7 @@ class StudySettings(Model):
     proxy: ProxySettings = ProxySettings()
     pruning: PruningSettings = PruningSettings()
     training: TrainingSettings = TrainingSettings()
+    backbone: BackboneSettings = BackboneSettings()
     trust_remote_code: bool = False
     """Let the model's repository run its own Python code."""
 

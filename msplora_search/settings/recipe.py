@@ -11,7 +11,8 @@ from pydantic import Field, field_validator
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.settings.document import Document
-from msplora_search.settings.models import Model, TaskSettings, TrainingSettings
+from msplora_search.settings.models import BackboneSettings, TrainingSettings
+from msplora_search.settings.task import Model, TaskSettings
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -30,11 +31,12 @@ class Recipe(Model):
     """A Hugging Face id, a folder, or demo:NAME."""
     trust_remote_code: bool = False
     task: TaskSettings
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    """Names of the classes in the order of the head's outputs."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes in the order of the head's outputs; none where the task has no classes."""
     pyramid: dict[str, Any]
     """As in front.json."""
     training: RecipeTraining = RecipeTraining()
+    backbone: BackboneSettings = BackboneSettings()
     chosen: dict[str, Any] | None = None
     """Where the pyramid comes from, and why it was chosen."""
     versions: dict[str, str] = Field(default_factory=dict)

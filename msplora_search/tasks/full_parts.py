@@ -9,62 +9,52 @@ from typing import Any
 import numpy as np
 
 from msplora_search.errors import InputError
-from msplora_search.settings.models import DatasetSource, TaskSettings
+from msplora_search.settings.task import DatasetSource, TaskSettings
+from msplora_search.tasks.kind import kind_of
 from msplora_search.tasks.metrics import metric
-from msplora_search.tasks.text_classification import (
-    TEST_PART_SEED,
-    Corpus,
-    Part,
-    TextClassification,
-    read_corpus,
-    set_aside,
-)
+from msplora_search.tasks.parts import TEST_PART_SEED, Corpus, Part, set_aside
+from msplora_search.tasks.task import Task, read_corpus
 
 
 @dataclass(frozen=True)
 class FullParts:
     """What full training trains on, chooses its best checkpoint by, and is judged on in the end."""
 
-    task: TextClassification
+    task: Task
     test: Part
 
 
 def prepare_full(
-    task: TaskSettings, classes: tuple[str, ...], validation_share: float, tokenizer: Any
+    settings: TaskSettings, classes: tuple[str, ...], validation_share: float, processor: Any
 ) -> FullParts:
-    """Read, tokenise and split the data of a recipe. The split is the same for every seed.
+    """Read and split the data of a recipe. The split is the same for every seed.
 
     Raises InputError for data that cannot be used, and for classes other than the recipe's.
     """
-    corpus = read_corpus(task, task.dataset, tokenizer)
+    kind = kind_of(settings, processor)
+    corpus = read_corpus(kind, settings.dataset)
     _require_classes(corpus, classes)
-    pool, aside = set_aside(task, len(corpus.labels))
+    pool, aside = set_aside(settings, len(corpus.truth))
     order = np.random.default_rng(TEST_PART_SEED + 1).permutation(pool)
     validation = max(2, int(validation_share * len(pool)))
     if len(pool) < 2 * validation:
         raise InputError(
             f"{corpus.source}: {len(pool)} training rows are too few to keep {validation} of them back"
         )
-    if task.dataset.test is None:
-        test = Part(corpus.tokens, corpus.labels, aside)
+    if settings.dataset.test is None:
+        test = Part(corpus, aside)
     else:
-        other = read_corpus(task, _test_source(task.dataset, task.dataset.test), tokenizer, classes)
-        test = Part(other.tokens, other.labels, np.arange(len(other.labels)))
+        other = read_corpus(kind, _test_source(settings.dataset, settings.dataset.test), classes or None)
+        test = Part(other, np.arange(len(other.truth)))
     if not len(test):
         raise InputError("task.dataset.test_share is 0 and no test part is named; full training is judged on one")
-    pad = tokenizer.pad_token_id
-    return FullParts(
-        TextClassification(
-            train=Part(corpus.tokens, corpus.labels, order[validation:]),
-            validation=Part(corpus.tokens, corpus.labels, order[:validation]),
-            classes=classes,
-            metric=metric(task.metric),
-            pad_token_id=0 if pad is None else pad,
-            source=corpus.source,
-            fingerprint=corpus.fingerprint,
-        ),
-        test,
+    task = Task(
+        kind=kind,
+        train=Part(corpus, order[validation:]),
+        validation=Part(corpus, order[:validation]),
+        metric=metric(settings.metric),
     )
+    return FullParts(task, test)
 
 
 def _test_source(source: DatasetSource, test: str) -> DatasetSource:

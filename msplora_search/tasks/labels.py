@@ -1,4 +1,4 @@
-"""Class labels of a column as indices."""
+"""Labels of a column: classes as indices, or numbers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,32 @@ from msplora_search.errors import InputError
 from msplora_search.tasks.tables import Table
 
 MOST_CLASSES = 1000
+
+
+def labels_of(
+    table: Table, name: str, classes: tuple[str, ...] | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """`class_labels`, or `known_labels` where the classes are given."""
+    return class_labels(table, name) if classes is None else (known_labels(table, name, classes), classes)
+
+
+def numbers_of(table: Table, name: str) -> NDArray[np.float64]:
+    """The numbers of a column. Raises InputError naming the row of anything else, and for a constant."""
+    numbers = np.empty(table.rows)
+    for row, cell in enumerate(table.column("task.label", name)):
+        try:
+            numbers[row] = np.nan if cell is None else float(cell)
+        except (TypeError, ValueError):
+            numbers[row] = np.nan
+        if not np.isfinite(numbers[row]):
+            raise InputError(
+                f"{table.source}: row {row + 1} of label column {name!r} is {cell!r}; it must be a number"
+            )
+    if (numbers == numbers[0]).all():
+        raise InputError(
+            f"{table.source}: label column {name!r} is {numbers[0]:g} everywhere; nothing can be learned"
+        )
+    return numbers
 
 
 def class_labels(table: Table, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -26,7 +52,7 @@ def class_labels(table: Table, name: str) -> tuple[NDArray[np.int64], tuple[str,
     if not 2 <= len(classes) <= MOST_CLASSES:
         shown = f"only the class {classes[0]!r}" if len(classes) == 1 else f"{len(classes)} classes"
         raise InputError(
-            f"{table.source}: label column {name!r} has {shown}; text-classification needs 2 to {MOST_CLASSES}"
+            f"{table.source}: label column {name!r} has {shown}; classification needs 2 to {MOST_CLASSES}"
         )
     index = {value: i for i, value in enumerate(classes)}
     return np.array([index[value] for value in values], dtype=np.int64), tuple(map(str, classes))

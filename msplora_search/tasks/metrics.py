@@ -1,41 +1,137 @@
-"""Classification metrics: scikit-learn's for a value, and from confusion counts for many resamples at once."""
+"""Metrics of a whole part: by a well-known library for a value, and for many bootstrap resamples at once.
+
+Every metric is larger for a better model; so `loss` is the negative mean loss.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Labels = NDArray[np.int64]
+Values = NDArray[Any]
+"""One number for each example: classes (int64), or measured values (float64)."""
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
 
 
+class Metric(Protocol):
+    """A metric of `truth` and `predictions`, each (examples,); larger is better."""
+
+    @property
+    def name(self) -> str:
+        """As in a study file."""
+
+    def score(self, truth: Values, predictions: Values) -> float:
+        """The metric of all examples."""
+
+    def qualities(self, truth: Values, predictions: Values) -> Floats:
+        """How well each example did, (examples,); the metric of an example alone where there is such a thing."""
+
+    def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
+        """The metric on every bootstrap resample; `draws` (resamples, examples) counts each example."""
+
+    def standard_error(self, truth: Values, predictions: Values) -> float:
+        """Standard error over the choice of examples."""
+
+
 @dataclass(frozen=True)
-class Metric:
-    """A metric of predicted classes; larger is better."""
+class ClassMetric:
+    """A metric of predicted classes."""
 
     name: str
-    score: Callable[[Labels, Labels], float]
-    """(labels, predictions) -> value, by scikit-learn."""
+    by_sklearn: Callable[[Values, Values], float]
+    """(classes, predicted classes) -> value."""
     from_confusion: Callable[[Floats], Floats]
     """Confusion counts (resamples, true class, predicted class) -> values (resamples,)."""
 
-    def replicates(self, labels: Labels, predictions: Labels, draws: Floats) -> Floats:
-        """The metric on every bootstrap resample; `draws` (resamples, examples) counts each example."""
-        classes = int(max(labels.max(), predictions.max())) + 1
-        cells = np.zeros((len(labels), classes * classes))
-        cells[np.arange(len(labels)), labels * classes + predictions] = 1
+    def score(self, truth: Values, predictions: Values) -> float:
+        """By scikit-learn."""
+        return self.by_sklearn(truth, predictions)
+
+    def qualities(self, truth: Values, predictions: Values) -> Floats:
+        """1 where the class is right, else 0."""
+        return np.asarray(truth == predictions, dtype=np.float64)
+
+    def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
+        """From confusion counts."""
+        classes = int(max(truth.max(), predictions.max())) + 1
+        cells = np.zeros((len(truth), classes * classes))
+        cells[np.arange(len(truth)), truth * classes + predictions] = 1
         return self.from_confusion((draws @ cells).reshape(len(draws), classes, classes))
 
-    def standard_error(self, labels: Labels, predictions: Labels) -> float:
-        """Standard error over the choice of validation examples: exact for accuracy, else bootstrap."""
+    def standard_error(self, truth: Values, predictions: Values) -> float:
+        """Exact for accuracy, else bootstrap."""
         if self.name == "accuracy":
-            share = float(np.mean(labels == predictions))
-            return float(np.sqrt(share * (1 - share) / len(labels)))
-        return float(np.std(self.replicates(labels, predictions, bootstrap_draws(len(labels))), ddof=1))
+            share = float(np.mean(truth == predictions))
+            return float(np.sqrt(share * (1 - share) / len(truth)))
+        return _bootstrap_error(self, truth, predictions)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Pearson's correlation of predicted and true values, or Spearman's, which is Pearson's of ranks."""
+
+    name: str
+    of_ranks: bool
+
+    def score(self, truth: Values, predictions: Values) -> float:
+        """By SciPy; 0 where either side is constant."""
+        from scipy import stats
+
+        if _is_constant(truth) or _is_constant(predictions):
+            return 0.0
+        by = stats.spearmanr if self.of_ranks else stats.pearsonr
+        return float(by(truth, predictions).statistic)
+
+    def qualities(self, truth: Values, predictions: Values) -> Floats:
+        """Minus the squared error."""
+        return -np.square(truth.astype(np.float64) - predictions)
+
+    def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
+        """By weighted moments; ranks are those within each resample."""
+        x, y = truth.astype(np.float64), predictions.astype(np.float64)
+        if self.of_ranks:
+            return _weighted_pearson(_weighted_ranks(x, draws), _weighted_ranks(y, draws), draws)
+        return _weighted_pearson(x[None], y[None], draws)
+
+    def standard_error(self, truth: Values, predictions: Values) -> float:
+        """By bootstrap."""
+        return _bootstrap_error(self, truth, predictions)
+
+
+@dataclass(frozen=True)
+class TokenMean:
+    """A mean over tokens of many examples, which have different numbers of them.
+
+    `truth` counts the tokens of each example, `predictions` sums over them what is averaged.
+    """
+
+    name: str
+    sign: float = 1.0
+    """-1 where smaller is better."""
+
+    def score(self, truth: Values, predictions: Values) -> float:
+        """Sum over tokens by number of tokens."""
+        return self.sign * float(predictions.sum(dtype=np.float64) / truth.sum())
+
+    def qualities(self, truth: Values, predictions: Values) -> Floats:
+        """The mean within each example."""
+        return self.sign * predictions.astype(np.float64) / truth
+
+    def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
+        """Both sums, resampled."""
+        return np.asarray(
+            self.sign * (draws @ predictions.astype(np.float64)) / (draws @ truth.astype(np.float64))
+        )
+
+    def standard_error(self, truth: Values, predictions: Values) -> float:
+        """Of a ratio of sums, linearised (Cochran, Sampling Techniques, 1977, section 2.11)."""
+        residuals = predictions.astype(np.float64) - abs(self.score(truth, predictions)) * truth
+        return float(np.sqrt(np.sum(residuals**2) * len(truth) / max(1, len(truth) - 1)) / truth.sum())
 
 
 def bootstrap_draws(examples: int, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
@@ -45,24 +141,28 @@ def bootstrap_draws(examples: int, resamples: int = RESAMPLES, seed: int = 0) ->
 
 
 def metric(name: str) -> Metric:
-    """The metric called `name`: accuracy, f1 (of class 1, or macro over more than two), matthews."""
+    """The metric called `name`. f1 is that of class 1, or macro over more than two classes."""
     return METRICS[name]
 
 
-def _sk_accuracy(labels: Labels, predictions: Labels) -> float:
+def _bootstrap_error(judge: Metric, truth: Values, predictions: Values) -> float:
+    return float(np.std(judge.replicates(truth, predictions, bootstrap_draws(len(truth))), ddof=1))
+
+
+def _sk_accuracy(labels: Values, predictions: Values) -> float:
     from sklearn.metrics import accuracy_score
 
     return float(accuracy_score(labels, predictions))
 
 
-def _sk_f1(labels: Labels, predictions: Labels) -> float:
+def _sk_f1(labels: Values, predictions: Values) -> float:
     from sklearn.metrics import f1_score
 
     two = max(labels.max(), predictions.max()) <= 1
     return float(f1_score(labels, predictions, average="binary" if two else "macro", zero_division=0))
 
 
-def _sk_matthews(labels: Labels, predictions: Labels) -> float:
+def _sk_matthews(labels: Values, predictions: Values) -> float:
     from sklearn.metrics import matthews_corrcoef
 
     return float(matthews_corrcoef(labels, predictions))
@@ -94,8 +194,41 @@ def _matthews(counts: Floats) -> Floats:
     return np.asarray(np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1e-12)), 0.0))
 
 
-METRICS = {
-    "accuracy": Metric("accuracy", _sk_accuracy, _accuracy),
-    "f1": Metric("f1", _sk_f1, _f1),
-    "matthews": Metric("matthews", _sk_matthews, _matthews),
+def _is_constant(values: Values) -> bool:
+    return bool((values == values[0]).all())
+
+
+def _weighted_pearson(x: Floats, y: Floats, draws: Floats) -> Floats:
+    """x, y: (resamples or 1, examples); draws: (resamples, examples) -> (resamples,); 0 where one is constant."""
+    total = draws.sum(axis=1, keepdims=True)
+    x = x - (draws * x).sum(axis=1, keepdims=True) / total
+    y = y - (draws * y).sum(axis=1, keepdims=True) / total
+    of_x, of_y, of_both = ((draws * product).sum(axis=1) for product in (x * x, y * y, x * y))
+    spread = of_x * of_y
+    return np.asarray(np.where(spread > 1e-24, of_both / np.sqrt(np.maximum(spread, 1e-24)), 0.0))
+
+
+def _weighted_ranks(values: Floats, draws: Floats) -> Floats:
+    """Ranks of the examples within each resample, ties at their mean: (resamples, examples)."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(values[order]) > 0])
+    drawn = np.add.reduceat(draws[:, order], starts, axis=1)  # (resamples, different values)
+    middle = np.cumsum(drawn, axis=1) - drawn / 2
+    ranks = np.empty_like(draws)
+    ranks[:, order] = np.repeat(middle, np.diff(np.r_[starts, len(values)]), axis=1)
+    return ranks
+
+
+METRICS: dict[str, Metric] = {
+    found.name: found
+    for found in (
+        ClassMetric("accuracy", _sk_accuracy, _accuracy),
+        ClassMetric("f1", _sk_f1, _f1),
+        ClassMetric("matthews", _sk_matthews, _matthews),
+        Correlation("pearson", of_ranks=False),
+        Correlation("spearman", of_ranks=True),
+        TokenMean("loss", sign=-1.0),
+        TokenMean("token-accuracy"),
+        TokenMean("exact-match"),
+    )
 }

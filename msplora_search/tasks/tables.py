@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msplora_search.errors import InputError, suggest
-from msplora_search.settings.models import DatasetSource
+from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.demo import PREFIX, demo_fingerprint, demo_rows
 
 READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
@@ -119,14 +119,14 @@ def _of_dataset(data: Any, source: str) -> Table:
     return Table(columns, source)
 
 
-def texts(table: Table, names: Sequence[str]) -> list[list[str]]:
-    """The text columns as text; an empty cell is an empty text, a number is written out.
+def texts(table: Table, names: Sequence[str], field: str) -> list[list[str]]:
+    """The text columns that the setting `field` names, as text: an empty cell is "", a number is written out.
 
     Raises InputError for a cell that holds a list or a mapping.
     """
     columns = []
     for name in names:
-        cells = table.column("task.text", name)
+        cells = table.column(field, name)
         odd = next((i for i, cell in enumerate(cells) if isinstance(cell, list | dict)), None)
         if odd is not None:
             raise InputError(

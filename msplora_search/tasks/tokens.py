@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -16,15 +19,28 @@ class Tokens:
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
-    types: NDArray[np.uint8] | None
+    types: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> NDArray[np.int32]:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example."""
         return np.diff(self.offsets)
+
+    @classmethod
+    def of(cls, sequences: Iterable[Iterable[int]], types: Iterable[Iterable[int]] | None = None) -> Tokens:
+        """Put sequences of token ids, and of segment ids, one behind the other."""
+        rows = [np.asarray(ids, dtype=np.int32) for ids in sequences]
+        return cls(
+            np.concatenate(rows),
+            np.concatenate([[0], np.cumsum([len(ids) for ids in rows])]).astype(np.int64),
+            None if types is None else np.concatenate([np.asarray(t, dtype=np.uint8) for t in types]),
+        )
 
     def save(self, folder: Path) -> None:
         """Write the arrays into `folder`."""
@@ -43,16 +59,47 @@ class Tokens:
             np.load(types, mmap_mode="r") if types.is_file() else None,
         )
 
+    def padded(self, rows: NDArray[np.int64], pad_token_id: int) -> dict[str, Tensor]:
+        """`input_ids`, `attention_mask` and, where there are types, `token_type_ids`: (rows, longest)."""
+        spans = [(int(self.offsets[i]), int(self.offsets[i + 1])) for i in rows]
+        longest = max(stop - start for start, stop in spans)
+        ids = np.full((len(spans), longest), pad_token_id, dtype=np.int64)
+        mask = np.zeros((len(spans), longest), dtype=np.int64)
+        types = np.zeros((len(spans), longest), dtype=np.int64)
+        for i, (start, stop) in enumerate(spans):
+            ids[i, : stop - start] = self.ids[start:stop]
+            mask[i, : stop - start] = 1
+            if self.types is not None:
+                types[i, : stop - start] = self.types[start:stop]
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        if self.types is not None:
+            inputs["token_type_ids"] = torch.from_numpy(types)
+        return inputs
 
-def tokenise(tokenizer: Any, columns: list[list[str]], max_length: int) -> Tokens:
-    """Tokenise one or two columns of text, cut to `max_length` tokens, special tokens included."""
+
+def tokenise(tokenizer: Any, columns: list[list[str]], max_length: int) -> tuple[Tokens, int]:
+    """Tokenise one or two columns of text, cut to `max_length` tokens, special tokens included.
+
+    Also returns how many texts were cut.
+    """
     encoded = tokenizer(
         *columns, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
     )
-    lengths = [len(ids) for ids in encoded["input_ids"]]
-    types = encoded.get("token_type_ids")
-    return Tokens(
-        np.concatenate([np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        None if types is None else np.concatenate([np.asarray(t, dtype=np.uint8) for t in types]),
-    )
+    cut = sum(bool(encoding.overflowing) for encoding in encoded.encodings or ())
+    return Tokens.of(encoded["input_ids"], encoded.get("token_type_ids")), cut
+
+
+def vocabulary_of(tokenizer: Any) -> str:
+    """A text that changes when a tokenizer does."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return str(backend.to_str()) if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+
+
+def pad_of(tokenizer: Any) -> int:
+    """The id to pad with; any where the tokenizer has none, as padding is masked."""
+    return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+
+
+def most_tokens(max_length: int, tokenizer: Any) -> int:
+    """Tokens kept of an example: `max_length`, or the model's context where that is less."""
+    return min(max_length, int(tokenizer.model_max_length))

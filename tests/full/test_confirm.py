@@ -76,7 +76,7 @@ def test_one_seed_compares_as_the_paired_test_over_examples() -> None:
     found = [(p, (other if p.record.baseline == "paper" else one,)) for p in CANDIDATES]
     judged = judge(SUMMARY.results, found, LABELS)
     versus = judged.points[0].comparisons[0]
-    reference = stats.ttest_rel(one.right.astype(float), other.right.astype(float))
+    reference = stats.ttest_rel(one.qualities, other.qualities)
     assert versus.p_value == pytest.approx(reference.pvalue)
     low, high = reference.confidence_interval(0.95)
     assert versus.interval == pytest.approx((low, high))
@@ -117,7 +117,7 @@ def test_a_search_is_confirmed_on_rows_it_never_read_and_goes_on_when_stopped(
     assert [one.seconds is None for one in heard] == [True, True] + [False] * (2 * len(points) - 2)
     assert capsys.readouterr().out == ""
     assert len(calls) == 2 * len(points) + 1
-    assert all(len(run.right) == 100 for c in confirmed.points for run in c.runs)
+    assert all(len(run.qualities) == 100 for c in confirmed.points for run in c.runs)
     told = confirmed.to_json()
     assert [p["trial"] for p in told["points"]] == [p.record.number for p in points]
     assert json.loads(json.dumps(told, allow_nan=False)) == told

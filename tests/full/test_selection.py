@@ -49,7 +49,7 @@ def test_the_front_and_every_rule_agree_with_brute_force(cells: list[tuple[int, 
 
 
 def paired_se(one: Point, other: Point) -> float:
-    difference = one.record.final.right.astype(float) - other.record.final.right.astype(float)
+    difference = one.record.final.qualities - other.record.final.qualities
     return float(difference.std() / math.sqrt(len(difference))) + 1e-12
 
 

@@ -33,10 +33,9 @@ from msplora_search.full.delivery import train_and_deliver
 from msplora_search.full.training import last_whole_checkpoint, train_recipe
 from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe, load_recipe
-from msplora_search.tasks.backbone import load_classifier
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from msplora_search.tasks.full_parts import prepare_full
-from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl
+from tests.small import classifier, save_model, sentences, study_fields, tokenizer, write_jsonl
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 PROGRAM = Path(sys.executable).with_name("msplora-search")
@@ -106,9 +105,9 @@ def test_what_is_delivered_is_what_was_trained(tmp_path: Path) -> None:
         (tmp_path / "data.jsonl").stat().st_mode
     }
     inputs = tokenizer()("a good film with lovely music", return_tensors="pt")
-    tied = load_classifier(recipe.model, 2, 0).model
+    tied = classifier(recipe.model).model
     load_pyramid(tied, folder / "pyramid")
-    stock = PeftModel.from_pretrained(load_classifier(recipe.model, 2, 0).model, str(folder / "peft"))
+    stock = PeftModel.from_pretrained(classifier(recipe.model).model, str(folder / "peft"))
     merged = AutoModelForSequenceClassification.from_pretrained(folder / "merged")
     with torch.no_grad():
         found = [model.eval()(**inputs).logits for model in (tied, stock, merged)]
@@ -321,7 +320,7 @@ def test_the_trainer_goes_on_from_what_peft_loads(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, training={"epochs": 1})
     train_and_deliver(recipe, tmp_path / "out")
     folder = tmp_path / "out" / "model" / "peft"
-    model = PeftModel.from_pretrained(load_classifier(recipe.model, 2, 0).model, str(folder), is_trainable=True)
+    model = PeftModel.from_pretrained(classifier(recipe.model).model, str(folder), is_trainable=True)
     encoded = [tokenizer()(row["text"]) | {"labels": int(row["label"] == "good")} for row in sentences(64, seed=5)]
     arguments = TrainingArguments(
         str(tmp_path / "more"), num_train_epochs=2, learning_rate=1e-2, report_to="none", disable_tqdm=True,

@@ -53,10 +53,10 @@ def test_a_proxy_learns_and_is_measured_at_every_rung(bench: Workbench) -> None:
     assert [e.step for e in found] == [32, 64] == list(rung_steps(bench.steps, (0.5, 1.0)))
     assert found[-1].loss < found[0].loss
     assert found[-1].metric > 0.75
-    labels = bench.task.validation.own_labels
+    labels = bench.task.validation.truth
     for e in found:
-        assert np.array_equal(e.right, e.predictions == labels)
-        assert e.metric == pytest.approx(e.right.mean())
+        assert np.array_equal(e.qualities, e.predictions == labels)
+        assert e.metric == pytest.approx(e.qualities.mean())
 
 
 def test_a_trial_leaves_no_trace_for_the_next(bench: Workbench) -> None:

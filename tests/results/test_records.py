@@ -15,12 +15,12 @@ from tests.strategies import evaluation
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=40))
 def test_an_evaluation_round_trips_through_json(cells: list[tuple[int, bool]]) -> None:
     predictions, right = (np.array(column) for column in zip(*cells, strict=True))
-    before = Evaluation(0.33, 62, 0.8, 0.01, 0.4, predictions.astype(np.int64), right.astype(bool))
+    before = Evaluation(0.33, 62, 0.8, 0.01, 0.4, predictions.astype(np.int64), right.astype(float))
     after = Evaluation.from_json(json.loads(json.dumps(before.to_json())))
     assert (after.rung, after.step, after.metric, after.metric_se, after.loss) == (0.33, 62, 0.8, 0.01, 0.4)
     assert after.predictions.tolist() == predictions.tolist()
-    assert after.right.tolist() == right.tolist()
-    assert after.right.dtype == np.bool_
+    assert after.qualities.tolist() == right.tolist()
+    assert after.qualities.dtype == np.float64
 
 
 RIGHT = st.lists(st.booleans(), min_size=20, max_size=20)

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from msplora_search.errors import InputError
-from msplora_search.tasks.backbone import load_classifier, load_tokenizer, model_location
-from tests.small import save_model
+from msplora_search.tasks.backbone import load_tokenizer, model_location
+from tests.small import classifier, save_model
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_head_is_new_seeded_and_comes_back(folder: Path) -> None:
-    one, again = (load_classifier(str(folder), 3, 0) for _ in range(2))
-    other = load_classifier(str(folder), 3, 0, seed=1)
+    one, again = (classifier(folder, 3) for _ in range(2))
+    other = classifier(folder, 3, seed=1)
     start = [p.clone() for p in one.head]
     assert [tuple(p.shape) for p in one.head] == [(3, 32), (3,)]
     assert all(torch.equal(p, q) for p, q in zip(one.head, again.head, strict=True))
@@ -35,13 +35,13 @@ def test_weights_that_the_checkpoint_lacks_train_beside_the_head(folder: Path) -
     weights = load_file(folder / "model.safetensors")
     kept = {name: t for name, t in weights.items() if "pooler" not in name}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    backbone = load_classifier(str(folder), 2, 0)
+    backbone = classifier(folder, 2)
     assert sum(p.numel() for p in backbone.head) == 32 * 32 + 32 + 2 * 32 + 2
 
 
 def test_pretrained_weights_are_those_of_the_file(folder: Path) -> None:
     name = "bert.encoder.layer.1.output.dense.weight"
-    loaded = load_classifier(str(folder), 2, 0).model.get_parameter(name)
+    loaded = classifier(folder, 2).model.get_parameter(name)
     assert torch.equal(loaded, load_file(folder / "model.safetensors")[name])
 
 
@@ -67,7 +67,7 @@ def test_pickled_weights_are_never_read(folder: Path, tmp_path: Path) -> None:
 
     torch.save({"x": Evil()}, folder / "pytorch_model.bin")
     with pytest.raises(InputError, match="other formats are not read"):
-        load_classifier(str(folder), 2, 0)
+        classifier(folder, 2)
     assert not mark.exists()
 
 
@@ -80,20 +80,20 @@ def test_code_in_a_model_folder_is_not_run_unless_asked_for(folder: Path, tmp_pa
     )
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="cannot be loaded"):
-        load_classifier(str(folder), 2, 0)
+        classifier(folder, 2)
     assert not mark.exists()
 
 
 def test_a_damaged_weight_file_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\x10" * 100)
     with pytest.raises(InputError, match="cannot be loaded"):
-        load_classifier(str(folder), 2, 0)
+        classifier(folder, 2)
 
 
 def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
     save_file({"unrelated": torch.zeros(3)}, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="most weights of BertForSequenceClassification are missing"):
-        load_classifier(str(folder), 2, 0)
+        classifier(folder, 2)
 
 
 def test_a_folder_without_tokenizer_is_refused(folder: Path) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from msplora_search.errors import InputError
 from msplora_search.settings import StudySettings
-from msplora_search.settings.models import DatasetSource
+from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import cache_root
 from msplora_search.tasks.labels import class_labels
+from msplora_search.tasks.parts import set_aside
 from msplora_search.tasks.tables import Table, fingerprint, read_table
-from msplora_search.tasks.text_classification import TextClassification, prepare, set_aside
+from msplora_search.tasks.task import Task, prepare
+from msplora_search.tasks.tokens import Tokens
 from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl
 
 ROWS: list[dict[str, Any]] = [
@@ -44,7 +46,7 @@ def settings_of(folder: Path, **changes: Any) -> StudySettings:
     return StudySettings.model_validate(study_fields(folder, **changes))
 
 
-def prepared(folder: Path, **changes: Any) -> TextClassification:
+def prepared(folder: Path, **changes: Any) -> Task:
     return prepare(settings_of(folder, **changes), tokenizer())
 
 
@@ -113,7 +115,7 @@ def test_labels_become_indices_in_the_order_of_the_classes(
         (["a", None], "row 2 of label column 'label' is None; it must be a class"),
         ([0.5, 1.0], "row 1 of label column 'label' is 0.5"),
         ([["a"], "b"], r"row 1 of label column 'label' is \['a'\]"),
-        (["a", "a"], "only the class 'a'; text-classification needs 2 to 1000"),
+        (["a", "a"], "only the class 'a'; classification needs 2 to 1000"),
         (list(range(1001)), "1001 classes"),
     ],
 )
@@ -186,9 +188,10 @@ def test_tokenised_data_comes_from_the_cache_until_something_changes(tmp_path: P
     assert len(list((cache_root() / "tokens").glob("*/ids.npy"))) == 3
 
 
-def tokens_of(task: TextClassification, row: int) -> list[int]:
-    tokens = task.train.tokens
-    return list(map(int, tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]))
+def tokens_of(task: Task, row: int) -> list[int]:
+    tokens = task.train.corpus.examples
+    assert isinstance(tokens, Tokens)
+    return list(map(int, tokens[row]))
 
 
 def test_two_columns_are_a_pair_with_segments(tmp_path: Path) -> None:
@@ -212,10 +215,10 @@ def test_a_batch_pads_to_its_longest_example(tmp_path: Path) -> None:
     task = prepared(tmp_path)
     rows = np.array([4, 0, 9])
     batch = task.collate(task.train, rows)
-    lengths = task.train.tokens.lengths[task.train.rows[rows]]
+    lengths = task.train.lengths[rows]
     assert batch.inputs["input_ids"].shape == (3, lengths.max())
     assert batch.inputs["attention_mask"].sum(dim=1).tolist() == lengths.tolist()
-    assert batch.labels.tolist() == task.train.own_labels[rows].tolist()
+    assert batch.targets.tolist() == task.train.truth[rows].tolist()
     for i, row in enumerate(task.train.rows[rows]):
         assert batch.inputs["input_ids"][i, : lengths[i]].tolist() == tokens_of(task, int(row))
         assert (batch.inputs["input_ids"][i, lengths[i] :] == 0).all()

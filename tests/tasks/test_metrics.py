@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from msplora_search.tasks.metrics import Labels, bootstrap_draws, metric
+from msplora_search.tasks.metrics import Values, bootstrap_draws, metric
 
 Cells = list[tuple[int, int]]
 NAMES = ("accuracy", "f1", "matthews")
@@ -17,12 +17,12 @@ def cells(classes: int) -> st.SearchStrategy[Cells]:
     return st.lists(st.tuples(one, one), min_size=2, max_size=30)
 
 
-def columns(pairs: Cells) -> tuple[Labels, Labels]:
+def columns(pairs: Cells) -> tuple[Values, Values]:
     labels, predictions = np.array(pairs, dtype=np.int64).T
     return labels, predictions
 
 
-def by_sklearn(name: str, labels: Labels, predictions: Labels, classes: int) -> float:
+def by_sklearn(name: str, labels: Values, predictions: Values, classes: int) -> float:
     if name == "accuracy":
         return float(accuracy_score(labels, predictions))
     if name == "matthews":

@@ -1,0 +1,117 @@
+"""The task section of a study: what the adapter is for, and which columns of which data say so."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Model(BaseModel):
+    """Frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DatasetSource(Model):
+    """Where examples come from, in more detail than a name."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """A file (jsonl, json, csv, tsv, parquet), a folder of them, a Hugging Face id, or demo:NAME."""
+    name: str | None = None
+    """Configuration of a Hugging Face data set, such as mrpc of glue."""
+    split: str = "train"
+    """Split of a Hugging Face data set that the proxy's two parts are taken from."""
+    revision: str | None = None
+    """Revision of a Hugging Face data set."""
+    test: str | None = None
+    """A file, or a split of a Hugging Face data set, that a search never reads: the official test part."""
+    test_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Where no `test` is named: share of the rows that a search sets aside and never reads."""
+
+
+Kind = Literal["text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification"]
+COLUMNS: dict[str, dict[str, Any]] = {
+    "text-classification": {"text": ("text",), "label": "label"},
+    "text-regression": {"text": ("text",), "label": "label"},
+    "causal-lm": {"prompt": ("prompt",), "response": "response", "messages": None, "template": None},
+    "seq2seq-lm": {"prompt": ("prompt",), "response": "response", "template": None},
+    "image-classification": {"image": "image", "label": "label"},
+}
+"""The columns that each kind of task reads, and what they are called unless the study says so."""
+OF_CLASSES = ("accuracy", "f1", "matthews")
+OF_TOKENS = ("loss", "token-accuracy", "exact-match")
+METRICS = {
+    "text-classification": OF_CLASSES,
+    "text-regression": ("pearson", "spearman"),
+    "causal-lm": OF_TOKENS,
+    "seq2seq-lm": OF_TOKENS,
+    "image-classification": OF_CLASSES,
+}
+"""The metrics of each kind of task; the first is the one where the study names none."""
+
+
+class TaskSettings(Model):
+    """What the adapter is for."""
+
+    kind: Kind = "text-classification"
+    dataset: DatasetSource
+    """A Hugging Face id, {path: data.jsonl} (jsonl, json, csv, tsv, parquet), or demo:NAME."""
+    text: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)] | None = None
+    """One or two text columns (text-classification, text-regression)."""
+    label: str | None = None
+    """Column of the class (text, whole numbers or true/false), or of the number (text-regression)."""
+    prompt: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm)."""
+    response: str | None = None
+    """Column of what is to be answered; only its tokens are trained on (causal-lm, seq2seq-lm)."""
+    messages: str | None = None
+    """Column of chats, lists of {role, content} that end with the answer, in place of prompt and response."""
+    template: str | None = None
+    """Text that the prompt is put into, with columns in braces such as "Q: {question} A:"; where there is none,
+    causal-lm uses the tokenizer's chat template, and seq2seq-lm the prompt columns as they are."""
+    image: str | None = None
+    """Column of images, or of paths of image files (image-classification)."""
+    metric: Literal[
+        "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match"
+    ] = "accuracy"
+    """Larger is better for all: loss is the negative mean loss of a token."""
+    max_length: Annotated[int, Field(ge=8)] = 128
+    """Tokens kept of an example, special tokens included."""
+
+    @property
+    def metric_label(self) -> str:
+        """The metric's name for people."""
+        return "negative loss" if self.metric == "loss" else self.metric
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("text", "prompt", mode="before")
+    @classmethod
+    def _one_column(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_by_kind(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        kind = data.get("kind", "text-classification")
+        if kind not in COLUMNS:
+            return data
+        return {"metric": METRICS[kind][0], **COLUMNS[kind], **data}
+
+    @model_validator(mode="after")
+    def _fits_the_kind(self) -> Self:
+        every = {name for columns in COLUMNS.values() for name in columns}
+        own = COLUMNS[self.kind]
+        if odd := [name for name in sorted(every - own.keys()) if getattr(self, name) is not None]:
+            raise ValueError(f"{odd[0]} is not read by {self.kind}, which reads {', '.join(own)}")
+        if self.metric not in METRICS[self.kind]:
+            raise ValueError(
+                f"metric is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}"
+            )
+        return self

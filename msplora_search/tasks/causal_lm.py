@@ -1,0 +1,154 @@
+"""Instruction tuning of a decoder: the loss of the response's tokens, given the prompt."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.kind import Content
+from msplora_search.tasks.language import (
+    NOT_ASKED,
+    answered,
+    asked_scores,
+    chance_of,
+    cut_note,
+    exchanges,
+    token_loss,
+    token_sums,
+)
+from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.parts import Batch, Examples, Rows
+from msplora_search.tasks.tables import Table
+from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
+
+SPARE_TOKENS = 8
+"""How many tokens more than the longest response of a batch a model may generate."""
+
+
+@dataclass(frozen=True)
+class Dialogues:
+    """Prompt and response of each example as one sequence; the response begins at `starts`."""
+
+    tokens: Tokens
+    starts: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example."""
+        return self.tokens.lengths
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays into `folder`."""
+        self.tokens.save(folder)
+        np.save(folder / "starts.npy", self.starts)
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    """See `kind.Kind`. Batches are packed by length: examples of similar length share one, with little padding."""
+
+    settings: TaskSettings
+    tokenizer: Any
+    auto_class: str = "AutoModelForCausalLM"
+    peft_type: str | None = "CAUSAL_LM"
+    reads_one_token: bool = False
+    evaluation_tokens: int = 2048
+    chance_is: str = "every token equally likely"
+
+    def cache_key(self) -> list[Any]:
+        """Columns, templates, length and tokenizer; whether truth counts tokens or examples."""
+        task, tokenizer = self.settings, self.tokenizer
+        columns = [
+            task.prompt,
+            task.response,
+            task.messages,
+            task.template,
+            most_tokens(task.max_length, self.tokenizer),
+        ]
+        return [*columns, task.metric == "exact-match", tokenizer.chat_template, vocabulary_of(tokenizer)]
+
+    def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
+        """Prompts and responses; a prompt that is too long loses its beginning, a response its end."""
+        most = most_tokens(self.settings.max_length, self.tokenizer)
+        sequences, starts, cut_prompts, cut_responses = [], [], 0, 0
+        chat = self.settings.template is None
+        for exchange in exchanges(self.settings, self.tokenizer, table, chat=True):
+            prompt = self.tokenizer(exchange.prompt, add_special_tokens=not chat)["input_ids"]
+            response = self.tokenizer(exchange.response, add_special_tokens=False)["input_ids"]
+            cut_responses += len(response) >= most
+            response = response[: most - 1]  # the first token of a response is predicted from one before it
+            cut_prompts += len(prompt) + len(response) > most
+            prompt = prompt[-(most - len(response)) :]
+            sequences.append([*prompt, *response])
+            starts.append(len(prompt))
+        dialogues = Dialogues(Tokens.of(sequences), np.array(starts, dtype=np.int32))
+        asked = (dialogues.lengths - dialogues.starts).astype(np.float64)
+        truth = np.ones_like(asked) if self.settings.metric == "exact-match" else asked
+        return Content(dialogues, truth, (), cut_note(cut_prompts, cut_responses, len(asked), most))
+
+    def load(self, folder: Path) -> Examples:
+        """Dialogues."""
+        return Dialogues(Tokens.load(folder), np.load(folder / "starts.npy", mmap_mode="r"))
+
+    def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
+        """Token ids with mask, and the response's tokens at their places, both (batch, tokens)."""
+        assert isinstance(examples, Dialogues)
+        inputs = examples.tokens.padded(rows, pad_of(self.tokenizer))
+        places = torch.arange(inputs["input_ids"].shape[1])
+        starts = torch.from_numpy(examples.starts[rows].astype(np.int64))
+        asked = (places >= starts[:, None]) & inputs["attention_mask"].bool()
+        return inputs, inputs["input_ids"].masked_fill(~asked, NOT_ASKED)
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Scores of the asked tokens, (asked, words); those of the prompt are not computed."""
+        first = int((batch.targets != NOT_ASKED).any(dim=0).nonzero()[0])
+        targets = batch.targets[:, first:]
+        if "logits_to_keep" in inspect.signature(model.forward).parameters:
+            logits = model(**batch.inputs, logits_to_keep=targets.shape[1] + 1).logits
+        else:
+            logits = model(**batch.inputs).logits[:, first - 1 :]
+        return asked_scores(logits[:, :-1], targets)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy of the response's tokens."""
+        return token_loss(outputs, batch.targets)
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Summed loss, number of right tokens, or whether the generated response is the right one: (batch,)."""
+        if self.settings.metric == "exact-match":
+            return answered(self.tokenizer, self._generate(model, batch), batch.targets)
+        return token_sums(self.settings.metric, self.outputs(model, batch), batch.targets)
+
+    def chance(self, truth: Values) -> float:
+        """Every token equally likely."""
+        return chance_of(self.settings.metric, self.tokenizer)
+
+    def _generate(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Greedy responses to the prompts of a batch, padded on the left: (batch, new tokens)."""
+        asked = batch.targets != NOT_ASKED
+        starts = asked.int().argmax(dim=1)
+        longest = int(starts.max())
+        ids = batch.inputs["input_ids"].new_full((len(starts), longest), pad_of(self.tokenizer))
+        mask = torch.zeros_like(ids)
+        for i, start in enumerate(starts.tolist()):
+            ids[i, longest - start :] = batch.inputs["input_ids"][i, :start]
+            mask[i, longest - start :] = 1
+        generated: Tensor = model.generate(  # type: ignore[operator]
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=False,
+            max_new_tokens=int(asked.sum(dim=1).max()) + SPARE_TOKENS,
+            pad_token_id=pad_of(self.tokenizer),
+        )
+        return generated[:, longest:]

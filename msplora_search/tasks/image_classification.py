@@ -1,0 +1,134 @@
+"""Image classification: a column of images or of paths, or a folder for each class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from msplora_search.errors import InputError
+from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
+from msplora_search.tasks.kind import Content
+from msplora_search.tasks.labels import labels_of
+from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.parts import Batch, Examples, Rows
+from msplora_search.tasks.tables import Table
+
+EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+"""Modes of Pillow that can be made RGB without losing what the image shows."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pixels of all images as the model's processor resized them, before it scales: (images, 3, height, width)."""
+
+    pixels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """All alike: as many as the quarter of a thousand pixels, roughly a patch each."""
+        return np.full(len(self.pixels), max(1, self.pixels[0].size // 768), dtype=np.int64)
+
+    def save(self, folder: Path) -> None:
+        """Write the array into `folder`."""
+        np.save(folder / "pixels.npy", self.pixels)
+
+
+@dataclass(frozen=True)
+class ImageClassification:
+    """See `kind.Kind`."""
+
+    settings: TaskSettings
+    processor: Any
+    auto_class: str = "AutoModelForImageClassification"
+    peft_type: str | None = None
+    reads_one_token: bool = True
+    evaluation_tokens: int = 8192
+    chance_is: str = CHANCE
+
+    def cache_key(self) -> list[Any]:
+        """Columns and processor."""
+        return [self.settings.image, self.settings.label, self.processor.to_json_string()]
+
+    def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
+        """Images and labels."""
+        assert self.settings.image is not None
+        assert self.settings.label is not None
+        labels, names = labels_of(table, self.settings.label, classes)
+        modes: Counter[str] = Counter()
+        pixels = []
+        for row, cell in enumerate(table.column("task.image", self.settings.image)):
+            image = _opened(table, self.settings.image, row, cell)
+            modes[image.mode] += 1
+            made = self.processor(image.convert("RGB"), do_rescale=False, do_normalize=False, return_tensors="np")
+            pixels.append(np.asarray(made["pixel_values"][0], dtype=np.uint8))
+        other = {mode: count for mode, count in sorted(modes.items()) if mode != "RGB"}
+        note = ", ".join(f"{count:,} of mode {mode}" for mode, count in other.items())
+        return Content(Images(np.stack(pixels)), labels, names, f"{note} are made RGB" if len(modes) > 1 else "")
+
+    def load(self, folder: Path) -> Examples:
+        """Images."""
+        return Images(np.load(folder / "pixels.npy", mmap_mode="r"))
+
+    def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
+        """Pixels as the processor scales them, (batch, 3, height, width), and classes (batch,)."""
+        assert isinstance(examples, Images)
+        pixels = torch.from_numpy(np.ascontiguousarray(examples.pixels[rows])).float()
+        if self.processor.do_rescale:
+            pixels *= self.processor.rescale_factor
+        if self.processor.do_normalize:
+            mean, std = (
+                torch.tensor(v).view(-1, 1, 1) for v in (self.processor.image_mean, self.processor.image_std)
+            )
+            pixels = (pixels - mean) / std
+        return {"pixel_values": pixels}, torch.from_numpy(truth)
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Scores, (batch, classes)."""
+        return class_scores(model, batch)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy."""
+        return class_loss(outputs, batch)
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The most likely class of each image, (batch,)."""
+        return class_scores(model, batch).argmax(dim=-1)
+
+    def chance(self, truth: Values) -> float:
+        """Always the most frequent class."""
+        return majority(self.settings.metric, truth)
+
+
+def _opened(table: Table, column: str, row: int, cell: Any) -> Any:
+    """The image of a cell: an image, an array of pixels, or a path beside the table's file."""
+    from PIL import Image, UnidentifiedImageError
+
+    where = f"{table.source}: row {row + 1} of column {column!r}"
+    try:
+        match cell:
+            case Image.Image():
+                image = cell
+            case np.ndarray():
+                image = Image.fromarray(cell)
+            case str():
+                beside = Path(table.source).parent / cell
+                image = Image.open(beside if beside.is_file() else Path(cell).expanduser())
+                image.load()
+            case _:
+                raise InputError(f"{where} is {cell!r}; it must be an image, or the path of an image file")
+    except (OSError, UnidentifiedImageError, TypeError) as error:
+        raise InputError(f"{where} cannot be read as an image: {error}") from None
+    if image.mode not in EIGHT_BIT:
+        raise InputError(f"{where} has the mode {image.mode}; it must have 8 bits a channel, such as RGB or L")
+    return image

@@ -1,0 +1,116 @@
+"""What differs between kinds of tasks, and which is whose; each kind has its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.parts import Batch, Examples, Rows
+from msplora_search.tasks.tables import Table
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a table holds: see `parts.Corpus`."""
+
+    examples: Examples
+    truth: Values
+    classes: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Kind(Protocol):
+    """How rows become inputs, and a model's outputs become a loss and predictions."""
+
+    @property
+    def settings(self) -> TaskSettings:
+        """The task section of a study."""
+
+    @property
+    def auto_class(self) -> str:
+        """The class of transformers that loads a model with the head of this kind."""
+
+    @property
+    def peft_type(self) -> str | None:
+        """PEFT's name for it."""
+
+    @property
+    def reads_one_token(self) -> bool:
+        """Whether the head may look at a single token of many."""
+
+    @property
+    def evaluation_tokens(self) -> int:
+        """Tokens, padding included, of an evaluation batch."""
+
+    @property
+    def chance_is(self) -> str:
+        """What `chance` is the metric of."""
+
+    def cache_key(self) -> list[Any]:
+        """What the content read from a table depends on, beside the table."""
+
+    def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
+        """Read every row; with `classes`, labels must be among them. Raises InputError naming the row."""
+
+    def load(self, folder: Path) -> Examples:
+        """Map what `Examples.save` wrote into memory."""
+
+    def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
+        """Padded inputs of `rows`, and targets, see `Batch`; `truth` is that of these rows."""
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """What loss and predictions are made from: (batch, classes), (batch,), or (asked tokens, words)."""
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean loss of a batch, in fp32: ()."""
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """One number for each example, as the metric takes it: (batch,)."""
+
+    def chance(self, truth: Values) -> float:
+        """The metric of a model that has learned nothing."""
+
+
+def kind_of(settings: TaskSettings, processor: Any) -> Kind:
+    """The kind of a task. `processor`: the model's tokenizer, or its image processor."""
+    match settings.kind:
+        case "text-classification":
+            from msplora_search.tasks.text_classification import TextClassification
+
+            return TextClassification(settings, processor)
+        case "text-regression":
+            from msplora_search.tasks.text_regression import TextRegression
+
+            return TextRegression(settings, processor)
+        case "causal-lm":
+            from msplora_search.tasks.causal_lm import CausalLM
+
+            return CausalLM(settings, processor)
+        case "seq2seq-lm":
+            from msplora_search.tasks.seq2seq_lm import Seq2SeqLM
+
+            return Seq2SeqLM(settings, processor)
+        case "image-classification":
+            from msplora_search.tasks.image_classification import ImageClassification
+
+            return ImageClassification(settings, processor)
+
+
+def missing_classes(classes: tuple[str, ...], **parts: Values) -> list[str]:
+    """Notes on classes that have no example in a part of the data."""
+    notes = []
+    for name, truth in parts.items():
+        missing = [classes[i] for i in sorted(set(range(len(classes))) - set(np.unique(truth).tolist()))]
+        if missing:
+            shown = ", ".join(repr(one) for one in missing[:5]) + (", ..." if len(missing) > 5 else "")
+            what = f"the class {shown}" if len(missing) == 1 else f"{len(missing)} classes ({shown})"
+            notes.append(
+                f"{what} has no {name} example" if len(missing) == 1 else f"{what} have no {name} example"
+            )
+    return notes

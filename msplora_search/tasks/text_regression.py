@@ -1,0 +1,71 @@
+"""Text regression: one or two text columns, and a number for them, such as the similarity of STS-B."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.kind import Content
+from msplora_search.tasks.labels import numbers_of
+from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.parts import Batch, Examples, Rows
+from msplora_search.tasks.tables import Table
+from msplora_search.tasks.text_classification import read_texts
+from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
+
+
+@dataclass(frozen=True)
+class TextRegression:
+    """See `kind.Kind`."""
+
+    settings: TaskSettings
+    tokenizer: Any
+    auto_class: str = "AutoModelForSequenceClassification"
+    peft_type: str | None = "SEQ_CLS"
+    reads_one_token: bool = True
+    evaluation_tokens: int = 3072
+    chance_is: str = "always the same number"
+
+    def cache_key(self) -> list[Any]:
+        """Columns, length and tokenizer."""
+        task = self.settings
+        most = most_tokens(task.max_length, self.tokenizer)
+        return [task.text, task.label, most, vocabulary_of(self.tokenizer)]
+
+    def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
+        """Texts and numbers."""
+        assert self.settings.label is not None
+        tokens, note = read_texts(self.settings, self.tokenizer, table)
+        return Content(tokens, numbers_of(table, self.settings.label), (), note)
+
+    def load(self, folder: Path) -> Examples:
+        """Tokens."""
+        return Tokens.load(folder)
+
+    def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
+        """Token ids with mask (batch, tokens), and numbers (batch,) in fp32."""
+        assert isinstance(examples, Tokens)
+        return examples.padded(rows, pad_of(self.tokenizer)), torch.from_numpy(truth).float()
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The numbers that the head gives, (batch,)."""
+        given: Tensor = model(**batch.inputs).logits
+        return given.squeeze(-1)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error."""
+        return F.mse_loss(outputs.float(), batch.targets)
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The numbers, (batch,), fp32."""
+        return self.outputs(model, batch).float()
+
+    def chance(self, truth: Values) -> float:
+        """A constant correlates with nothing."""
+        return 0.0
