@@ -96,6 +96,13 @@ class PyramidLinear(nn.Module):
         return torch.add(self.base(x), F.linear(hidden, up.to(x)))
 
     @property
+    def weight(self) -> Tensor:
+        """The base weight: some models, T5 among them, look at its format."""
+        weight = self.base.weight
+        assert isinstance(weight, Tensor)
+        return weight
+
+    @property
     def is_transposed(self) -> bool:
         """Whether the base stores its weight as (d_in, d_out)."""
         return isinstance(self.base, Conv1D)
@@ -111,8 +118,7 @@ class PyramidLinear(nn.Module):
 
         Raises ValueError where the weight is quantised.
         """
-        weight = self.base.weight
-        assert isinstance(weight, Tensor)
+        weight = self.weight
         if not weight.is_floating_point():
             raise ValueError(f"weights of {weight.dtype} cannot be merged; load the base without quantization")
         delta = self.delta().T if self.is_transposed else self.delta()

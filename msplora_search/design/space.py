@@ -65,6 +65,8 @@ class SearchSpace:
     shape: Shape = Shape.ANY
     alpha: tuple[float, ...] = (16.0,)
     learning_rate: tuple[float, ...] | LogRange = (2e-3,)
+    most_groups: int | None = None
+    """Depth groups that fit every stack of a model with a shallower one; None: as many as layers."""
 
     def __post_init__(self) -> None:
         if isinstance(self.splits, FreeSplits):

@@ -23,11 +23,12 @@ class Baseline:
 def planned_baselines(space: SearchSpace, search: SearchSettings) -> list[Baseline]:
     """Every baseline at every rate it is given, each configuration once; LoRA from the lowest rank."""
     targets, alpha = space.targets[0], space.alpha[0]
+    thirds = min(3, space.most_groups or space.layers)
     named: dict[Pyramid, str] = {}
     for baseline in search.baselines:
         match baseline:
             case PaperRank(paper=rank):
-                pyramid = Pyramid.geometric(rank, space.layers, min(3, space.layers), targets, alpha)
+                pyramid = Pyramid.geometric(rank, space.layers, thirds, targets, alpha)
                 named.setdefault(pyramid, "paper")
             case LoraLadder(lora=ranks):
                 for rank in sorted(set(ranks)):

@@ -137,6 +137,7 @@ class SpaceSettings(Model):
             shape=self.shape,
             alpha=self.alpha,
             learning_rate=rates,
+            most_groups=most_groups,
         )
 
 

@@ -166,6 +166,8 @@ def load_backbone(
     if held.gradient_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
+    if settings.task.kind == "causal-lm":
+        model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     new = {*found["missing_keys"], *(entry[0] for entry in found["mismatched_keys"])}
     return _backbone_of(model, new, settings)
 
@@ -185,6 +187,11 @@ def _backbone_of(model: nn.Module, new: set[str], settings: ModelSettings) -> Ba
     for parameter in trained:
         parameter.data = parameter.data.float()
     return Backbone(model, tuple(trained), tuple(p.detach().clone() for p in trained))
+
+
+def _contiguous(module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A view of some tokens would make the product copy the whole vocabulary's weight for each example."""
+    return tuple(argument.contiguous() for argument in arguments)
 
 
 def _config(settings: ModelSettings, location: str, processor: Any, classes: int) -> Any:

@@ -153,6 +153,19 @@ def test_attention_and_feed_forward_are_all_linear_modules_of_the_layers(archite
     assert queries <= attention
 
 
+@every_architecture
+def test_every_linear_module_can_be_adapted(architecture: Architecture, tmp_path: Path) -> None:
+    model = architecture.make()
+    bare = logits(model, architecture)
+    bank = attach(model, Pyramid.from_split((2, 1, 0), (0, 1, max(architecture.stacks.values())), ["all-linear"]))
+    assert torch.equal(logits(model, architecture), bare)
+    train_a_little(bank, size=0.1)
+    tied = logits(model, architecture)
+    to_peft(model).save(tmp_path / "peft", "base", architecture.task_type)
+    loaded = PeftModel.from_pretrained(architecture.make(), str(tmp_path / "peft"))
+    assert (logits(loaded, architecture) - tied).abs().max() <= most_apart(tied)
+
+
 def test_layers_that_share_their_weights_are_refused() -> None:
     with pytest.raises(
         AnatomyError, match=r"applies the 1 layer\(s\) of albert.encoder.albert_layer_groups 3 times"

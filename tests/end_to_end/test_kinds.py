@@ -1,0 +1,99 @@
+"""Every kind of task from the search to what PEFT loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from msplora_search.full.confirm import confirm
+from msplora_search.full.delivery import train_and_deliver
+from msplora_search.full.recipe import recipe_of
+from msplora_search.full.selection import pick
+from msplora_search.reporting.report import write_report
+from msplora_search.search.results import load_results
+from msplora_search.search.study import run_study
+from msplora_search.search.summary import summarise
+from msplora_search.settings.document import Document, dump
+from msplora_search.settings.recipe import Recipe
+from tests.end_to_end.test_cli import call
+from tests.small import save_model, write_jsonl
+from tests.tasks.models import requests, save_llama, save_t5, save_vit, study_of
+from tests.tasks.test_images import images
+from tests.tasks.test_regression import rated
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+
+
+def seq2seq(folder: Path) -> dict[str, Any]:
+    save_t5(folder / "model")
+    data = write_jsonl(folder / "data.jsonl", requests(200))
+    return {"kind": "seq2seq-lm", "dataset": str(data), "metric": "token-accuracy", "max_length": 24}
+
+
+def causal(folder: Path) -> dict[str, Any]:
+    save_llama(folder / "model")
+    data = write_jsonl(folder / "data.jsonl", requests(200))
+    return {"kind": "causal-lm", "dataset": str(data), "metric": "exact-match", "max_length": 24}
+
+
+def regression(folder: Path) -> dict[str, Any]:
+    save_model(folder / "model")
+    data = write_jsonl(folder / "data.jsonl", rated(200))
+    return {"kind": "text-regression", "dataset": str(data), "metric": "spearman"}
+
+
+def pictures(folder: Path) -> dict[str, Any]:
+    save_vit(folder / "model")
+    return {"kind": "image-classification", "dataset": str(images(folder, 200)), "metric": "f1"}
+
+
+@pytest.mark.parametrize("task_of", [seq2seq, causal, regression, pictures])
+def test_a_search_is_reported_exported_trained_and_confirmed(tmp_path: Path, task_of: Any) -> None:
+    settings = study_of(tmp_path, task_of(tmp_path))
+    output = run_study(settings, tmp_path / "out")
+    results = load_results(output)
+    summary = summarise(results)
+    assert summary.counts["complete"] == 3
+    write_report(summary, output)
+    front = json.loads((output / "report" / "front.json").read_text())
+    assert all(point["metric_se"] >= 0 and 0 <= point["front_probability"] <= 1 for point in front["front"])
+    assert settings.task.metric_label in (output / "report" / "report.md").read_text()
+    recipe = Document(recipe_of(results, pick(summary, "best")), {}, "x").validate(Recipe)
+    done = train_and_deliver(recipe, tmp_path / "trained", with_merged=True)
+    assert done is not None
+    assert done.interval[0] <= done.metric <= done.interval[1]
+    assert done.apart <= 1e-4
+    confirmed = confirm(results, output, 1)
+    assert json.loads(json.dumps(confirmed.to_json(), allow_nan=False))["metric"] == settings.task.metric_label
+
+
+def test_instruction_tuning_by_the_command_line(tmp_path: Path) -> None:
+    settings = study_of(tmp_path, {**causal(tmp_path), "metric": "loss"})
+    study = tmp_path / "study.yaml"
+    study.write_text(dump(settings.model_dump(mode="json", exclude_none=True)))
+    done = call("run", study, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "negative loss" in done.stdout
+    front = json.loads((tmp_path / "out" / "report" / "front.json").read_text())
+    assert (front["metric"], front["direction"]) == ("negative loss", "maximize")
+    assert all(point["metric"] < 0 for point in front["front"])
+    assert "every token equally likely" in (tmp_path / "out" / "report" / "report.md").read_text()
+    done = call("export", "out", "--pick", "best", "--to", "recipe", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = call("train", "recipe", "--output", "trained", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "negative loss" in done.stdout
+    peft = tmp_path / "trained" / "model" / "peft"
+    assert json.loads((peft / "adapter_config.json").read_text())["task_type"] == "CAUSAL_LM"
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    tuned = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "model"), str(peft))
+    ids = torch.tensor([[4, 6, 7, 8, 9, 11, 10, 5, 6]])
+    with torch.no_grad():
+        assert not torch.equal(base(input_ids=ids).logits, tuned(input_ids=ids).logits)

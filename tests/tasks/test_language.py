@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.errors import InputError
+from msplora_search.proxy.workbench import Workbench
+from msplora_search.settings import StudySettings
+from msplora_search.tasks.backbone import load_processor
+from msplora_search.tasks.causal_lm import Dialogues
+from msplora_search.tasks.task import Task, prepare
+from tests.small import write_jsonl
+from tests.tasks.models import requests, save_llama, save_t5, study_of, word_tokenizer
+
+CAUSAL: dict[str, Any] = {"kind": "causal-lm", "metric": "loss", "max_length": 24}
+SEQ2SEQ: dict[str, Any] = {"kind": "seq2seq-lm", "metric": "loss", "max_length": 24}
+
+
+def causal(folder: Path, chat: bool = True, **task: Any) -> StudySettings:
+    save_llama(folder / "model", chat)
+    if "dataset" not in task:
+        task["dataset"] = str(write_jsonl(folder / "data.jsonl", requests(300)))
+    return study_of(folder, {**CAUSAL, **task})
+
+
+def seq2seq(folder: Path, **task: Any) -> StudySettings:
+    save_t5(folder / "model")
+    data = write_jsonl(folder / "data.jsonl", requests(300))
+    return study_of(folder, {**SEQ2SEQ, "dataset": str(data), **task})
+
+
+def prepared(settings: StudySettings) -> Task:
+    return prepare(settings, load_processor(settings))
+
+
+def sequence(task: Task, row: int) -> tuple[list[int], int]:
+    """Tokens of an example, and where its response begins."""
+    dialogues = task.train.corpus.examples
+    assert isinstance(dialogues, Dialogues)
+    return list(map(int, dialogues.tokens[row])), int(dialogues.starts[row])
+
+
+# What is read
+
+
+def test_prompt_and_response_go_through_the_chat_template(tmp_path: Path) -> None:
+    task = prepared(causal(tmp_path))
+    ids, start = sequence(task, 0)
+    row = requests(300)[0]
+    words = word_tokenizer().decode(ids)
+    assert words == f"user : {row['prompt']} assistant : {row['response']} </s>"
+    assert word_tokenizer().decode(ids[start:]) == f"{row['response']} </s>"
+    assert task.validation.truth.tolist() == [3.0] * len(task.validation)
+
+
+def test_messages_are_read_as_they_stand(tmp_path: Path) -> None:
+    rows = [
+        {
+            "chat": [
+                {"role": "user", "content": "say red"},
+                {"role": "assistant", "content": "red"},
+                {"role": "user", "content": "say blue"},
+                {"role": "assistant", "content": "blue blue"},
+            ]
+        }
+    ] * 40
+    data = write_jsonl(tmp_path / "chats.jsonl", rows)
+    ids, start = sequence(prepared(causal(tmp_path, dataset=str(data), messages="chat")), 0)
+    assert word_tokenizer().decode(ids[start:]) == "blue blue </s>"
+    assert (
+        word_tokenizer().decode(ids[:start]) == "user : say red assistant : red </s> user : say blue assistant :"
+    )
+
+
+def test_a_template_takes_the_columns_and_needs_no_chat_template(tmp_path: Path) -> None:
+    settings = causal(tmp_path, chat=False, prompt=["prompt", "more"], template="user : {prompt} {more} :")
+    ids, start = sequence(prepared(settings), 0)
+    row = requests(300)[0]
+    assert word_tokenizer().decode(ids) == f"user : {row['prompt']} : {row['response']} </s>"
+    assert word_tokenizer().decode(ids[start:]) == f"{row['response']} </s>"
+
+
+def test_empty_prompt_cells_are_left_out(tmp_path: Path) -> None:
+    one = prepared(causal(tmp_path, prompt=["prompt", "more"]))
+    assert sequence(one, 0) == sequence(prepared(causal(tmp_path)), 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({}, "task.template is missing, and the model's tokenizer has no chat template"),
+        ({"template": "no columns"}, "task.template names no column; put {prompt} where the prompt goes"),
+        ({"template": "{promt}"}, r"task.template: \{promt\} is no column of task.prompt; did you mean 'prompt'"),
+        ({"template": "{prompt"}, "task.template: .*write a brace that is text twice"),
+        ({"response": "answer", "template": "{prompt}"}, "task.response is 'answer', no such column"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, task: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        prepared(causal(tmp_path, chat=False, **task))
+
+
+def test_an_empty_response_and_an_odd_chat_are_named_by_their_row(tmp_path: Path) -> None:
+    rows = requests(30)
+    rows[6]["response"] = " "
+    data = write_jsonl(tmp_path / "odd.jsonl", rows)
+    with pytest.raises(InputError, match="row 7 of column 'response' is empty"):
+        prepared(causal(tmp_path, dataset=str(data)))
+    chats = [{"chat": [{"role": "user", "content": "say red"}]}] * 30
+    data = write_jsonl(tmp_path / "chats.jsonl", chats)
+    with pytest.raises(InputError, match=r"row 1 of column 'chat' is .*ends with an answer of the role assistant"):
+        prepared(causal(tmp_path, dataset=str(data), messages="chat"))
+
+
+def test_what_is_too_long_is_cut_and_told(tmp_path: Path) -> None:
+    rows = requests(60)
+    rows[0]["prompt"] = "say " * 40 + "red please"
+    rows[1]["response"] = "red " * 50
+    data = write_jsonl(tmp_path / "long.jsonl", rows)
+    task = prepared(causal(tmp_path, dataset=str(data)))
+    assert (
+        "2 of 60 prompts lose their beginning and 1 of 60 responses lose their end to fit 24 tokens" in task.note
+    )
+    ids, start = sequence(task, 0)
+    assert len(ids) == 24
+    assert "say red please assistant :" in word_tokenizer().decode(ids[:start])
+    assert word_tokenizer().decode(ids[start:]) == f"{rows[0]['response']} </s>"
+    ids, start = sequence(task, 1)
+    assert (len(ids), start) == (24, 1)
+
+
+def test_the_context_of_the_model_bounds_the_length(tmp_path: Path) -> None:
+    rows = requests(60)
+    rows[0]["prompt"] = "say " * 40
+    data = write_jsonl(tmp_path / "long.jsonl", rows)
+    task = prepared(causal(tmp_path, dataset=str(data), max_length=500))
+    assert "1 of 60 prompts lose their beginning to fit 32 tokens" in task.note
+
+
+# What is computed
+
+
+def loaded(settings: StudySettings) -> tuple[Workbench, Any]:
+    bench = Workbench.load(settings)
+    return bench, bench.task.collate(bench.task.train, np.arange(7))
+
+
+@torch.no_grad()
+def test_the_loss_is_that_of_the_response_alone(tmp_path: Path) -> None:
+    bench, batch = loaded(causal(tmp_path))
+    model = bench.backbone.model.eval()
+    logits = model(**batch.inputs).logits
+    by_hand = []
+    for row in range(7):
+        ids, start = sequence(bench.task, int(bench.task.train.rows[row]))
+        by_hand += [
+            float(F.cross_entropy(logits[row, i - 1], torch.tensor(ids[i]))) for i in range(start, len(ids))
+        ]
+    assert float(bench.task.loss(model, batch)) == pytest.approx(np.mean(by_hand), rel=1e-5)
+    sums = bench.task.kind.predict(model, batch)
+    assert float(sums.sum()) == pytest.approx(np.sum(by_hand), rel=1e-5)
+
+
+@torch.no_grad()
+def test_the_loss_of_an_encoder_and_decoder_is_transformers_own(tmp_path: Path) -> None:
+    bench, batch = loaded(seq2seq(tmp_path))
+    model = bench.backbone.model.eval()
+    assert float(bench.task.loss(model, batch)) == pytest.approx(
+        float(model(**batch.inputs, labels=batch.targets).loss), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("make", [causal, seq2seq])
+@pytest.mark.parametrize(("name", "floor"), [("loss", -1.0), ("token-accuracy", 0.6), ("exact-match", 0.3)])
+def test_learning_is_seen_in_every_metric(tmp_path: Path, make: Any, name: str, floor: float) -> None:
+    bench = Workbench.load(make(tmp_path, metric=name))
+    targets = bench.space().targets[0]
+    (_, last) = bench.measure(Pyramid.lora(8, bench.layers, targets), 2e-2)
+    assert bench.task.chance < floor < last.metric
+    truth, predictions = bench.task.validation.truth, last.predictions
+    assert len(predictions) == 64
+    assert last.metric == pytest.approx(bench.task.metric.score(truth, predictions))
+
+
+def test_chance_is_a_uniform_guess(tmp_path: Path) -> None:
+    assert prepared(causal(tmp_path)).chance == pytest.approx(-math.log(len(word_tokenizer())))
+    assert prepared(causal(tmp_path, metric="exact-match")).chance == 0.0
+
+
+def test_generation_answers_example_by_example_what_it_answers_in_a_batch(tmp_path: Path) -> None:
+    bench = Workbench.load(causal(tmp_path, metric="exact-match"))
+    task, model = bench.task, bench.backbone.model.eval()
+    with torch.inference_mode():
+        together = task.predict(model, task.collate(task.validation, np.arange(12)))
+        alone = [task.predict(model, task.collate(task.validation, np.array([i])))[0] for i in range(12)]
+    assert together.tolist() == alone
