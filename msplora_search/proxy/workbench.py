@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,11 +53,14 @@ class Workbench:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if settings.backbone.device_map is None and settings.backbone.quantization == "none":
             backbone.model.to(device)
+        # What is loaded in bf16 has an fp32 head, which only autocast brings together.
+        in_bf16 = settings.backbone.dtype == "bf16"
+        precision = Precision.named("bf16" if in_bf16 else settings.proxy.precision, device)
         stacks = list(next(iter(anatomies.values())).stacks)
         if task.kind.reads_one_token and len(stacks) == 1:
             some = task.collate(task.train, np.arange(min(8, len(task.train)))).to(device)
-            keep_first_token(backbone.model, stacks[0], some.inputs)
-        precision = Precision.named(settings.proxy.precision, device)
+            with precision.evaluation() if in_bf16 else nullcontext():
+                keep_first_token(backbone.model, stacks[0], some.inputs)
         precision.prepare(backbone.model, backbone.head)
         return cls(settings, task, backbone, batches, precision, anatomies)
 

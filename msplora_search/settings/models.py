@@ -221,7 +221,7 @@ class BackboneSettings(Model):
     """How the frozen base model is held; adapters and head are fp32 in any case."""
 
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """Format that the base is loaded and stored in. A proxy that computes in bf16 stores it so in any case."""
+    """Format that the base is loaded in. One in bf16 is computed with in bf16 too, whatever proxy.precision is."""
     quantization: Literal["none", "4bit", "8bit"] = "none"
     """By bitsandbytes, on a CUDA device: nf4 with bf16 products, or LLM.int8."""
     device_map: Literal["auto", "balanced", "sequential"] | None = None

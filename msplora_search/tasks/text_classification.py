@@ -73,8 +73,6 @@ class TextClassification:
 def read_texts(settings: TaskSettings, tokenizer: Any, table: Table) -> tuple[Tokens, str]:
     """The text columns of a table as tokens, and a note where some had to be cut."""
     assert settings.text is not None
-    tokens, cut = tokenise(tokenizer, texts(table, settings.text, "task.text"), settings.max_length)
-    note = (
-        f"{cut:,} of {len(tokens):,} texts are cut to task.max_length {settings.max_length} tokens" if cut else ""
-    )
-    return tokens, note
+    most = most_tokens(settings.max_length, tokenizer)
+    tokens, cut = tokenise(tokenizer, texts(table, settings.text, "task.text"), most)
+    return tokens, f"{cut:,} of {len(tokens):,} texts are cut to {most} tokens" if cut else ""

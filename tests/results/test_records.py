@@ -23,6 +23,16 @@ def test_an_evaluation_round_trips_through_json(cells: list[tuple[int, bool]]) -
     assert after.qualities.dtype == np.float64
 
 
+@given(st.lists(st.tuples(st.floats(-9, 9, width=32), st.floats(-9, 9, width=32)), min_size=1, max_size=40))
+def test_an_evaluation_of_numbers_round_trips_too(cells: list[tuple[float, float]]) -> None:
+    predictions, qualities = np.array(cells).T
+    before = Evaluation(1.0, 62, -0.8, 0.01, 0.4, predictions, qualities)
+    after = Evaluation.from_json(json.loads(json.dumps(before.to_json())))
+    assert np.array_equal(after.predictions, predictions)
+    assert np.array_equal(after.qualities, qualities)
+    assert after.predictions.dtype == np.float64
+
+
 RIGHT = st.lists(st.booleans(), min_size=20, max_size=20)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import pytest
 import yaml
 from hypothesis import given
 
-from msplora_search.design.depth import DepthGroup
+from msplora_search.design.depth import DepthGroup, split_by_fractions
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.errors import InputError
 from msplora_search.settings import SpaceSettings, StudySettings, check_file, load_space, load_study, shipped
 from msplora_search.settings.document import dump
+from msplora_search.settings.task import TaskSettings
 from tests.strategies import space_fields, study_fields
 
 STUDY = """\
@@ -202,3 +204,72 @@ def test_a_depth_that_no_group_count_fits_is_refused() -> None:
         space(groups={"count": [7]})
     with pytest.raises(ValueError, match="7 depth groups do not fit 6 layers"):
         space(groups={"boundaries": [[1] * 7]})
+
+
+# Kinds of tasks
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "columns"),
+    [
+        ("text-classification", "accuracy", {"text": ("text",), "label": "label"}),
+        ("text-regression", "pearson", {"text": ("text",), "label": "label"}),
+        ("causal-lm", "loss", {"prompt": ("prompt",), "response": "response"}),
+        ("seq2seq-lm", "loss", {"prompt": ("prompt",), "response": "response"}),
+        ("image-classification", "accuracy", {"image": "image", "label": "label"}),
+    ],
+)
+def test_each_kind_has_its_metric_and_columns(kind: str, metric: str, columns: dict[str, Any]) -> None:
+    task = TaskSettings.model_validate({"kind": kind, "dataset": "x"})
+    assert task.metric == metric
+    every = ("text", "label", "prompt", "response", "messages", "template", "image")
+    assert {name: value for name in every if (value := getattr(task, name)) is not None} == columns
+    assert TaskSettings.model_validate(task.model_dump(mode="json")) == task
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("task.prompt=[a]", "prompt is not read by text-classification, which reads text, label"),
+        ("task.metric=pearson", "metric is pearson, which text-classification does not have; it has accuracy, f1"),
+        ("task.kind=images", "task.kind is 'images'"),
+        ("task.text=[a, b, c]", "task.text"),
+        ("backbone.quantization=3bit", "backbone.quantization is '3bit'"),
+    ],
+)
+def test_a_field_that_the_kind_does_not_read_is_refused(study: Path, override: str, said: str) -> None:
+    assert said in refusal(study, STUDY, override)
+
+
+# Listed ranks
+
+
+def test_listed_ranks_and_no_others_are_in_the_space() -> None:
+    found = space(ranks=[[8, 4, 2], [4, 4, 4]], groups={"count": [3], "boundaries": "uniform"})
+    thirds = (0, 2, 4, 6)
+    inside = {Pyramid.from_split(ranks, thirds, ("query", "value")) for ranks in ((8, 4, 2), (4, 4, 4))}
+    assert found.pyramids == 2
+    for ranks in product((4, 8), (4,), (2, 4)):
+        pyramid = Pyramid.from_split(ranks, thirds, ("query", "value"))
+        assert found.contains(pyramid) == (pyramid in inside)
+
+
+def test_the_shipped_spaces_hold_what_they_are_for() -> None:
+    sensitivity = load_space("rank_sensitivity").for_depth(12, 1e-3)
+    assert sensitivity.pyramids == 4
+    boundaries = load_space("boundaries").for_depth(12, 1e-3)
+    assert boundaries.pyramids == 55
+    for parts in ((33, 33, 33), (40, 40, 20), (20, 40, 40)):
+        assert boundaries.contains(
+            Pyramid.from_split((8, 4, 2), split_by_fractions(parts, 12), ("query", "value"))
+        )
+    paper = load_space("paper").for_depth(32, 1e-3)
+    assert paper.contains(Pyramid.geometric(64, 32))
+    assert paper.pyramids == 5
+
+
+def test_ranks_and_lists_of_ranks_exclude_each_other(study: Path) -> None:
+    said = refusal(study, STUDY, "space={ranks: [[8, 4, 2]], mid_rank: [1]}")
+    assert "mid_rank and ranks exclude each other" in said
+    said = refusal(study, STUDY, "space={ranks: [[8, 4]]}")
+    assert "space.ranks.0" in said

@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
 
+from msplora_search import attach, detach
+from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.tasks.backbone import load_tokenizer, model_location
-from tests.small import classifier, save_model
+from msplora_search.proxy.workbench import Workbench
+from msplora_search.settings import StudySettings
+from msplora_search.tasks.backbone import context_of, fitting_kinds, load_backbone, load_tokenizer, model_location
+from tests.small import classifier, save_model, sentences, tokenizer, write_jsonl
+from tests.tasks.models import requests, save_llama, study_of, word_tokenizer
 
 
 @pytest.fixture
@@ -107,3 +113,129 @@ def test_an_id_that_cannot_be_reached_is_refused(folder: Path, monkeypatch: pyte
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="model nobody/nothing: no usable tokenizer"):
         load_tokenizer("nobody/nothing")
+
+
+# What a model can do
+
+
+def kinds_of(name: str) -> list[str]:
+    return fitting_kinds(AutoConfig.for_model(name))
+
+
+@pytest.mark.parametrize(
+    ("model", "kinds"),
+    [
+        ("bert", ["text-classification", "text-regression"]),
+        ("llama", ["text-classification", "text-regression", "causal-lm"]),
+        ("gpt2", ["text-classification", "text-regression", "causal-lm"]),
+        ("t5", ["text-classification", "text-regression", "seq2seq-lm"]),
+        ("vit", ["image-classification"]),
+        ("clip", ["image-classification"]),
+    ],
+)
+def test_every_architecture_has_its_kinds_of_tasks(model: str, kinds: list[str]) -> None:
+    assert kinds_of(model) == kinds
+
+
+@pytest.mark.parametrize("kind", ["causal-lm", "seq2seq-lm", "image-classification"])
+def test_a_task_that_the_model_cannot_do_names_those_it_can(folder: Path, kind: str) -> None:
+    settings = study_of(folder.parent, {"kind": kind, "dataset": "none.jsonl"})
+    with pytest.raises(
+        InputError,
+        match=rf"task.kind is {kind}, which .* \(bert\) cannot do; it can do text-classification, text-reg",
+    ):
+        load_backbone(settings, tokenizer(), 0)
+
+
+def test_a_decoder_without_its_weights_is_refused(tmp_path: Path) -> None:
+    folder = save_llama(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: t for name, t in weights.items() if "lm_head" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    settings = study_of(tmp_path, {"kind": "causal-lm", "dataset": "none.jsonl"})
+    with pytest.raises(InputError, match=r"weights such as lm_head.weight of LlamaForCausalLM are missing"):
+        load_backbone(settings, word_tokenizer(), 0)
+
+
+def test_positions_that_begin_behind_the_padding_are_no_context() -> None:
+    assert context_of(AutoConfig.for_model("roberta", max_position_embeddings=514, pad_token_id=1)) == 512
+    assert context_of(AutoConfig.for_model("bert")) == 512
+    assert context_of(AutoConfig.for_model("t5")) > 10**6
+
+
+# How it is held
+
+
+def llama_study(folder: Path, **changes: Any) -> StudySettings:
+    save_llama(folder / "model")
+    data = write_jsonl(folder / "data.jsonl", requests(200))
+    task = {"kind": "causal-lm", "dataset": str(data), "max_length": 24}
+    return study_of(folder, task, **changes)
+
+
+def curve_of(settings: StudySettings) -> list[float]:
+    bench = Workbench.load(settings)
+    pyramid = Pyramid.lora(4, bench.layers, bench.space().targets[0])
+    return [evaluation.metric for evaluation in bench.measure(pyramid, 2e-2)]
+
+
+def test_activations_computed_again_change_nothing(tmp_path: Path) -> None:
+    again = llama_study(tmp_path, backbone={"gradient_checkpointing": True})
+    bench = Workbench.load(again)
+    layer: Any = bench.backbone.model.get_submodule("model.layers.0")
+    assert layer.gradient_checkpointing
+    calls = []
+    layer.self_attn.register_forward_hook(lambda *_: calls.append(bench.backbone.model.training))
+    bench.task.loss(bench.backbone.model.train(), bench.batches.training[0]).backward()  # type: ignore[no-untyped-call]
+    assert len(calls) == 2
+    assert curve_of(again) == pytest.approx(curve_of(llama_study(tmp_path)), rel=1e-5)
+
+
+def test_activations_computed_again_bring_no_dropout(tmp_path: Path) -> None:
+    save_model(tmp_path / "model")
+    data = write_jsonl(tmp_path / "data.jsonl", sentences(300))
+    task = {"kind": "text-classification", "dataset": str(data)}
+    plain = study_of(tmp_path, task)
+    again = study_of(tmp_path, task, backbone={"gradient_checkpointing": True})
+    assert curve_of(again) == pytest.approx(curve_of(plain), abs=1e-5)
+
+
+def test_a_device_map_places_the_layers(tmp_path: Path) -> None:
+    mapped = llama_study(tmp_path, backbone={"device_map": "auto"})
+    assert curve_of(mapped) == curve_of(llama_study(tmp_path))
+
+
+def test_a_base_in_bf16_has_adapters_and_head_in_fp32(tmp_path: Path) -> None:
+    save_model(tmp_path / "model")
+    data = write_jsonl(tmp_path / "data.jsonl", sentences(300))
+    task = {"kind": "text-classification", "dataset": str(data)}
+    settings = study_of(tmp_path, task, backbone={"dtype": "bf16"}, proxy={"precision": "bf16"})
+    bench = Workbench.load(settings)
+    assert {p.dtype for p in bench.backbone.head} == {torch.float32}
+    head = {id(p) for p in bench.backbone.head}
+    assert {p.dtype for p in bench.backbone.model.parameters() if id(p) not in head} == {torch.bfloat16}
+    bank = attach(bench.backbone.model, Pyramid.lora(4, 2, ["query"]))
+    assert {p.dtype for p in bank.parameters()} == {torch.float32}
+    detach(bench.backbone.model)
+    assert curve_of(settings)[-1] == pytest.approx(curve_of(study_of(tmp_path, task))[-1], abs=0.1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_quantisation_without_a_cuda_device_is_refused(tmp_path: Path, bits: str) -> None:
+    settings = llama_study(tmp_path, backbone={"quantization": bits})
+    with pytest.raises(InputError, match=f"backbone.quantization is {bits}; it needs a CUDA device"):
+        Workbench.load(settings)
+
+
+def test_trials_share_one_base(tmp_path: Path) -> None:
+    bench = Workbench.load(llama_study(tmp_path))
+    before = {name: p.data_ptr() for name, p in bench.backbone.model.named_parameters()}
+    for rank in (1, 2):
+        pyramid = Pyramid.lora(rank, bench.layers, bench.space().targets[0])
+        measuring = bench.measure(pyramid, 2e-2)
+        next(measuring)
+        adapted = {n.replace(".base.", "."): p for n, p in bench.backbone.model.named_parameters()}
+        assert all(adapted[name].data_ptr() == place for name, place in before.items())
+        measuring.close()  # type: ignore[attr-defined]
+    assert {name: p.data_ptr() for name, p in bench.backbone.model.named_parameters()} == before

@@ -168,6 +168,23 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
         prepared(tmp_path)
 
 
+def test_a_class_missing_from_a_part_is_told(tmp_path: Path) -> None:
+    rows = [{"text": "good", "label": ("x", "y")[i % 2]} for i in range(40)]
+    order, aside = set_aside(settings_of(tmp_path).task, 40)
+    rows[int(aside[0])]["label"] = "rare"
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    note = prepared(tmp_path, proxy={"train_examples": 16, "validation_examples": 16}).note
+    assert "the class 'rare' has no training example; the class 'rare' has no validation example" in note
+    assert len(order) == 32
+
+
+def test_texts_that_are_cut_are_told(tmp_path: Path) -> None:
+    rows = sentences(100)
+    rows[3]["text"] = "good " * 60
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    assert "1 of 100 texts are cut to 32 tokens" in prepared(tmp_path, task={"max_length": 32}).note
+
+
 def test_a_cell_that_is_no_text_is_refused(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "data.jsonl", [{"text": ["a"], "label": "x"}, {"text": ["b"], "label": "y"}])
     with pytest.raises(InputError, match=r"row 1 of column 'text' is \['a'\]; it must be text"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from msplora_search.tasks.metrics import Values, bootstrap_draws, metric
@@ -70,3 +71,52 @@ def test_standard_errors_are_binomial_for_accuracy_and_near_it_by_bootstrap() ->
     replicates = metric("accuracy").replicates(labels, predictions, bootstrap_draws(400))
     assert replicates.std() == pytest.approx(exact, rel=0.1)
     assert metric("matthews").standard_error(labels, predictions) == pytest.approx(0.0)
+
+
+# Numbers
+
+
+NUMBERS = st.lists(st.tuples(st.integers(-3, 3).map(float), st.floats(-5, 5, width=32)), min_size=4, max_size=25)
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+@given(pairs=NUMBERS)
+def test_correlations_of_resamples_are_scipys(name: str, pairs: list[tuple[float, float]]) -> None:
+    truth, predictions = np.array(pairs).T
+    draws = bootstrap_draws(len(truth), resamples=5, seed=1)
+    found = metric(name).replicates(truth, predictions, draws)
+    for times, value in zip(draws.astype(int), found, strict=True):
+        drawn = np.repeat(np.arange(len(truth)), times)
+        x, y = truth[drawn], predictions[drawn]
+        if min(x.std(), y.std()) > 1e-3:
+            by = stats.pearsonr if name == "pearson" else stats.spearmanr
+            assert value == pytest.approx(by(x, y).statistic, abs=1e-6)
+
+
+def test_a_constant_correlates_with_nothing() -> None:
+    truth = np.array([1.0, 2.0, 3.0])
+    for name in ("pearson", "spearman"):
+        assert metric(name).score(truth, np.ones(3)) == 0.0
+        assert metric(name).score(truth, 2 * truth) == pytest.approx(1.0)
+
+
+COUNTS = st.lists(st.tuples(st.integers(1, 9), st.floats(0, 9, width=32)), min_size=2, max_size=25)
+
+
+@pytest.mark.parametrize(("name", "sign"), [("loss", -1), ("token-accuracy", 1), ("exact-match", 1)])
+@given(pairs=COUNTS)
+def test_means_over_tokens_weigh_every_token_alike(name: str, sign: int, pairs: list[tuple[int, float]]) -> None:
+    truth, sums = np.array(pairs, dtype=np.float64).T
+    assert metric(name).score(truth, sums) == pytest.approx(sign * sums.sum() / truth.sum())
+    assert metric(name).qualities(truth, sums) == pytest.approx(sign * sums / truth)
+    draws = bootstrap_draws(len(truth), resamples=5, seed=1)
+    expected = [sign * (times * sums).sum() / (times * truth).sum() for times in draws]
+    assert metric(name).replicates(truth, sums, draws) == pytest.approx(expected)
+
+
+def test_the_standard_error_over_tokens_is_near_that_of_resamples() -> None:
+    generator = np.random.default_rng(0)
+    tokens = generator.integers(1, 20, 400).astype(float)
+    losses = tokens * generator.gamma(2.0, 0.5, 400)
+    replicates = metric("loss").replicates(tokens, losses, bootstrap_draws(400))
+    assert metric("loss").standard_error(tokens, losses) == pytest.approx(replicates.std(), rel=0.1)
