@@ -139,7 +139,9 @@ def params(
     ],
     ranks: Annotated[str, typer.Option(help="Ranks global/mid/layer.")] = "8/4/2",
     groups: Annotated[str, typer.Option(help="Parts of the depth, such as 40/40/20.")] = "33/33/33",
-    targets: Annotated[str, typer.Option(help="Module name suffixes, separated by commas.")] = "query,value",
+    targets: Annotated[
+        str, typer.Option(help="Roles or module name suffixes, separated by commas.")
+    ] = "query,value",
     as_json: AsJson = False,
 ) -> None:
     """Count adapter parameters in closed form, beside LoRA's; no weights are loaded.

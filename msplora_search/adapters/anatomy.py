@@ -158,8 +158,9 @@ def dissect(model: nn.Module, targets: Iterable[str]) -> Anatomy:
                 raise AnatomyError(_nothing(target, stack, every, within))
             resolved.append(stack + colon + literal)
             found.update((site.path, site) for site in matches)
-    sites = sorted(found.values(), key=lambda s: (s.stack, s.layer, s.target))
-    stacks = {name: len(lists[name]) for name in dict.fromkeys(site.stack for site in sites)}
+    with_sites = {site.stack for site in found.values()}
+    stacks = {name: len(layers) for name, layers in lists.items() if name in with_sites}
+    sites = sorted(found.values(), key=lambda s: (list(stacks).index(s.stack), s.layer, s.target))
     if len(stacks) > 1 and not named and not _config(model, "is_encoder_decoder", False):
         raise AnatomyError(_ambiguous(stacks, resolved[0]))
     _require_own_weights(model, stacks)

@@ -53,12 +53,16 @@ def count_beside_lora(model: str, ranks: str, groups: str, targets: Sequence[str
         pyramid = Pyramid.from_split((levels[0], levels[1], levels[2]), boundaries, anatomy.targets)
     except ValueError as error:
         raise InputError(f"--ranks {ranks}: {error}") from None
+    try:
+        params = anatomy.count(pyramid)
+    except AnatomyError as error:
+        raise InputError(f"--groups {groups}: {error}") from None
     shown = sorted({*LORA_RANKS, levels[0]} - {0})
     return Census(
         anatomy.stack,
         anatomy.layers,
         pyramid,
-        anatomy.count(pyramid),
+        params,
         {rank: anatomy.count(Pyramid.lora(rank, anatomy.layers, anatomy.targets)) for rank in shown},
     )
 

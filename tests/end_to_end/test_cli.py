@@ -112,6 +112,8 @@ def test_the_same_command_again_changes_no_result(finished: tuple[Path, str]) ->
     [
         ("roberta", [], (135_168, "8", 294_912)),
         ("llama", ["--ranks", "64/32/16", "--targets", "q_proj,v_proj"], (11_010_048, "64", 33_554_432)),
+        ("llama", ["--ranks", "64/32/16"], (11_010_048, "64", 33_554_432)),
+        ("vit", [], (135_168, "8", 294_912)),
     ],
 )
 def test_params_gives_the_counts_of_the_paper(model: str, words: list[str], counts: tuple[int, str, int]) -> None:
