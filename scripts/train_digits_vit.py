@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from msplora_search.tasks.digits_vit import pretrain
+from msplora_search.tasks.demo.digits_vit import pretrain
 
 
 def main() -> None:

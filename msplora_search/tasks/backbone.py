@@ -17,7 +17,7 @@ from msplora_search.errors import InputError
 from msplora_search.settings.models import BackboneSettings
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.demo import without_demo_names
-from msplora_search.tasks.kind import kind_of
+from msplora_search.tasks.kinds import kind_of
 
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "roberta-prelayernorm")
 VERY_LARGE_INTEGER = 10**30

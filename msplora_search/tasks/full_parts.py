@@ -10,7 +10,7 @@ import numpy as np
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
-from msplora_search.tasks.kind import kind_of
+from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.metrics import metric
 from msplora_search.tasks.parts import TEST_PART_SEED, Corpus, Part, set_aside
 from msplora_search.tasks.task import Task, read_corpus

@@ -1,4 +1,4 @@
-"""What differs between kinds of tasks, and which is whose; each kind has its file."""
+"""What differs between kinds of tasks; each kind has its file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from torch import Tensor, nn
 
 from msplora_search.settings.task import TaskSettings
@@ -75,42 +74,3 @@ class Kind(Protocol):
 
     def chance(self, truth: Values) -> float:
         """The metric of a model that has learned nothing."""
-
-
-def kind_of(settings: TaskSettings, processor: Any) -> Kind:
-    """The kind of a task. `processor`: the model's tokenizer, or its image processor."""
-    match settings.kind:
-        case "text-classification":
-            from msplora_search.tasks.text_classification import TextClassification
-
-            return TextClassification(settings, processor)
-        case "text-regression":
-            from msplora_search.tasks.text_regression import TextRegression
-
-            return TextRegression(settings, processor)
-        case "causal-lm":
-            from msplora_search.tasks.causal_lm import CausalLM
-
-            return CausalLM(settings, processor)
-        case "seq2seq-lm":
-            from msplora_search.tasks.seq2seq_lm import Seq2SeqLM
-
-            return Seq2SeqLM(settings, processor)
-        case "image-classification":
-            from msplora_search.tasks.image_classification import ImageClassification
-
-            return ImageClassification(settings, processor)
-
-
-def missing_classes(classes: tuple[str, ...], **parts: Values) -> list[str]:
-    """Notes on classes that have no example in a part of the data."""
-    notes = []
-    for name, truth in parts.items():
-        missing = [classes[i] for i in sorted(set(range(len(classes))) - set(np.unique(truth).tolist()))]
-        if missing:
-            shown = ", ".join(repr(one) for one in missing[:5]) + (", ..." if len(missing) > 5 else "")
-            what = f"the class {shown}" if len(missing) == 1 else f"{len(missing)} classes ({shown})"
-            notes.append(
-                f"{what} has no {name} example" if len(missing) == 1 else f"{what} have no {name} example"
-            )
-    return notes

@@ -86,3 +86,17 @@ def _as_class(cell: Any) -> Any:
     if isinstance(cell, float) and cell.is_integer():  # a column of numbers with a hole is read as floats
         return int(cell)
     return int(cell) if isinstance(cell, bool) else cell
+
+
+def missing_classes(classes: tuple[str, ...], **parts: NDArray[np.int64]) -> list[str]:
+    """Notes on classes that have no example in a part of the data."""
+    notes = []
+    for name, truth in parts.items():
+        missing = [classes[i] for i in sorted(set(range(len(classes))) - set(np.unique(truth).tolist()))]
+        if missing:
+            shown = ", ".join(repr(one) for one in missing[:5]) + (", ..." if len(missing) > 5 else "")
+            what = f"the class {shown}" if len(missing) == 1 else f"{len(missing)} classes ({shown})"
+            notes.append(
+                f"{what} has no {name} example" if len(missing) == 1 else f"{what} have no {name} example"
+            )
+    return notes

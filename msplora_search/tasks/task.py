@@ -16,7 +16,9 @@ from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import cached_folder
-from msplora_search.tasks.kind import Kind, kind_of, missing_classes
+from msplora_search.tasks.kind import Kind
+from msplora_search.tasks.kinds import kind_of
+from msplora_search.tasks.labels import missing_classes
 from msplora_search.tasks.metrics import Metric, Values, metric
 from msplora_search.tasks.parts import Batch, Corpus, Part, Rows, proxy_rows
 from msplora_search.tasks.tables import fingerprint, read_table

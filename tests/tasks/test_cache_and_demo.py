@@ -11,7 +11,7 @@ import pytest
 from msplora_search.errors import InputError
 from msplora_search.tasks.cache import CACHE_VARIABLE, cache_root, cached_folder
 from msplora_search.tasks.demo import demo_model, demo_rows
-from msplora_search.tasks.packages import Package, fetch
+from msplora_search.tasks.demo.packages import Package, fetch
 
 
 def test_a_folder_is_made_once(tmp_path: Path) -> None:

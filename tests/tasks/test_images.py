@@ -15,7 +15,7 @@ from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
 from msplora_search.tasks.backbone import load_processor
 from msplora_search.tasks.demo import demo_rows
-from msplora_search.tasks.kind import kind_of
+from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.tables import Table
 from msplora_search.tasks.task import Task, prepare
 from tests.small import write_jsonl

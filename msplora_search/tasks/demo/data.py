@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from msplora_search.tasks.packages import Package, fetch
+from msplora_search.tasks.demo.packages import Package, fetch
 
 Rows = list[dict[str, object]]
 

