@@ -64,8 +64,8 @@ class TrainedPart(nn.Module):
         self.task = task
         self.trained = {name for name, p in self.named_parameters() if p.requires_grad}
         self.register_state_dict_post_hook(_drop_frozen)  # type: ignore[no-untyped-call]
-        for name in ("activation_checkpointing_enable", "gradient_checkpointing_enable"):
-            if hasattr(model, name):  # what the Trainer calls where it is asked for
+        for name in ("activation_checkpointing_enable", "gradient_checkpointing_enable", "hf_device_map"):
+            if hasattr(model, name):  # what the Trainer calls where it is asked for, and looks at
                 setattr(self, name, getattr(model, name))
         self.register_load_state_dict_post_hook(_miss_only_trained)  # type: ignore[no-untyped-call]
 

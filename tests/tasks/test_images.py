@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -110,19 +109,3 @@ def test_the_digits_are_what_is_described() -> None:
     assert isinstance(first, np.ndarray)
     assert (first.shape, first.dtype, first.max()) == ((8, 8), np.uint8, 239)
     assert sorted({row["label"] for row in rows}, key=int) == list(range(10))  # type: ignore[arg-type]
-
-
-@pytest.mark.slow
-def test_a_transformer_trained_on_one_set_of_digits_adapts_to_another(tmp_path: Path) -> None:
-    settings = study_of(
-        tmp_path,
-        {"kind": "image-classification", "dataset": "demo:digits"},
-        model="demo:digits-vit",
-        proxy={"train_examples": 400, "validation_examples": 800, "epochs": 6, "learning_rate": 4e-3},
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        bench = Workbench.load(settings)
-    assert bench.layers == 6
-    (_, last) = bench.measure(Pyramid.geometric(8, 6, targets=bench.space().targets[0]), 4e-3)
-    assert last.metric > 0.85
