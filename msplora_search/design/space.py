@@ -104,6 +104,13 @@ class SearchSpace:
         widest = max(self.mid_rank) * self.max_groups + max(self.layer_rank) * self.layers
         return max(self.global_rank) + widest
 
+    @property
+    def listed(self) -> tuple[tuple[int, int, int], ...]:
+        """The combinations of ranks to choose from, where they are listed and hold for every group; else none."""
+        if self.ranks is None or self.mid_per_group or self.layer_per_group:
+            return ()
+        return tuple(sorted(ranks for ranks in self.ranks if self.shape.allows(*ranks)))
+
     def pairs(self, global_rank: int) -> frozenset[RankPair]:
         """The (mid, layer) ranks that a group may have beside `global_rank`."""
         options = product(self.mid_rank, self.layer_rank)

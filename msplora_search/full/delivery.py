@@ -56,6 +56,11 @@ def train_and_deliver(recipe: Recipe, output: Path, with_merged: bool = False) -
     A recipe that was delivered into `output` before is not trained again.
     Raises InputError, see `train_recipe` and `deliver`.
     """
+    if with_merged and recipe.backbone.quantization != "none":
+        raise InputError(
+            f"--merge: {recipe.backbone.quantization} weights cannot be merged; leave it out, or set "
+            "backbone.quantization to none"
+        )
     require_same_run(recipe, output)
     done = read_delivered(recipe, output)
     if done is not None and (not with_merged or (output / "model" / "merged").is_dir()):
@@ -73,11 +78,6 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
     Raises InputError where it cannot be written, or where the three forms of the model disagree.
     """
     model, task, part = trained.backbone.model, trained.parts.task, trained.parts.test
-    if with_merged and recipe.backbone.quantization != "none":
-        raise InputError(
-            f"--merged: {recipe.backbone.quantization} weights cannot be merged; leave it out, or set "
-            "backbone.quantization to none"
-        )
     tied = _logits(recipe, model, task, part)
     bank, peft = bank_of(model), to_peft(model)
     location = model_location(recipe.model)
@@ -192,6 +192,8 @@ def _reload_peft(recipe: Recipe, trained: Trained, folder: Path) -> nn.Module:
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name of its older versions
         loaded = PeftModel.from_pretrained(base, str(folder))
     assert isinstance(loaded, nn.Module)
+    if recipe.backbone.device_map is not None or recipe.backbone.quantization != "none":
+        return loaded  # it has been placed
     return loaded.to(next(trained.backbone.model.parameters()).device)
 
 

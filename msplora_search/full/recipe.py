@@ -59,6 +59,7 @@ def carry_over(recipe: dict[str, Any], model: str) -> dict[str, Any]:
     anatomy = anatomy_of(model_location(model), pyramid.targets)
     try:
         moved = pyramid.at_depth(anatomy.layers)
+        params = anatomy.count(moved)
     except ValueError as error:
         raise InputError(f"--for-model {model}: {error}") from None
     carried = {"carried_from": {"model": recipe["model"], "pyramid": recipe["pyramid"]}}
@@ -67,7 +68,7 @@ def carry_over(recipe: dict[str, Any], model: str) -> dict[str, Any]:
         "name": f"{recipe['name']}-carried",
         "model": model,
         "pyramid": moved.to_json(),
-        "chosen": {**recipe["chosen"], **carried, "adapter_params": anatomy.count(moved)},
+        "chosen": {**recipe["chosen"], **carried, "adapter_params": params},
     }
 
 

@@ -176,7 +176,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         "disable_tqdm": True,
         "log_level": "error",
         "ddp_find_unused_parameters": False,
-        "per_device_eval_batch_size": 64,
+        "per_device_eval_batch_size": 8 if recipe.task.kind in ("causal-lm", "seq2seq-lm") else 64,
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "bf16": recipe.backbone.dtype == "bf16",  # or the fp32 head would meet bf16 numbers

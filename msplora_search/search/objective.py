@@ -142,6 +142,8 @@ def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tupl
     A pruned trial gives its partial value and a refused one the metric of chance, both marked
     infeasible: so every sampler learns from them, and none repeats them as TrialPruned would make some.
     """
+    if record.state == State.FAILED or (record.state == State.DUPLICATE and not record.curve):
+        raise TrialFailedError(record.reason)
     refused = record.state == State.REFUSED
     partial = record.state == State.PRUNED or (record.curve and record.final.rung < 1.0)
     trial.set_constraint("pruned", 1.0 if refused or partial else -1.0)  # one for both: each takes a transaction

@@ -31,6 +31,11 @@ class Proposer:
         space = self.space
         targets = space.targets[_pick(trial, "targets", len(space.targets))]
         alpha = space.alpha[_pick(trial, "alpha", len(space.alpha))]
+        if space.listed:
+            global_rank, *own = space.listed[_pick(trial, "ranks", len(space.listed))]
+            boundaries = self._boundaries(trial) if self.every_dimension or own[0] else self._any_boundaries()
+            mids, layers = ((rank,) * (len(boundaries) - 1) for rank in own)
+            return Choice(targets, alpha, global_rank, boundaries, mids, layers), self._rate(trial)
         ranks = space.fitting_global_ranks
         global_rank = ranks[_pick(trial, "global_rank", len(ranks))]
         if space.mid_per_group or space.layer_per_group:
@@ -55,9 +60,7 @@ class Proposer:
         found: dict[str, Any] = {
             "targets": space.targets.index(choice.targets),
             "alpha": space.alpha.index(choice.alpha),
-            "global_rank": space.fitting_global_ranks.index(choice.global_rank),
-            **self._rank_parameters("mid_rank", space.mid_rank, choice.mid_ranks, space.mid_per_group),
-            **self._rank_parameters("layer_rank", space.layer_rank, choice.layer_ranks, space.layer_per_group),
+            **self._level_parameters(choice),
             **self._boundary_parameters(choice.boundaries),
         }
         if isinstance(space.learning_rate, LogRange):
@@ -86,6 +89,16 @@ class Proposer:
         asked = self.space.max_groups if self.every_dimension else groups
         picked = [choices[_pick(trial, f"{level}_{i}", len(choices))] for i in range(1, asked + 1)]
         return tuple(picked[:groups])
+
+    def _level_parameters(self, choice: Choice) -> dict[str, int]:
+        space = self.space
+        if space.listed:
+            return {"ranks": space.listed.index((choice.global_rank, choice.mid_ranks[0], choice.layer_ranks[0]))}
+        return {
+            "global_rank": space.fitting_global_ranks.index(choice.global_rank),
+            **self._rank_parameters("mid_rank", space.mid_rank, choice.mid_ranks, space.mid_per_group),
+            **self._rank_parameters("layer_rank", space.layer_rank, choice.layer_ranks, space.layer_per_group),
+        }
 
     def _rank_parameters(
         self, level: str, choices: tuple[int, ...], ranks: tuple[int, ...], per_group: bool

@@ -101,6 +101,8 @@ class SpaceSettings(Model):
         """
         most = layers if most_groups is None else most_groups
         counts = [count for count in sorted(set(self.groups.count)) if count <= most]
+        if not counts and most < layers and isinstance(self.groups.boundaries, str):
+            raise ValueError(f"no number of groups in {list(self.groups.count)} fits the {most}-layer stack")
         match self.groups.boundaries:
             case "free":
                 splits: FreeSplits | tuple[tuple[int, ...], ...] = FreeSplits(

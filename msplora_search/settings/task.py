@@ -100,9 +100,10 @@ class TaskSettings(Model):
         if not isinstance(data, dict):
             return data
         kind = data.get("kind", "text-classification")
-        if kind not in COLUMNS:
+        if not isinstance(kind, str) or kind not in COLUMNS:
             return data
-        return {"metric": METRICS[kind][0], **COLUMNS[kind], **data}
+        columns = {} if data.get("messages") is not None else COLUMNS[kind]
+        return {"metric": METRICS[kind][0], **columns, **data}
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:
@@ -110,6 +111,9 @@ class TaskSettings(Model):
         own = COLUMNS[self.kind]
         if odd := [name for name in sorted(every - own.keys()) if getattr(self, name) is not None]:
             raise ValueError(f"{odd[0]} is not read by {self.kind}, which reads {', '.join(own)}")
+        beside = [name for name in ("prompt", "response", "template") if getattr(self, name) is not None]
+        if self.messages is not None and beside:
+            raise ValueError(f"messages and {beside[0]} exclude each other; give one of them")
         if self.metric not in METRICS[self.kind]:
             raise ValueError(
                 f"metric is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}"

@@ -18,6 +18,7 @@ from msplora_search.settings.models import BackboneSettings
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.demo import without_demo_names
 from msplora_search.tasks.kinds import kind_of
+from msplora_search.tasks.tokens import pad_of
 
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "roberta-prelayernorm")
 VERY_LARGE_INTEGER = 10**30
@@ -159,13 +160,13 @@ def load_backbone(
             ignore_mismatched_sizes=True,  # the head of another task
             **_placement(held),
         )
+        if held.gradient_checkpointing:
+            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
     finally:
         logging.set_verbosity(verbosity)
-    if held.gradient_checkpointing:
-        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-        enable({"use_reentrant": False})
     if settings.task.kind == "causal-lm":
         model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     new = {*found["missing_keys"], *(entry[0] for entry in found["mismatched_keys"])}
@@ -205,8 +206,7 @@ def _config(settings: ModelSettings, location: str, processor: Any, classes: int
     config = AutoConfig.from_pretrained(location, trust_remote_code=settings.trust_remote_code, **further)
     if task.kind == "image-classification":
         return config
-    if getattr(config, "pad_token_id", None) is None:
-        config.pad_token_id = processor.pad_token_id
+    config.pad_token_id = pad_of(processor)  # a classifier looks for the last token before the padding
     if task.kind == "causal-lm":
         config.use_cache = False  # of no use in training; generation asks for it by itself
     return config

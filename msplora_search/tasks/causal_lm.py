@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from msplora_search.settings.task import TaskSettings
+from msplora_search.errors import InputError
+from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import (
     NOT_ASKED,
+    answer,
     answered,
     asked_scores,
     chance_of,
@@ -66,7 +68,11 @@ class CausalLM:
     evaluation_tokens: int = 2048
     chance_is: str = "every token equally likely"
 
-    def cache_key(self) -> list[Any]:
+    def fitted(self, truth: Values) -> CausalLM:
+        """Itself."""
+        return self
+
+    def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, templates, length and tokenizer; whether truth counts tokens or examples."""
         task, tokenizer = self.settings, self.tokenizer
         columns = [
@@ -84,7 +90,7 @@ class CausalLM:
         sequences, starts, cut_prompts, cut_responses = [], [], 0, 0
         chat = self.settings.template is None
         for exchange in exchanges(self.settings, self.tokenizer, table, chat=True):
-            prompt = self.tokenizer(exchange.prompt, add_special_tokens=not chat)["input_ids"]
+            prompt = self.tokenizer(exchange.prompt, add_special_tokens=not chat)["input_ids"] or [self._start()]
             response = self.tokenizer(exchange.response, add_special_tokens=False)["input_ids"]
             cut_responses += len(response) >= most
             response = response[: most - 1]  # the first token of a response is predicted from one before it
@@ -134,6 +140,14 @@ class CausalLM:
         """Every token equally likely."""
         return chance_of(self.settings.metric, self.tokenizer)
 
+    def _start(self) -> int:
+        """What stands before a response without a prompt: the first token needs one to be predicted from."""
+        known = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+        token = next((int(token) for token in known if token is not None), None)
+        if token is None:
+            raise InputError("task.prompt: an empty prompt, and the tokenizer has no token to begin a text with")
+        return token
+
     def _generate(self, model: nn.Module, batch: Batch) -> Tensor:
         """Greedy responses to the prompts of a batch, padded on the left: (batch, new tokens)."""
         asked = batch.targets != NOT_ASKED
@@ -144,11 +158,7 @@ class CausalLM:
         for i, start in enumerate(starts.tolist()):
             ids[i, longest - start :] = batch.inputs["input_ids"][i, :start]
             mask[i, longest - start :] = 1
-        generated: Tensor = model.generate(  # type: ignore[operator]
-            input_ids=ids,
-            attention_mask=mask,
-            do_sample=False,
-            max_new_tokens=int(asked.sum(dim=1).max()) + SPARE_TOKENS,
-            pad_token_id=pad_of(self.tokenizer),
-        )
-        return generated[:, longest:]
+        room = int(self.tokenizer.model_max_length) - longest
+        most_new = max(1, min(int(asked.sum(dim=1).max()) + SPARE_TOKENS, room))
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        return answer(model, self.tokenizer, inputs, batch.targets, most_new)[:, longest:]

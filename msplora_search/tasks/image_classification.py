@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from msplora_search.errors import InputError
-from msplora_search.settings.task import TaskSettings
+from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
 from msplora_search.tasks.metrics import Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.tables import Table
+from msplora_search.tasks.tables import Table, is_file, read_table
 
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 """Modes of Pillow that can be made RGB without losing what the image shows."""
@@ -56,9 +56,20 @@ class ImageClassification:
     evaluation_tokens: int = 8192
     chance_is: str = CHANCE
 
-    def cache_key(self) -> list[Any]:
-        """Columns and processor."""
-        return [self.settings.image, self.settings.label, self.processor.to_json_string()]
+    def fitted(self, truth: Values) -> ImageClassification:
+        """Itself."""
+        return self
+
+    def cache_key(self, source: DatasetSource) -> list[Any]:
+        """Columns, processor, and the image files that a table names: its text stays the same when they change."""
+        assert self.settings.image is not None
+        files: list[Any] = []
+        if is_file(source.path):
+            table = read_table(source)
+            cells = table.column("task.image", self.settings.image)
+            paths = [_beside(table, cell) for cell in cells if isinstance(cell, str)]
+            files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in paths if p.is_file()]
+        return [self.settings.image, self.settings.label, self.processor.to_json_string(), files]
 
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
         """Images and labels."""
@@ -66,15 +77,24 @@ class ImageClassification:
         assert self.settings.label is not None
         labels, names = labels_of(table, self.settings.label, classes)
         modes: Counter[str] = Counter()
-        pixels = []
+        pixels: NDArray[np.uint8] | None = None
         for row, cell in enumerate(table.column("task.image", self.settings.image)):
             image = _opened(table, self.settings.image, row, cell)
             modes[image.mode] += 1
-            made = self.processor(image.convert("RGB"), do_rescale=False, do_normalize=False, return_tensors="np")
-            pixels.append(np.asarray(made["pixel_values"][0], dtype=np.uint8))
+            made = self.processor(_rgb(image), do_rescale=False, do_normalize=False, return_tensors="np")
+            one = np.asarray(made["pixel_values"][0], dtype=np.uint8)
+            if pixels is None:
+                pixels = np.empty((table.rows, *one.shape), dtype=np.uint8)
+            if one.shape != pixels.shape[1:]:
+                raise InputError(
+                    f"{table.source}: the image processor gives images of different sizes, {one.shape[1:]} in row "
+                    f"{row + 1}; its preprocessor_config.json must fix height and width"
+                )
+            pixels[row] = one
+        assert pixels is not None
         other = {mode: count for mode, count in sorted(modes.items()) if mode != "RGB"}
         note = ", ".join(f"{count:,} of mode {mode}" for mode, count in other.items())
-        return Content(Images(np.stack(pixels)), labels, names, f"{note} are made RGB" if len(modes) > 1 else "")
+        return Content(Images(pixels), labels, names, f"{note} are made RGB" if note else "")
 
     def load(self, folder: Path) -> Examples:
         """Images."""
@@ -110,6 +130,22 @@ class ImageClassification:
         return majority(self.settings.metric, truth)
 
 
+def _beside(table: Table, cell: str) -> Path:
+    """A path beside the table's file, or from where the program runs."""
+    beside = Path(table.source).parent / cell
+    return (beside if beside.is_file() else Path(cell).expanduser()).resolve()
+
+
+def _rgb(image: Any) -> Any:
+    """The image in RGB, on white where it is transparent."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    shown = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+
+
 def _opened(table: Table, column: str, row: int, cell: Any) -> Any:
     """The image of a cell: an image, an array of pixels, or a path beside the table's file."""
     from PIL import Image, UnidentifiedImageError
@@ -122,8 +158,7 @@ def _opened(table: Table, column: str, row: int, cell: Any) -> Any:
             case np.ndarray():
                 image = Image.fromarray(cell)
             case str():
-                beside = Path(table.source).parent / cell
-                image = Image.open(beside if beside.is_file() else Path(cell).expanduser())
+                image = Image.open(_beside(table, cell))
                 image.load()
             case _:
                 raise InputError(f"{where} is {cell!r}; it must be an image, or the path of an image file")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from msplora_search.settings.task import TaskSettings
+from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.metrics import Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
 from msplora_search.tasks.tables import Table
@@ -51,8 +51,11 @@ class Kind(Protocol):
     def chance_is(self) -> str:
         """What `chance` is the metric of."""
 
-    def cache_key(self) -> list[Any]:
-        """What the content read from a table depends on, beside the table."""
+    def fitted(self, truth: Values) -> Kind:
+        """The kind for the proxy of a study whose training part has this truth."""
+
+    def cache_key(self, source: DatasetSource) -> list[Any]:
+        """What the content read from the table of `source` depends on, beside the table."""
 
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
         """Read every row; with `classes`, labels must be among them. Raises InputError naming the row."""

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from jinja2 import TemplateError
+from torch import Tensor, nn
 
 from msplora_search.errors import InputError, suggest
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.tables import Table, texts
+from msplora_search.tasks.tokens import pad_of
 
 NOT_ASKED = -100
 """Stands in targets where no token is asked for, as everywhere in transformers."""
@@ -52,7 +54,7 @@ def exchanges(settings: TaskSettings, tokenizer: Any, table: Table, chat: bool) 
                 f"{table.source}: row {i + 1} of column {settings.response!r} is empty; it must be text"
             )
         if settings.template is not None:
-            filled = settings.template.format(**dict(zip(settings.prompt, cells, strict=True)))
+            filled = _filled(settings.template, dict(zip(settings.prompt, cells, strict=True)))
             yield Exchange(filled, response + (tokenizer.eos_token or ""))
             continue
         asked = "\n".join(cell for cell in cells if cell)
@@ -101,6 +103,31 @@ def answered(tokenizer: Any, generated: Tensor, targets: Tensor) -> Tensor:
     return torch.tensor(right)
 
 
+def answer(model: nn.Module, tokenizer: Any, inputs: dict[str, Tensor], targets: Tensor, most_new: int) -> Tensor:
+    """Greedy generation, whatever the model's own settings for it say: (batch, tokens).
+
+    A response ends with the model's end of text, the tokenizer's, or the last special token that the wanted
+    responses have, which closes a turn of a chat.
+    """
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
+    for row in targets:
+        special = [token for token in row.tolist() if token in tokenizer.all_special_ids]
+        ends.update(special[-1:])
+    generated: Tensor = model.generate(  # type: ignore[operator]
+        **inputs,
+        max_new_tokens=most_new,
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_length=0,
+        pad_token_id=pad_of(tokenizer),
+        eos_token_id=sorted(ends - {None}),
+    )
+    return generated
+
+
 def cut_note(prompts: int, responses: int, rows: int, max_length: int) -> str:
     """What had to be cut."""
     told = []
@@ -112,8 +139,13 @@ def cut_note(prompts: int, responses: int, rows: int, max_length: int) -> str:
 
 
 def _of_chat(tokenizer: Any, messages: list[dict[str, str]]) -> Exchange:
-    prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template(messages, tokenize=False)
+    try:
+        prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template(messages, tokenize=False)
+    except TemplateError as error:
+        raise InputError(
+            f"task: the tokenizer's chat template refuses the messages {messages!r}: {error}"
+        ) from None
     if not whole.startswith(prompt):
         raise InputError(
             "task: the tokenizer's chat template changes the prompt when the answer follows; "
@@ -133,6 +165,11 @@ def _messages(table: Table, column: str, row: int, cell: Any) -> list[dict[str, 
     return [{"role": m["role"], "content": m["content"]} for m in cell]
 
 
+def _filled(template: str, cells: dict[str, str]) -> str:
+    pieces = string.Formatter().parse(template)
+    return "".join(literal + ("" if name is None else cells[name]) for literal, name, _, _ in pieces)
+
+
 def _require_chat_template(tokenizer: Any) -> None:
     if not getattr(tokenizer, "chat_template", None):
         raise InputError(
@@ -143,9 +180,12 @@ def _require_chat_template(tokenizer: Any) -> None:
 
 def _require_columns(template: str, columns: tuple[str, ...]) -> None:
     try:
-        named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        pieces = list(string.Formatter().parse(template))
     except ValueError as error:
         raise InputError(f"task.template: {error}; write a brace that is text twice") from None
+    named = {name for _, name, _, _ in pieces if name is not None}
+    if any(spec or conversion for _, _, spec, conversion in pieces):
+        raise InputError("task.template: a brace may hold a column's name alone; write a brace that is text twice")
     if not named:
         raise InputError(f"task.template names no column; put {{{columns[0]}}} where the prompt goes")
     for name in named:

@@ -45,8 +45,8 @@ class ClassMetric:
     name: str
     by_sklearn: Callable[[Values, Values], float]
     """(classes, predicted classes) -> value."""
-    from_confusion: Callable[[Floats], Floats]
-    """Confusion counts (resamples, true class, predicted class) -> values (resamples,)."""
+    from_counts: Callable[[Floats, Floats, Floats], Floats]
+    """Right, true and predicted examples of each class, (resamples, classes) each -> values (resamples,)."""
 
     def score(self, truth: Values, predictions: Values) -> float:
         """By scikit-learn."""
@@ -57,11 +57,10 @@ class ClassMetric:
         return np.asarray(truth == predictions, dtype=np.float64)
 
     def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
-        """From confusion counts."""
-        classes = int(max(truth.max(), predictions.max())) + 1
-        cells = np.zeros((len(truth), classes * classes))
-        cells[np.arange(len(truth)), truth * classes + predictions] = 1
-        return self.from_confusion((draws @ cells).reshape(len(draws), classes, classes))
+        """From the counts of each class."""
+        every = np.arange(int(max(truth.max(), predictions.max())) + 1)
+        true, predicted = ((of[:, None] == every).astype(np.float64) for of in (truth, predictions))
+        return self.from_counts(draws @ (true * predicted), draws @ true, draws @ predicted)
 
     def standard_error(self, truth: Values, predictions: Values) -> float:
         """Exact for accuracy, else bootstrap."""
@@ -168,28 +167,23 @@ def _sk_matthews(labels: Values, predictions: Values) -> float:
     return float(matthews_corrcoef(labels, predictions))
 
 
-def _accuracy(counts: Floats) -> Floats:
-    right: Floats = np.trace(counts, axis1=1, axis2=2)
-    return np.asarray(right / counts.sum(axis=(1, 2)))
+def _accuracy(right: Floats, true: Floats, predicted: Floats) -> Floats:
+    return np.asarray(right.sum(axis=1) / true.sum(axis=1))
 
 
-def _f1(counts: Floats) -> Floats:
-    right = np.diagonal(counts, axis1=1, axis2=2)
-    seen = counts.sum(axis=1) + counts.sum(axis=2)
+def _f1(right: Floats, true: Floats, predicted: Floats) -> Floats:
+    seen = true + predicted
     scores = 2 * right / np.maximum(seen, 1)
-    if counts.shape[1] == 2:
-        binary: Floats = scores[:, 1]
-        return binary
+    if right.shape[1] == 2:
+        return np.asarray(scores[:, 1])
     present = np.maximum((seen > 0).sum(axis=1), 1)
     return np.asarray(scores.sum(axis=1) / present)
 
 
-def _matthews(counts: Floats) -> Floats:
+def _matthews(right: Floats, true: Floats, predicted: Floats) -> Floats:
     """The multi-class correlation R_K (Gorodkin, 2004)."""
-    total = counts.sum(axis=(1, 2))
-    right = np.trace(counts, axis1=1, axis2=2)
-    true, predicted = counts.sum(axis=2), counts.sum(axis=1)
-    covariance = right * total - (true * predicted).sum(axis=1)
+    total = true.sum(axis=1)
+    covariance = right.sum(axis=1) * total - (true * predicted).sum(axis=1)
     spread = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (true**2).sum(axis=1))
     return np.asarray(np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1e-12)), 0.0))
 

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from msplora_search.settings.task import TaskSettings
+from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.causal_lm import SPARE_TOKENS
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import (
     NOT_ASKED,
+    answer,
     answered,
     asked_scores,
     chance_of,
@@ -63,7 +64,11 @@ class Seq2SeqLM:
     evaluation_tokens: int = 2048
     chance_is: str = "every token equally likely"
 
-    def cache_key(self) -> list[Any]:
+    def fitted(self, truth: Values) -> Seq2SeqLM:
+        """Itself."""
+        return self
+
+    def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, template, length and tokenizer; whether truth counts tokens or examples."""
         task = self.settings
         columns = [task.prompt, task.response, task.template, task.metric == "exact-match"]
@@ -96,7 +101,9 @@ class Seq2SeqLM:
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """Scores of the tokens to be written, (asked, words)."""
-        shifted = model.prepare_decoder_input_ids_from_labels(labels=batch.targets)  # type: ignore[operator]
+        config: Any = model.config
+        shifted = batch.targets.masked_fill(batch.targets == NOT_ASKED, config.pad_token_id).roll(1, dims=1)
+        shifted[:, 0] = config.decoder_start_token_id
         logits = model(**batch.inputs, decoder_input_ids=shifted).logits
         return asked_scores(logits, batch.targets)
 
@@ -109,7 +116,7 @@ class Seq2SeqLM:
         if self.settings.metric != "exact-match":
             return token_sums(self.settings.metric, self.outputs(model, batch), batch.targets)
         most = int((batch.targets != NOT_ASKED).sum(dim=1).max()) + SPARE_TOKENS
-        generated = model.generate(**batch.inputs, do_sample=False, max_new_tokens=most)  # type: ignore[operator]
+        generated = answer(model, self.tokenizer, batch.inputs, batch.targets, most)
         return answered(self.tokenizer, generated, batch.targets)
 
     def chance(self, truth: Values) -> float:

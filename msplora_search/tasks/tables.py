@@ -39,7 +39,7 @@ def fingerprint(source: DatasetSource) -> str:
     """A text that changes when the rows do. Does not read more than the bytes of a local file."""
     if source.path.startswith(PREFIX):
         return demo_fingerprint(source.path.removeprefix(PREFIX))
-    if _is_file(source.path):
+    if is_file(source.path):
         with _existing(source.path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     return str(_hub(source)._fingerprint)
@@ -50,7 +50,7 @@ def read_table(source: DatasetSource) -> Table:
     if source.path.startswith(PREFIX):
         rows = demo_rows(source.path.removeprefix(PREFIX))
         table = Table({name: [row[name] for row in rows] for name in rows[0]}, source.path)
-    elif _is_file(source.path):
+    elif is_file(source.path):
         table = _read_file(_existing(source.path))
     else:
         table = _of_dataset(_hub(source), source.path)
@@ -59,7 +59,7 @@ def read_table(source: DatasetSource) -> Table:
     return table
 
 
-def _is_file(path: str) -> bool:
+def is_file(path: str) -> bool:
     """Whether `path` is meant as one file; an id, or a folder of data files, is for `load_dataset`."""
     found = Path(path).expanduser()
     return not found.is_dir() and (found.suffix in READERS or found.exists() or path.startswith(("/", ".", "~")))

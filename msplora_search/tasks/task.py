@@ -97,7 +97,7 @@ def prepare(settings: StudySettings, processor: Any) -> Task:
     if corpus.classes:
         notes += missing_classes(corpus.classes, training=corpus.truth[train], validation=corpus.truth[validation])
     return Task(
-        kind=kind,
+        kind=kind.fitted(corpus.truth[train]),
         train=Part(corpus, train),
         validation=Part(corpus, validation),
         metric=metric(settings.task.metric),
@@ -119,7 +119,7 @@ def read_corpus(kind: Kind, source: DatasetSource, classes: tuple[str, ...] | No
         described = {"classes": content.classes, "source": table.source, "note": content.note}
         (folder / "description.json").write_text(json.dumps(described))
 
-    parts = [FORMAT, kind.settings.kind, fingerprint(source), kind.cache_key(), classes]
+    parts = [FORMAT, kind.settings.kind, fingerprint(source), kind.cache_key(source), classes]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     folder = cached_folder(f"tokens/{key}", build)
     described = json.loads((folder / "description.json").read_text())

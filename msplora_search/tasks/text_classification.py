@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msplora_search.settings.task import TaskSettings
+from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
@@ -31,7 +31,11 @@ class TextClassification:
     evaluation_tokens: int = 3072
     chance_is: str = CHANCE
 
-    def cache_key(self) -> list[Any]:
+    def fitted(self, truth: Values) -> TextClassification:
+        """Itself."""
+        return self
+
+    def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer."""
         task = self.settings
         most = most_tokens(task.max_length, self.tokenizer)

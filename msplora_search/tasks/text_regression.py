@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msplora_search.settings.task import TaskSettings
+from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import numbers_of
 from msplora_search.tasks.metrics import Values
@@ -31,8 +31,18 @@ class TextRegression:
     reads_one_token: bool = True
     evaluation_tokens: int = 3072
     chance_is: str = "always the same number"
+    center: float = 0.0
+    scale: float = 1.0
+    """Targets are (truth - center) / scale."""
 
-    def cache_key(self) -> list[Any]:
+    def fitted(self, truth: Values) -> TextRegression:
+        """Targets of mean 0 and deviation 1: a short proxy reaches them, whatever they count, also in bf16.
+
+        Correlations do not change by that. Full training is on the numbers as they are.
+        """
+        return replace(self, center=float(truth.mean()), scale=float(truth.std()) or 1.0)
+
+    def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer."""
         task = self.settings
         most = most_tokens(task.max_length, self.tokenizer)
@@ -51,7 +61,9 @@ class TextRegression:
     def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
         """Token ids with mask (batch, tokens), and numbers (batch,) in fp32."""
         assert isinstance(examples, Tokens)
-        return examples.padded(rows, pad_of(self.tokenizer)), torch.from_numpy(truth).float()
+        return examples.padded(rows, pad_of(self.tokenizer)), torch.from_numpy(
+            (truth - self.center) / self.scale
+        ).float()
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """The numbers that the head gives, (batch,)."""
@@ -64,7 +76,7 @@ class TextRegression:
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """The numbers, (batch,), fp32."""
-        return self.outputs(model, batch).float()
+        return self.outputs(model, batch).float() * self.scale + self.center
 
     def chance(self, truth: Values) -> float:
         """A constant correlates with nothing."""

@@ -96,8 +96,9 @@ def vocabulary_of(tokenizer: Any) -> str:
 
 
 def pad_of(tokenizer: Any) -> int:
-    """The id to pad with; any where the tokenizer has none, as padding is masked."""
-    return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+    """The id to pad with: that of the end of a text where the tokenizer has none for it, or else any."""
+    known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(int(token) for token in known if token is not None)
 
 
 def most_tokens(max_length: int, tokenizer: Any) -> int:

@@ -15,6 +15,7 @@ from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.search.baselines import baseline_rates, planned_baselines
 from msplora_search.search.proposal import Proposer, spread
+from msplora_search.settings import load_space
 from msplora_search.settings.models import SearchSettings
 from tests.strategies import search_spaces
 
@@ -144,3 +145,22 @@ def test_baselines_are_as_the_study_names_them() -> None:
     names = [b.name for b in planned_baselines(space_with((2e-3,)), asked)]
     assert names == ["lora-1", "lora-4", "paper"]
     assert planned_baselines(SPACE, SearchSettings(baselines=())) == []
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_listed_ranks_are_enumerated_each_once() -> None:
+    space = load_space("rank_sensitivity").for_depth(12, 1e-3)
+    proposer = Proposer(space, every_dimension=False)
+    study = optuna.create_study(sampler=optuna.samplers.BruteForceSampler(seed=0))
+    found = set()
+    for _ in range(12):
+        trial = study.ask()
+        choice, rate = proposer.propose(trial)
+        found.add((choice.pyramid(), rate))
+        study.tell(trial, 0.0)
+    assert len(found) == space.size == 12
+    for pyramid, rate in found:
+        located = space.locate(pyramid)
+        assert located is not None
+        again = proposer.propose(optuna.trial.FixedTrial(proposer.parameters(located, rate)))
+        assert (again[0].pyramid(), again[1]) == (pyramid, rate)

@@ -157,6 +157,9 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(
     assert len(ended(events)) == 8
     trained = [r for r in results.records if r.state == State.COMPLETE and r.number > failed[-1].number]
     assert all(torch.isfinite(torch.tensor(r.final.loss)) for r in trained)
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'out' / 'study.db'}")
+    states = {trial.number: trial.state for trial in study.trials}
+    assert [states[r.number] for r in failed] == [optuna.trial.TrialState.FAIL] * 2
 
 
 def test_the_same_seed_gives_the_same_search(tmp_path: Path) -> None:

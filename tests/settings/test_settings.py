@@ -232,6 +232,7 @@ def test_each_kind_has_its_metric_and_columns(kind: str, metric: str, columns: d
     [
         ("task.prompt=[a]", "prompt is not read by text-classification, which reads text, label"),
         ("task.metric=pearson", "metric is pearson, which text-classification does not have; it has accuracy, f1"),
+        ("task.kind=[causal-lm]", "task.kind is"),
         ("task.kind=images", "task.kind is 'images'"),
         ("task.text=[a, b, c]", "task.text"),
         ("backbone.quantization=3bit", "backbone.quantization is '3bit'"),
@@ -266,6 +267,13 @@ def test_the_shipped_spaces_hold_what_they_are_for() -> None:
     paper = load_space("paper").for_depth(32, 1e-3)
     assert paper.contains(Pyramid.geometric(64, 32))
     assert paper.pyramids == 5
+
+
+def test_groups_must_fit_the_shallower_stack() -> None:
+    four = SpaceSettings.model_validate({"groups": {"count": [4]}})
+    with pytest.raises(ValueError, match="fits the 3-layer stack"):
+        four.for_depth(12, 1e-3, most_groups=3)
+    assert SpaceSettings().for_depth(12, 1e-3, most_groups=3).max_groups == 3
 
 
 def test_ranks_and_lists_of_ranks_exclude_each_other(study: Path) -> None:

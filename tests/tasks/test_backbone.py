@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -239,3 +240,21 @@ def test_trials_share_one_base(tmp_path: Path) -> None:
         assert all(adapted[name].data_ptr() == place for name, place in before.items())
         measuring.close()  # type: ignore[attr-defined]
     assert {name: p.data_ptr() for name, p in bench.backbone.model.named_parameters()} == before
+
+
+def test_a_decoder_without_a_padding_token_classifies_by_its_last_token(tmp_path: Path) -> None:
+    folder = save_llama(tmp_path / "model")
+    tokenizer = word_tokenizer()
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    data = write_jsonl(tmp_path / "data.jsonl", sentences(300))
+    settings = study_of(tmp_path, {"kind": "text-classification", "dataset": str(data)})
+    bench = Workbench.load(settings)
+    assert bench.backbone.model.config.pad_token_id == 2  # type: ignore[union-attr]
+    batch = bench.task.collate(bench.task.train, np.arange(8))
+    model = bench.backbone.model.eval()
+    with torch.no_grad():
+        together = model(**batch.inputs).logits
+        for i in range(8):
+            alone = bench.task.collate(bench.task.train, np.array([i]))
+            assert torch.allclose(model(**alone.inputs).logits[0], together[i], atol=1e-5)

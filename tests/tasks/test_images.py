@@ -14,6 +14,7 @@ from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
 from msplora_search.tasks.backbone import load_processor
 from msplora_search.tasks.demo import demo_rows
+from msplora_search.tasks.image_classification import Images
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.tables import Table
 from msplora_search.tasks.task import Task, prepare
@@ -80,6 +81,28 @@ def test_mixed_modes_become_rgb_and_are_told(tmp_path: Path) -> None:
     cells = [plain, plain.convert("L"), plain.convert("RGBA"), plain.convert("P"), plain.convert("L"), plain]
     assert read(tmp_path, cells) == "2 of mode L, 1 of mode P, 1 of mode RGBA are made RGB"
     assert read(tmp_path, [plain, plain]) == ""
+    assert read(tmp_path, [plain.convert("L")] * 2) == "2 of mode L are made RGB"
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "none.jsonl")
+    kind = kind_of(settings.task, load_processor(settings))
+    shown = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    table = Table({"image": [shown, shown], "label": ["a", "b"]}, "x")
+    inputs, _ = kind.collate(kind.read(table, None).examples, np.array([0]), np.array([0]))
+    assert torch.equal(inputs["pixel_values"], torch.ones(1, 3, 8, 8))
+
+
+def test_an_image_that_changed_is_read_anew(tmp_path: Path) -> None:
+    data = images(tmp_path)
+    settings = settings_of(tmp_path, str(data))
+    before = prepared(settings).train.corpus
+    assert prepared(settings).train.corpus.fingerprint == before.fingerprint
+    Image.new("RGB", (12, 12), "white").save(tmp_path / "images" / "0.png")
+    after = prepared(settings).train.corpus
+    assert after.fingerprint != before.fingerprint
+    assert isinstance(after.examples, Images)
+    assert (after.examples.pixels[0] == 255).all()
 
 
 @pytest.mark.parametrize(

@@ -201,3 +201,63 @@ def test_generation_answers_example_by_example_what_it_answers_in_a_batch(tmp_pa
         together = task.predict(model, task.collate(task.validation, np.arange(12)))
         alone = [task.predict(model, task.collate(task.validation, np.array([i])))[0] for i in range(12)]
     assert together.tolist() == alone
+
+
+def test_generation_ends_with_the_turn_whatever_the_model_says(tmp_path: Path) -> None:
+    """A model whose own settings would search beams, punish repetition, and stop at another token."""
+    bench = Workbench.load(causal(tmp_path, metric="exact-match"))
+    model: Any = bench.backbone.model
+    plain = list(bench.measure(Pyramid.lora(8, bench.layers, bench.space().targets[0]), 2e-2))[-1]
+    assert plain.metric > 0.3
+    model.generation_config.update(num_beams=3, repetition_penalty=5.0, eos_token_id=7, min_length=9)
+    again = list(bench.measure(Pyramid.lora(8, bench.layers, bench.space().targets[0]), 2e-2))[-1]
+    assert again.predictions.tolist() == plain.predictions.tolist()
+
+
+def test_generation_stays_within_the_context(tmp_path: Path) -> None:
+    rows = requests(60)
+    for row in rows:
+        row["prompt"] = "say " * 40 + "red please"
+    data = write_jsonl(tmp_path / "long.jsonl", rows)
+    bench = Workbench.load(causal(tmp_path, dataset=str(data), metric="exact-match", max_length=32))
+    model: Any = bench.backbone.model.eval()
+    lengths: list[int] = []
+    generate = model.generate
+
+    def watched(**arguments: Any) -> Any:
+        found = generate(**arguments)
+        lengths.append(found.shape[1])
+        return found
+
+    model.generate = watched
+    with torch.inference_mode():
+        bench.task.predict(model, bench.batches.validation[0])
+    assert max(lengths) <= 32
+
+
+def test_an_empty_prompt_is_a_beginning(tmp_path: Path) -> None:
+    rows = requests(60)
+    rows[0]["prompt"] = ""
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
+    task = prepared(causal(tmp_path, chat=False, dataset=str(data), template="{prompt}"))
+    ids, start = sequence(task, 0)
+    assert (ids[0], start) == (word_tokenizer().bos_token_id, 1)
+
+
+def test_a_chat_that_the_template_refuses_is_named(tmp_path: Path) -> None:
+    settings = causal(tmp_path)
+    tokenizer = load_processor(settings)
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(InputError, match=r"chat template refuses .*roles must alternate"):
+        prepare(settings, tokenizer)
+
+
+@pytest.mark.parametrize("template", ["{prompt:d}", "{prompt!r}"])
+def test_a_template_holds_names_alone(tmp_path: Path, template: str) -> None:
+    with pytest.raises(InputError, match="a brace may hold a column's name alone"):
+        prepared(causal(tmp_path, template=template))
+
+
+def test_messages_stand_alone(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="messages and template exclude each other"):
+        causal(tmp_path, messages="chat", template="{prompt}")

@@ -52,7 +52,7 @@ def test_a_vision_transformer_trained_on_one_set_of_digits_reads_another() -> No
 def test_pairs_are_a_question_and_its_passage() -> None:
     bench = bench_of("offline_pairs", train_examples=64, validation_examples=64, epochs=1)
     assert bench.task.classes == ("no", "yes")
-    assert "texts are cut to 128 tokens" in bench.task.note
+    assert "texts are cut to 96 tokens" in bench.task.note
     assert last_of(bench).loss > 0
 
 

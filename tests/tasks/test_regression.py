@@ -43,6 +43,18 @@ def test_numbers_are_learned(tmp_path: Path, metric: str) -> None:
     assert np.allclose(last.qualities, -((truth - last.predictions) ** 2))
 
 
+def test_large_numbers_are_learned_as_small_ones_are(tmp_path: Path) -> None:
+    rows = rated(400)
+    small = Workbench.load(study(tmp_path, rows=rows))
+    pyramid = Pyramid.lora(4, small.layers, small.space().targets[0])
+    expected = list(small.measure(pyramid, 2e-2))[-1].metric
+    for row in rows:
+        row["label"] = 2000 + 7 * row["label"]
+    large = list(Workbench.load(study(tmp_path, rows=rows)).measure(pyramid, 2e-2))[-1]
+    assert large.metric == pytest.approx(expected, abs=1e-3)
+    assert abs(large.predictions.mean() - 2000) < 20
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
