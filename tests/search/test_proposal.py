@@ -152,12 +152,16 @@ def test_listed_ranks_are_enumerated_each_once() -> None:
     space = load_space("rank_sensitivity").for_depth(12, 1e-3)
     proposer = Proposer(space, every_dimension=False)
     study = optuna.create_study(sampler=optuna.samplers.BruteForceSampler(seed=0))
-    found = set()
-    for _ in range(12):
-        trial = study.ask()
+    proposed = []
+
+    def objective(trial: optuna.Trial) -> float:
         choice, rate = proposer.propose(trial)
-        found.add((choice.pyramid(), rate))
-        study.tell(trial, 0.0)
+        proposed.append((choice.pyramid(), rate))
+        return 0.0
+
+    study.optimize(objective)
+    found = set(proposed)
+    assert len(proposed) == 12
     assert len(found) == space.size == 12
     for pyramid, rate in found:
         located = space.locate(pyramid)
