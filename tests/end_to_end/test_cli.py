@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from msplora_search.tasks.cache import CACHE_VARIABLE
+from msplora_search.tasks.demo import demo_model
 from tests.small import save_model, sentences, study_fields, write_jsonl, write_study
 
 PROGRAM = Path(sys.executable).with_name("msplora-search")
@@ -343,6 +344,7 @@ def test_study_fields_of_the_tests_are_a_valid_study(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_real_search_with_real_weights_on_real_sentences(tmp_path: Path) -> None:
     """The quickstart, cut short: what it says and writes, not how well it does."""
+    demo_model("minilm")  # the first use of a model is told on stderr
     short = ["search.trials=2", "proxy.train_examples=256", "proxy.validation_examples=256", "proxy.epochs=1"]
     sets = [word for field in [*short, "proxy.rungs=[0.5, 1.0]"] for word in ("--set", field)]
     done = call("run", "quickstart", *sets, "--output", tmp_path / "out")

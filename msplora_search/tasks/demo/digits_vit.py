@@ -13,7 +13,7 @@ from torch import Tensor
 
 from msplora_search.tasks.demo.data import mnist
 
-SIZE, EPOCHS, BATCH, RATE = 28, 12, 64, 1e-3
+SIZE, PATCH, EPOCHS, BATCH, RATE = 28, 7, 14, 64, 2e-3
 SHIFT = 2
 """Pixels by which a training image is moved at most, in each direction."""
 
@@ -37,7 +37,7 @@ def pretrain(folder: Path) -> float:
     held, kept = order[: len(rows) // 10], order[len(rows) // 10 :]
     config = ViTConfig(
         hidden_size=96, num_hidden_layers=6, num_attention_heads=4, intermediate_size=192, image_size=SIZE,
-        patch_size=4, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        patch_size=PATCH, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     config.num_labels = 10
     model: Any = ViTForImageClassification(config)

@@ -113,7 +113,7 @@ DEMO_MODELS = {
     "minilm": DemoModel(_minilm, "from a download of 91 MB"),
     "mpnet": DemoModel(_mpnet, "from a download of 405 MB"),
     "smollm2": DemoModel(_smollm2, "from a download of 93 MB, which takes half a minute to unpack"),
-    "digits-vit": DemoModel(_digits_vit, "by training it for a minute or two"),
+    "digits-vit": DemoModel(_digits_vit, "by training it for a minute"),
 }
 
 
