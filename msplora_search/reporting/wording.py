@@ -36,6 +36,11 @@ def verdict(summary: Summary) -> str:
         return "No trial was measured to the end, so there is no front."
     best = summary.front[-1]
     smallest = next(p for p in summary.front if indistinct(p.record, best.record))
+    if len(summary.front) == 1:
+        return (
+            f"Trial {best.record.number} ({best.record.pyramid}, {best.params:,} parameters, {best.metric:.4f}) "
+            "is the whole front: of the points that may be chosen, none is better and none is smaller."
+        )
     if smallest is best:
         return (
             f"The best point, trial {best.record.number} ({best.record.pyramid}, {best.params:,} parameters, "

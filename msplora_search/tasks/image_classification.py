@@ -36,7 +36,7 @@ class Images:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """All alike: as many as the quarter of a thousand pixels, roughly a patch each."""
+        """All alike: as many as squares of 16 by 16 pixels, the usual patch."""
         return np.full(len(self.pixels), max(1, self.pixels[0].size // 768), dtype=np.int64)
 
     def save(self, folder: Path) -> None:

@@ -37,9 +37,7 @@ class TextClassification:
 
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer."""
-        task = self.settings
-        most = most_tokens(task.max_length, self.tokenizer)
-        return [task.text, task.label, most, vocabulary_of(self.tokenizer)]
+        return key_of_texts(self.settings, self.tokenizer)
 
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
         """Texts and labels."""
@@ -72,6 +70,12 @@ class TextClassification:
     def chance(self, truth: Values) -> float:
         """Always the most frequent class."""
         return majority(self.settings.metric, truth)
+
+
+def key_of_texts(settings: TaskSettings, tokenizer: Any) -> list[Any]:
+    """What labelled texts read from a table depend on, beside the table."""
+    most = most_tokens(settings.max_length, tokenizer)
+    return [settings.text, settings.label, most, vocabulary_of(tokenizer)]
 
 
 def read_texts(settings: TaskSettings, tokenizer: Any, table: Table) -> tuple[Tokens, str]:

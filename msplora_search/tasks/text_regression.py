@@ -16,8 +16,8 @@ from msplora_search.tasks.labels import numbers_of
 from msplora_search.tasks.metrics import Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
 from msplora_search.tasks.tables import Table
-from msplora_search.tasks.text_classification import read_texts
-from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
+from msplora_search.tasks.text_classification import key_of_texts, read_texts
+from msplora_search.tasks.tokens import Tokens, pad_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class TextRegression:
 
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer."""
-        task = self.settings
-        most = most_tokens(task.max_length, self.tokenizer)
-        return [task.text, task.label, most, vocabulary_of(self.tokenizer)]
+        return key_of_texts(self.settings, self.tokenizer)
 
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
         """Texts and numbers."""

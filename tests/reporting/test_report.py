@@ -113,6 +113,13 @@ def test_what_cannot_be_told_apart_is_called_so() -> None:
     assert "is better than every smaller point" in verdict(summarise(results(far)))
 
 
+def test_a_front_of_one_point_is_compared_with_no_other() -> None:
+    alone = (record(0, split(1, 0, 0), 60), record(1, split(4, 0, 0), 80))
+    assert "is the whole front: of the points that may be chosen, none is better" in verdict(
+        summarise(results(alone))
+    )
+
+
 def test_comparisons_name_the_smallest_point_that_is_no_worse() -> None:
     paper = record(0, split(8, 4, 2, at=(0, 2, 4, 6)), 66, baseline="paper")
     said = comparisons(summarise(results((paper, record(1, split(1, 0, 0), 66)))))
