@@ -1,44 +1,132 @@
-"""Folders that appear whole or not at all."""
+"""Writes files whole or not at all, and only our own; reads back what this program stored."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from msplora_search.errors import InputError
+
+PART = ".msplora-part-"
+"""Stands in the names of files and folders that are being written; what a killed process leaves has it too."""
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file beside `path`, flush it to the disk, and rename it into place.
+
+    Text is UTF-8. Where that fails, `path` is as it was; a link at `path` is replaced, not followed.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}{PART}", dir=path.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _share(beside)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def install(folder: Path, fill: Callable[[Path], None], last: str | None = None) -> None:
+    """Let `fill` write files into a folder beside `folder`, then move each into `folder`, over its namesake.
+
+    Whatever else stands in `folder` stays as it is, and so does all of it where `fill` fails. `last`: the
+    file that says that the others are whole; it is taken away first and moved last.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _beside(folder) as part:
+        fill(part)
+        files = sorted(
+            (p for p in part.rglob("*") if not p.is_dir()), key=lambda p: str(p) == str(part / str(last))
+        )
+        for path in files:
+            _to_disk(path)
+        if last is not None:
+            (folder / last).unlink(missing_ok=True)
+        for path in files:
+            target = folder / path.relative_to(part)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
 
 
 def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside `folder` and rename it into place, over what stood there before.
+    """Make a folder that is this program's own, such as one of its cache: it appears whole or not at all.
 
-    Where `fill` fails, or the process dies, `folder` is as it was.
+    What stood there before goes. To be called by one process at a time.
     """
-    beside = folder.with_name(folder.name + ".part")
-    before = folder.with_name(folder.name + ".old")
-    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
-    if before.exists() and not folder.exists():  # it was killed between the two renames
-        before.rename(folder)
-    beside.mkdir(parents=True)
-    try:
-        fill(beside)
-        _share(beside)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}{PART}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with _beside(folder) as part:
+        fill(part)
+        for path in part.rglob("*"):
+            if not path.is_dir():
+                _to_disk(path)
         if folder.exists():
-            shutil.rmtree(before, ignore_errors=True)
-            folder.rename(before)
-        beside.rename(folder)
-    except BaseException:
-        if before.exists() and not folder.exists():
-            before.rename(folder)
-        raise
+            shutil.rmtree(folder)
+        part.rename(folder)
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """The content of a JSON file of this program.
+
+    Raises InputError with `remedy`, what to do, where it is damaged or cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; {remedy}") from None
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, str(error) or type(error).__name__, remedy) from None
+
+
+def damaged(path: Path, what: str, remedy: str) -> InputError:
+    """How every file that this program stored, and cannot read any more, is spoken of."""
+    return InputError(f"{path}: is damaged ({' '.join(what.split())}); {remedy}")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to a free name beside it, `NAME.damaged`, and return that."""
+    aside, count = path.with_name(f"{path.name}.damaged"), 1
+    while aside.exists() or aside.is_symlink():
+        count += 1
+        aside = path.with_name(f"{path.name}.damaged-{count}")
+    return path.rename(aside)
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder`, on the same disk; gone afterwards unless it was renamed."""
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name[:100]}{PART}", dir=folder.parent))
+    try:
+        part.chmod(0o777 & ~_umask())
+        yield part
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    shutil.rmtree(before, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
-def _share(folder: Path) -> None:
-    """Give every file the user's usual mode: safetensors leaves its own readable by their owner alone."""
+def _to_disk(path: Path) -> None:
+    _share(path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _share(path: Path) -> None:
+    """Give a file the user's usual mode: temporary ones, and safetensors', are readable by their owner alone."""
+    path.chmod(0o666 & ~_umask())
+
+
+def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.chmod(0o666 & ~umask)
+    return umask

@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from msplora_search.adapters.bank import bank_of, pyramid_linear, trained_beside
-from msplora_search.files import make_whole
+from msplora_search.files import install
 
-TENSORS = "adapter_model.safetensors"
+TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."
 
 
@@ -65,7 +65,7 @@ class PeftAdapter:
             config.save_pretrained(str(part))
             save_file(self.tensors, part / TENSORS, metadata={"format": "pt"})
 
-        make_whole(Path(folder), fill)
+        install(Path(folder), fill, last=CONFIG)
 
 
 @torch.no_grad()

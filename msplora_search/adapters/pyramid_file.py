@@ -15,7 +15,7 @@ from msplora_search.adapters.anatomy import AnatomyError
 from msplora_search.adapters.bank import AdapterBank, attach, bank_of, detach, trained_beside
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.files import make_whole
+from msplora_search.files import install
 
 CONFIG, TENSORS = "pyramid.json", "pyramid.safetensors"
 FORMAT = 1
@@ -44,7 +44,7 @@ def save_pyramid(model: nn.Module, folder: str | Path, base_model: str | None = 
         save_file({name: t.contiguous().cpu() for name, t in tensors.items()}, part / TENSORS)
 
     try:
-        make_whole(Path(folder), fill)
+        install(Path(folder), fill, last=CONFIG)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
     return Path(folder)

@@ -22,6 +22,7 @@ from msplora_search.scale.crew import together
 from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Point, Summary, summarise
 from msplora_search.settings.document import Document
+from msplora_search.settings.origins import Origins
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.metrics import Values
 
@@ -160,7 +161,7 @@ def _read(job: Job) -> tuple[Evaluation, Values]:
 
 
 def _jobs(results: StudyResults, point: Point, seeds: int, overrides: Sequence[str], output: Path) -> list[Job]:
-    document = Document(recipe_of(results, Pick(point, "to be confirmed")), {}, "the study")
+    document = Document(recipe_of(results, Pick(point, "to be confirmed")), Origins(source="the study"))
     for override in overrides:
         if not override.startswith("training.") or override.startswith("training.seed"):
             raise InputError(f"--set {override}: must be a field of full training, such as training.epochs=3")

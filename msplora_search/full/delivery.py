@@ -20,7 +20,7 @@ from msplora_search.adapters.bank import bank_of, merge
 from msplora_search.adapters.peft_format import to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.errors import InputError
-from msplora_search.files import make_whole
+from msplora_search.files import install
 from msplora_search.full.training import Trained, identity, require_same_run, train_recipe
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.recipe import Recipe
@@ -99,7 +99,7 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
         (folder / "README.md").write_text(model_card(recipe, facts["done"]), encoding="utf-8")
 
     try:
-        make_whole(output / "model", fill)
+        install(output / "model", fill, last="results.json")
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
         raise InputError(f"{output / 'model'}: cannot be written: {said}; checkpoints are kept") from None

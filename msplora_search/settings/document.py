@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from msplora_search.errors import InputError, suggest
+from msplora_search.settings.origins import Origins, Place
+from msplora_search.settings.task import Model
 
-Validated = TypeVar("Validated", bound=BaseModel)
-Place = tuple[str | int, ...]
+Validated = TypeVar("Validated", bound=Model)
 
 
 class _Loader(yaml.SafeLoader):
@@ -43,9 +44,8 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 class Document:
     """The content of one YAML file, changed by overrides, with the origin of every value."""
 
-    def __init__(self, data: dict[str, Any], origins: dict[Place, str], source: str) -> None:
+    def __init__(self, data: dict[str, Any], origins: Origins) -> None:
         self.data = data
-        self.source = source
         self._origins = origins
 
     @classmethod
@@ -63,7 +63,7 @@ class Document:
             raise InputError(f"{path}{line}: no valid YAML: {getattr(error, 'problem', error)}") from None
         if not isinstance(data, dict) or node is None:
             raise InputError(f"{path}: holds {data!r}; it must hold fields such as `name: value`")
-        return cls(data, dict(_lines(node, (), str(path))), str(path))
+        return cls(data, Origins(dict(_lines(node, (), str(path))), str(path)))
 
     def get(self, field: str) -> Any:
         """The value of a dotted field; None where it is absent."""
@@ -74,7 +74,7 @@ class Document:
 
     def where(self, field: str) -> str:
         """`file:line` of a dotted field, or the override that set it."""
-        return self._origin(tuple(field.split(".")))
+        return str(self._origins.of(tuple(field.split("."))))
 
     def put(self, field: str, value: Any) -> None:
         """Set a dotted field, making the mappings on the way."""
@@ -96,27 +96,27 @@ class Document:
         except yaml.YAMLError:
             raise InputError(f"--set {assignment}: {text!r} is no valid YAML value") from None
         self.put(field, value)
-        place = tuple(field.split("."))
-        kept = {old: origin for old, origin in self._origins.items() if old[: len(place)] != place}
-        self._origins = {**kept, place: f"--set {assignment}"}
+        self._origins = self._origins.with_override(tuple(field.split(".")), f"--set {assignment}")
 
     def graft(self, field: str, other: Document) -> None:
         """Replace a field that names another file by that file's content."""
         self.data[field] = other.data
-        self._origins.update({(field, *place): origin for place, origin in other._origins.items()})
+        self._origins = self._origins.grafted(field, other._origins)
 
     def validate(self, model: type[Validated]) -> Validated:
         """The content as `model`. Raises InputError for what is wrong, in one line."""
         try:
-            return model.model_validate(self.data)
+            validated = model.model_validate(self.data)
         except ValidationError as error:
             raise InputError(self._explain(error.errors(include_url=False), model)) from None
+        validated._origins = self._origins
+        return validated
 
     def _explain(self, problems: list[ErrorDetails], model: type[BaseModel]) -> str:
         placed = {self._place(problem): problem for problem in problems}
         # A misspelt key often causes the other complaints; else the deepest branch of a union was meant.
         place, problem = max(placed.items(), key=lambda item: (item[1]["type"] == "extra_forbidden", len(item[0])))
-        return f"{self._origin(place)}: {_wording(problem, place, model)}"
+        return f"{self._origins.of(place)}: {_wording(problem, place, model)}"
 
     def _place(self, problem: ErrorDetails) -> Place:
         """Where in the data the problem is: pydantic's location without its names of union branches."""
@@ -131,11 +131,6 @@ class Document:
                 place.append(part)
                 value = value[part]
         return (*place, problem["loc"][-1]) if problem["type"] == "missing" else tuple(place)
-
-    def _origin(self, place: Place) -> str:
-        """Where the value came from; for an absent one, where its surroundings came from."""
-        ends = range(len(place), 0, -1)
-        return next((self._origins[place[:end]] for end in ends if place[:end] in self._origins), self.source)
 
 
 def dump(data: Mapping[str, Any]) -> str:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from msplora_search.settings.origins import Origins
 
 
 class Model(BaseModel):
     """Frozen; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    def origin(self, field: str) -> str | None:
+        """`file:line` of a dotted field such as `task.label`, or the override that set it.
+
+        For a field that is not there, that of what surrounds it; None where no file was read.
+        """
+        return self._origins.of(tuple(field.split(".")))
 
 
 class DatasetSource(Model):

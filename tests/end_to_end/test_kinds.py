@@ -20,6 +20,7 @@ from msplora_search.search.results import load_results
 from msplora_search.search.study import run_study
 from msplora_search.search.summary import summarise
 from msplora_search.settings.document import Document, dump
+from msplora_search.settings.origins import Origins
 from msplora_search.settings.recipe import Recipe
 from tests.end_to_end.test_cli import call
 from tests.small import save_model, write_jsonl
@@ -64,7 +65,7 @@ def test_a_search_is_reported_exported_trained_and_confirmed(tmp_path: Path, tas
     front = json.loads((output / "report" / "front.json").read_text())
     assert all(point["metric_se"] >= 0 and 0 <= point["front_probability"] <= 1 for point in front["front"])
     assert settings.task.metric_label in (output / "report" / "report.md").read_text()
-    recipe = Document(recipe_of(results, pick(summary, "best")), {}, "x").validate(Recipe)
+    recipe = Document(recipe_of(results, pick(summary, "best")), Origins(source="x")).validate(Recipe)
     done = train_and_deliver(recipe, tmp_path / "trained", with_merged=True)
     assert done is not None
     assert done.interval[0] <= done.metric <= done.interval[1]

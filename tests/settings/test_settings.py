@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,23 @@ def test_a_space_and_data_are_looked_up_beside_the_study(tmp_path: Path, monkeyp
 def test_a_wrong_study_is_refused_in_one_line(study: Path, old: str, new: str, said: str) -> None:
     assert old in STUDY
     assert said in refusal(study, STUDY.replace(old, new, 1))
+
+
+def test_settings_know_where_their_values_stand(study: Path) -> None:
+    (study.parent / "own.yaml").write_text("# ranks\nglobal_rank: [1]\n")
+    study.write_text(STUDY.replace("space: tiny", "space: own.yaml"))
+    settings = load_study(str(study), ["search.trials=7"])
+    found = {
+        f: settings.origin(f) for f in ("task.kind", "task.label", "search.trials", "space.global_rank", "proxy")
+    }
+    assert found == {
+        "task.kind": f"{study}:4", "task.label": f"{study}:3", "search.trials": "--set search.trials=7",
+        "space.global_rank": f"{study.parent / 'own.yaml'}:2", "proxy": f"{study}:8",
+    }  # fmt: skip
+    plain = StudySettings.model_validate(settings.model_dump())
+    assert plain.origin("task.kind") is None
+    assert plain == settings
+    assert pickle.loads(pickle.dumps(settings)).origin("task.kind") == f"{study}:4"
 
 
 @pytest.mark.parametrize(
