@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
+from msplora_search.tasks.images import ImageError, Stored, file_of, how_stored, path_of, read_image, state_of
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
 from msplora_search.tasks.metrics import Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
 from msplora_search.tasks.tables import Table, is_file, read_table
 
-EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
-"""Modes of Pillow that can be made RGB without losing what the image shows."""
+READING = 2
+"""Part of the cache key: to be raised when pixels are read otherwise."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +68,23 @@ class ImageClassification:
         if is_file(source.path):
             table = read_table(source)
             cells = table.column("task.image", self.settings.image)
-            paths = [_beside(table, cell) for cell in cells if isinstance(cell, str)]
-            files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in paths if p.is_file()]
-        return [self.settings.image, self.settings.label, self.processor.to_json_string(), files]
+            files = [_state(table, path) for cell in cells if (path := path_of(cell)) is not None]
+        return [READING, self.settings.image, self.settings.label, self.processor.to_json_string(), files]
 
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
         """Images and labels."""
         assert self.settings.image is not None
         assert self.settings.label is not None
         labels, names = labels_of(table, self.settings.label, classes)
-        modes: Counter[str] = Counter()
+        stored: list[Stored] = []
         pixels: NDArray[np.uint8] | None = None
         for row, cell in enumerate(table.column("task.image", self.settings.image)):
-            image = _opened(table, self.settings.image, row, cell)
-            modes[image.mode] += 1
-            made = self.processor(_rgb(image), do_rescale=False, do_normalize=False, return_tensors="np")
+            try:
+                picture = read_image(cell, _folder(table))
+            except ImageError as error:
+                where = f"{table.source}: row {row + 1} of column {self.settings.image!r}"
+                raise InputError(f"{where} {error}") from None
+            made = self.processor(picture.rgb, do_rescale=False, do_normalize=False, return_tensors="np")
             one = np.asarray(made["pixel_values"][0], dtype=np.uint8)
             if pixels is None:
                 pixels = np.empty((table.rows, *one.shape), dtype=np.uint8)
@@ -91,10 +94,9 @@ class ImageClassification:
                     f"{row + 1}; its preprocessor_config.json must fix height and width"
                 )
             pixels[row] = one
+            stored.append(picture.stored)
         assert pixels is not None
-        other = {mode: count for mode, count in sorted(modes.items()) if mode != "RGB"}
-        note = ", ".join(f"{count:,} of mode {mode}" for mode, count in other.items())
-        return Content(Images(pixels), labels, names, f"{note} are made RGB" if note else "")
+        return Content(Images(pixels), labels, names, how_stored(stored))
 
     def load(self, folder: Path) -> Examples:
         """Images."""
@@ -130,40 +132,15 @@ class ImageClassification:
         return majority(self.settings.metric, truth)
 
 
-def _beside(table: Table, cell: str) -> Path:
-    """A path beside the table's file, or from where the program runs."""
-    beside = Path(table.source).parent / cell
-    return (beside if beside.is_file() else Path(cell).expanduser()).resolve()
+def _folder(table: Table) -> Path:
+    """Where the paths in a table begin: beside its file."""
+    return Path(table.source).parent
 
 
-def _rgb(image: Any) -> Any:
-    """The image in RGB, on white where it is transparent."""
-    from PIL import Image
-
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    shown = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
-
-
-def _opened(table: Table, column: str, row: int, cell: Any) -> Any:
-    """The image of a cell: an image, an array of pixels, or a path beside the table's file."""
-    from PIL import Image, UnidentifiedImageError
-
-    where = f"{table.source}: row {row + 1} of column {column!r}"
+def _state(table: Table, path: str) -> list[Any]:
+    """What changes when the image file does; an image that cannot be read is told of when it is read."""
     try:
-        match cell:
-            case Image.Image():
-                image = cell
-            case np.ndarray():
-                image = Image.fromarray(cell)
-            case str():
-                image = Image.open(_beside(table, cell))
-                image.load()
-            case _:
-                raise InputError(f"{where} is {cell!r}; it must be an image, or the path of an image file")
-    except (OSError, UnidentifiedImageError, TypeError) as error:
-        raise InputError(f"{where} cannot be read as an image: {error}") from None
-    if image.mode not in EIGHT_BIT:
-        raise InputError(f"{where} has the mode {image.mode}; it must have 8 bits a channel, such as RGB or L")
-    return image
+        found = state_of(path, _folder(table))
+    except (OSError, ValueError):
+        return [path]
+    return [os.path.abspath(file_of(path, _folder(table))), found.st_size, found.st_mtime_ns]

@@ -112,6 +112,9 @@ def _hub(source: DatasetSource) -> Any:
 def _of_dataset(data: Any, source: str) -> Table:
     import datasets
 
+    for name, feature in data.features.items():
+        if isinstance(feature, datasets.Image):  # opened one by one, with the name of the file at hand
+            data = data.cast_column(name, datasets.Image(decode=False))
     columns = {name: list(data[name]) for name in data.column_names}
     for name, feature in data.features.items():
         if isinstance(feature, datasets.ClassLabel):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -108,7 +109,7 @@ def test_an_image_that_changed_is_read_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        (Image.new("I;16", (8, 8)), "row 2 of column 'image' has the mode I;16; it must have 8 bits a channel"),
+        (Image.new("F", (8, 8)), "row 2 of column 'image' cannot be read as an image: it has the mode F"),
         ("nothing.png", "row 2 of column 'image' cannot be read as an image: .*nothing.png"),
         (17, "row 2 of column 'image' is 17; it must be an image, or the path of an image file"),
         (None, "row 2 of column 'image' is None"),
@@ -123,6 +124,49 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="row 2 of column 'image' cannot be read as an image"):
         read(tmp_path, [stripes(1)[0][0], "broken.png"])
+
+
+def test_a_broken_file_in_a_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "hf")
+    for i, (image, label) in enumerate(stripes(20)):
+        (tmp_path / "set" / label).mkdir(parents=True, exist_ok=True)
+        image.save(tmp_path / "set" / label / f"{i}.png")
+    broken = next((tmp_path / "set" / "up").iterdir())
+    broken.write_bytes(broken.read_bytes()[:90])
+    with pytest.raises(InputError, match=f"row .* of column 'image' cannot be read as an image: {broken}: "):
+        prepared(settings_of(tmp_path, str(tmp_path / "set")))
+
+
+@pytest.mark.parametrize("way", ["paths", "folder", "parquet"])
+def test_every_way_of_reading_turns_a_rotated_jpeg_upright_once(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "hf")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = []
+    for label, colours in (("a", ("red", "blue")), ("b", ("green", "white"))):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        sideways = Image.new("RGB", (32, 32), colours[0])
+        sideways.paste(colours[1], (0, 16, 32, 32))
+        files += [tmp_path / "set" / label / f"{i}.jpg" for i in range(12)]
+        for file in files[-12:]:
+            sideways.save(file, exif=exif, subsampling=0, quality=95)
+    rows = [{"image": str(file), "label": file.parent.name} for file in files]
+    match way:
+        case "paths":
+            dataset = write_jsonl(tmp_path / "data.jsonl", rows)
+        case "folder":
+            dataset = tmp_path / "set"
+        case _:
+            dataset = tmp_path / "data.parquet"
+            features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+            datasets.Dataset.from_list(rows, features).to_parquet(dataset)
+    examples = prepared(settings_of(tmp_path, str(dataset))).train.corpus.examples
+    assert isinstance(examples, Images)
+    upright = examples.pixels[0].astype(int)
+    assert np.abs(upright[:, :, :3] - np.array([0, 0, 255])[:, None, None]).max() < 12  # what lay below is left
+    assert np.abs(upright[:, :, 5:] - np.array([255, 0, 0])[:, None, None]).max() < 12
 
 
 def test_the_digits_are_what_is_described() -> None:
