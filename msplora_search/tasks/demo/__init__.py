@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def demo_model(name: str) -> Path:
         raise InputError(f"model {PREFIX}{name}: no such demo model; {suggest(name, DEMO_MODELS)}")
     known = DEMO_MODELS[name]
     place = f"models/{name}"
-    if not (cache_root() / place).is_dir():
+    if not os.path.lexists(cache_root() / place):
         sys.stderr.write(f"{PREFIX}{name} is made once, {known.takes} ...\n")
     return cached_folder(place, known.make)
 

@@ -17,9 +17,10 @@ def main(folder: str, file: str, to: str) -> None:
         gguf_file=file,
         dtype=torch.float32,
         quantization_config=GgufConfig(dequantize=True),
+        trust_remote_code=False,
     )
     model.to(torch.bfloat16).save_pretrained(to)
-    AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(to)
+    AutoTokenizer.from_pretrained(folder, gguf_file=file, trust_remote_code=False).save_pretrained(to)
 
 
 if __name__ == "__main__":

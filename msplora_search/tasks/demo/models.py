@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from msplora_search.errors import InputError
 from msplora_search.tasks.demo.packages import Package, fetch, require_hash
 
@@ -106,7 +108,10 @@ def _digits_vit(folder: Path) -> None:
     """A vision transformer of 6 layers, 96 wide, 0.5M parameters, trained here on 5,000 digits of MNIST."""
     from msplora_search.tasks.demo.digits_vit import pretrain
 
-    pretrain(folder)
+    try:
+        pretrain(folder)
+    except SafetensorError as error:  # a full disk, as the library that writes weights tells it
+        raise OSError(str(error)) from None
 
 
 DEMO_MODELS = {
