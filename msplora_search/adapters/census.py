@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from msplora_search.adapters.anatomy import Anatomy, AnatomyError, dissect
+from msplora_search.adapters.hub import load_config, telling
 from msplora_search.design.depth import split_by_fractions
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.errors import InputError, suggest
+from msplora_search.errors import InputError
+from msplora_search.text import printable, shown
 
 LORA_RANKS = (1, 2, 4, 8, 16, 32, 64)
+MOST_RANK = 100_000
+MOST_MODULES = 100_000
+WHOLE, PART = re.compile(r"[0-9]{1,6}"), re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True)
@@ -43,77 +52,93 @@ def count_beside_lora(model: str, ranks: str, groups: str, targets: Sequence[str
 
     Raises InputError naming the option that is wrong.
     """
-    anatomy = anatomy_of(model, targets)
-    levels = _numbers("--ranks", ranks, int, 3)
+    levels, parts, names = _ranks(ranks), _parts(groups), _names(targets)
+    anatomy = anatomy_of(model, names)
     try:
-        boundaries = split_by_fractions(_numbers("--groups", groups, float), anatomy.layers)
+        boundaries = split_by_fractions(parts, anatomy.layers)
     except ValueError as error:
-        raise InputError(f"--groups {groups}: {error}") from None
+        raise InputError(f"--groups {shown(groups)[1:-1]}: {error}") from None
     try:
-        pyramid = Pyramid.from_split((levels[0], levels[1], levels[2]), boundaries, anatomy.targets)
+        pyramid = Pyramid.from_split(levels, boundaries, anatomy.targets)
     except ValueError as error:
         raise InputError(f"--ranks {ranks}: {error}") from None
     try:
         params = anatomy.count(pyramid)
     except AnatomyError as error:
-        raise InputError(f"--groups {groups}: {error}") from None
-    shown = sorted({*LORA_RANKS, levels[0]} - {0})
+        raise InputError(f"--groups {shown(groups)[1:-1]}: {error}") from None
+    beside = sorted({*LORA_RANKS, levels[0]} - {0})
     return Census(
         anatomy.stack,
         anatomy.layers,
         pyramid,
         params,
-        {rank: anatomy.count(Pyramid.lora(rank, anatomy.layers, anatomy.targets)) for rank in shown},
+        {rank: anatomy.count(Pyramid.lora(rank, anatomy.layers, anatomy.targets)) for rank in beside},
     )
 
 
 def anatomy_of(model: str, targets: Sequence[str]) -> Anatomy:
     """The sites of a model by its configuration alone, see `load_config`.
 
-    Raises InputError where there is no such model, or a target matches nothing in it.
+    Raises InputError where there is no such model, it cannot be built, or a target matches nothing in it.
     """
-    from transformers import AutoModel
-
-    with torch.device("meta"):
-        bare = AutoModel.from_config(load_config(model))  # type: ignore[no-untyped-call]
+    config = load_config(model)
+    with telling(model, "cannot be built from its config.json"), _bounded(model), torch.device("meta"):
+        bare = _bare(config)
     try:
         return dissect(bare, targets)
     except AnatomyError as error:
-        raise InputError(f"targets {','.join(targets)} on {model}: {error}") from None
+        raise InputError(f"targets {shown(','.join(targets))[1:-1]} on {printable(model)}: {error}") from None
 
 
-def load_config(model: str) -> Any:
-    """The configuration of a config.json, a folder, an id, or a bare architecture at its default sizes."""
-    from transformers import CONFIG_MAPPING, AutoConfig
+def _bare(config: Any) -> nn.Module:
+    """The model's modules; drawing initial values, which nobody reads here, would take ten times as long."""
+    from transformers import AutoModel
+    from transformers.initialization import no_init_weights
 
-    if model in CONFIG_MAPPING:
-        return AutoConfig.for_model(model)
-    path = Path(model).expanduser()
-    if not path.exists() and ("/" not in model or path.is_absolute()):
-        raise InputError(
-            f"model {model!r}: is no file, folder or known architecture; give a config.json, a model folder, "
-            f"an id such as org/name, or an architecture such as roberta{_meant(model)}"
+    with no_init_weights():
+        # A configuration may ask for attention from a package, or from a repository of the hub.
+        made: nn.Module = AutoModel.from_config(  # type: ignore[no-untyped-call]
+            config, trust_remote_code=False, attn_implementation="eager"
         )
+    return made
+
+
+@contextmanager
+def _bounded(model: str) -> Iterator[None]:
+    """Raise InputError when more than `MOST_MODULES` modules are made."""
+    made = count(1)
+
+    def tally(*_: object) -> None:
+        if next(made) > MOST_MODULES:
+            raise InputError(f"model {shown(model)}: its config.json asks for more than {MOST_MODULES:,} modules")
+
+    hook = register_module_module_registration_hook(tally)
     try:
-        return AutoConfig.from_pretrained(str(path) if path.exists() else model)
-    except (OSError, ValueError, KeyError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"model {model!r}: no usable config.json: {first}") from None
+        yield
+    finally:
+        hook.remove()
 
 
-def _meant(architecture: str) -> str:
-    from transformers import CONFIG_MAPPING
+def _ranks(text: str) -> tuple[int, int, int]:
+    parts = text.split("/")
+    ranks = [int(part) for part in parts if WHOLE.fullmatch(part)]
+    if len(parts) != 3 or len(ranks) != 3 or max(ranks) > MOST_RANK:
+        form = f"three whole numbers of at most {MOST_RANK:,}, such as 8/4/2"
+        raise InputError(f"--ranks {shown(text)[1:-1]}: must be {form}")
+    return ranks[0], ranks[1], ranks[2]
 
-    said = suggest(architecture, CONFIG_MAPPING)
-    return f" ({said})" if said.startswith("did you mean") else ""
 
-
-def _numbers(option: str, text: str, kind: type[int] | type[float], count: int | None = None) -> list[Any]:
-    try:
-        numbers = [kind(part) for part in text.split("/")]
-    except ValueError:
-        numbers = []
-    if not numbers or (count and len(numbers) != count):
-        form = "three whole numbers such as 8/4/2" if count else "parts such as 33/33/33"
-        raise InputError(f"{option} {text}: must be {form}")
+def _parts(text: str) -> list[float]:
+    parts = text.split("/")
+    numbers = [float(part) for part in parts if PART.fullmatch(part)]
+    if len(numbers) != len(parts) or min(numbers) <= 0:
+        raise InputError(f"--groups {shown(text)[1:-1]}: must be positive parts such as 33/33/33")
     return numbers
+
+
+def _names(targets: Sequence[str]) -> list[str]:
+    names = [target.strip() for target in targets]
+    if not names or not all(names) or max(map(len, names)) > 200:
+        form = "names of modules or roles, such as query,value"
+        raise InputError(f"--targets {shown(','.join(targets))[1:-1]}: must be {form}")
+    return names

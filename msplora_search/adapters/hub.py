@@ -1,0 +1,147 @@
+"""Reads a model's configuration, from a folder or the hub: within bounds, and without code of the model's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from msplora_search.errors import InputError, suggest
+from msplora_search.text import printable, shown
+
+MOST_BYTES = 16 * 2**20
+MOST_NUMBER = 10**11
+MOST_LAYERS = 1_000
+MOST_LABELS = 1_000_000
+BOUNDS = ((re.compile(r"(layers?|blocks?|depths?)$"), MOST_LAYERS), (re.compile(r"^num_labels$"), MOST_LABELS))
+"""Of fields by whose value transformers makes so many objects; any other may be up to `MOST_NUMBER`."""
+
+
+def load_config(model: str) -> Any:
+    """The configuration of a config.json, a folder, an id, or a bare architecture at its default sizes.
+
+    Code of the model's own is not run. Raises InputError where there is no usable one.
+    """
+    from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+
+    if model in CONFIG_MAPPING:
+        with telling(model, "has no default sizes"):
+            return AutoConfig.for_model(model)
+    path = os.path.expanduser(model)
+    if model and os.path.exists(path):
+        _require_small(model, Path(path))
+    elif "/" not in model or os.path.isabs(path):
+        raise InputError(
+            f"model {shown(model)}: is no file, folder or known architecture; give a config.json, a model folder, "
+            f"an id such as org/name, or an architecture such as roberta{_meant(model)}"
+        )
+    location = path if os.path.exists(path) else model
+    with telling(model, "no usable config.json"):
+        fields, _ = PreTrainedConfig.get_config_dict(location)
+        _require_bounds(model, fields)
+        return AutoConfig.from_pretrained(location, trust_remote_code=False)
+
+
+@contextmanager
+def telling(model: str, what: str) -> Iterator[None]:
+    """Let nothing out of transformers but an InputError in one line: `what`, and why."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except InputError:
+        raise
+    except Exception as error:  # a foreign configuration makes transformers raise whatever it stumbles over
+        why = hub_cache_fault(error) or _own_code(error) or f"{what}: {_one_line(error)}"
+        raise InputError(f"model {shown(model, 200)}: {why}") from None
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def hub_cache_fault(error: BaseException) -> str | None:
+    """One line where `error` comes from the cache of models and data sets from the hub; None where it does not.
+
+    Libraries wrap what the system said, so its causes are looked at too.
+    """
+    from huggingface_hub import constants
+
+    roots = [Path(os.path.abspath(root)) for root in (constants.HF_HOME, constants.HF_HUB_CACHE)]
+    for cause in _causes(error):
+        named = cause.filename if isinstance(cause, OSError) else None
+        if not isinstance(named, str | bytes | os.PathLike):
+            continue
+        file = Path(os.path.abspath(os.fsdecode(named)))
+        if any(file.is_relative_to(root) or root.is_relative_to(file) for root in roots):
+            said = getattr(cause, "strerror", None) or str(cause)
+            return (
+                f"the hub's cache {printable(str(roots[0]))} cannot be used: {said}; "
+                "set HF_HOME to a folder that can be written and has room"
+            )
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+def _own_code(error: Exception) -> str | None:
+    if "trust_remote_code" not in str(error):
+        return None
+    return (
+        "has code of its own (auto_map in its config.json), which is not run here; "
+        "give a config.json of an architecture that transformers knows, or a bare architecture such as roberta"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    text = printable(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+def _require_small(model: str, path: Path) -> None:
+    """Refuse a config.json that is no file, or too large to be one; what is missing transformers tells."""
+    file = path / "config.json" if path.is_dir() else path
+    if not os.path.exists(file):
+        return
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+        raise InputError(f"model {shown(model)}: its config.json must be a file of at most {MOST_BYTES:,} bytes")
+
+
+def _require_bounds(model: str, value: Any, name: str = "") -> None:
+    """Raise InputError for a number in a configuration with which no model can be built here."""
+    match value:
+        case dict():
+            for key, inner in value.items():
+                _require_bounds(model, inner, str(key))
+        case list():
+            for inner in value:
+                _require_bounds(model, inner, name)
+        case int():
+            most = next((most for names, most in BOUNDS if names.search(name)), MOST_NUMBER)
+            if not -MOST_NUMBER <= value <= most:
+                raise InputError(
+                    f"model {shown(model)}: its config.json has {shown(name)} {shown(value)}; "
+                    f"it must be at most {most:,}"
+                )
+
+
+def _meant(architecture: str) -> str:
+    from transformers import CONFIG_MAPPING
+
+    said = suggest(architecture, CONFIG_MAPPING)
+    return f" ({said})" if said.startswith("did you mean") else ""
