@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import unicodedata
 
 INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -9,6 +11,14 @@ INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 line and paragraph breaks."""
 JOINER = "\u200d"
 """Formatting that many scripts and emoji need."""
+ACTIVE = re.compile(r"[\\`*_\[\]<>|&~$!@#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+"""What means something in Markdown wherever it stands; addresses become links there without any brackets."""
+AT_THE_BEGINNING = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[-+=]))")
+"""After this a line of Markdown begins a list or ends a heading."""
+ALIKE = {"±": "+-", "·": "-", "…": "...", "–": "-", "—": "--", "“": '"', "”": '"', "‘": "'", "’": "'", "×": "x"}
+"""For outputs that cannot take a character: what says the same."""
+UNWRITABLE = "msplora_search_written_out"
+"""How streams handle what their encoding lacks, as a name for `errors=`."""
 
 
 def printable(text: str) -> str:
@@ -19,10 +29,41 @@ def printable(text: str) -> str:
 def shown(value: object, most: int = 80) -> str:
     """A value as an error message shows it: its `repr` in one line, cut in the middle where it is long."""
     cut = value[: 4 * most] if isinstance(value, str | bytes | list | tuple) else value  # 100 MB take a while
-    text = printable(repr(cut))
+    return shortened(printable(repr(cut)), most)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most `most` characters: a longer text is cut in the middle."""
     half = (most - 3) // 2
     return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
 
+def markdown(text: str) -> str:
+    """Foreign text within a line of Markdown: it is read as it stands, and makes no link, picture, tag or cell."""
+    return AT_THE_BEGINNING.sub(r"\1\\", ACTIVE.sub(r"\\\g<0>", printable(text).strip()))
+
+
+def code(text: str) -> str:
+    """Foreign text as a span of code in Markdown, whatever backticks it holds."""
+    line = printable(text) or " "
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    space = " " if line.strip(" ") and (line[0] in " `" or line[-1] in " `") else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def fitting(text: str, encoding: str) -> str:
+    """The text for an output of that encoding: `±` as `+-` where it lacks it, others as `\\xe9`."""
+    return text.encode(encoding, UNWRITABLE).decode(encoding)
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(ALIKE.get(c) or _written_out(c) for c in error.object[error.start : error.end]), error.end
+
+
 def _written_out(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+codecs.register_error(UNWRITABLE, _replace)

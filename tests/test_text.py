@@ -3,11 +3,57 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
 
 from msplora_search.errors import InputError, placed
-from msplora_search.text import printable, shown
+from msplora_search.text import code, fitting, markdown, printable, shortened, shown
+
+HOSTILE = (
+    "![x](http://beacon.example/a.png)",
+    "[x](javascript:alert(1))",
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "<http://beacon.example>",
+    "http://beacon.example and www.beacon.example",
+    "a|b|c",
+    "a\\|b",
+    "`code` and ``more``",
+    "`",
+    "```",
+    "\\",
+    "trailing \\",
+    "*a* **b** _c_ ~~d~~",
+    "# heading",
+    "1. one",
+    "12345) many",
+    "- item",
+    "+ item",
+    "---",
+    "===",
+    "    indented",
+    "> quoted",
+    "&lt;b&gt; &#60;",
+    "[ref]: http://beacon.example",
+    "[^1]",
+    "a\n\n# b\n\n<b>c</b>",
+    "\x1b]8;;http://beacon.example\x07link\x1b]8;;\x07",
+    "\x1b[31mred",
+    "\u202edlrow",
+    "$\\frac{1",
+    "--> <!-- -->",
+    "[red]rich[/red] :fire:",
+    "=HYPERLINK(1)",
+    "ends with !",
+    "\udcff",
+    "",
+)
+"""Names, reasons and values that would act where they are shown, if they could."""
+AROUND = ("{}", "# {}", "- {}", "**x** {}", "| a | b |\n| --- | --- |\n| {} | c |", "[x](y) {}", "x: {}[y](z)")
+COMMON = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+texts = st.text() | st.text(alphabet="\\`*_[]()<>|&~$!#:/.w1-+= a\n") | st.sampled_from(HOSTILE)
 
 
 @given(st.text())
@@ -36,6 +82,42 @@ def test_a_long_value_is_cut_in_the_middle() -> None:
     assert shown("short") == "'short'"
     assert len(shown("x" * 10_000_000)) == 79
     assert shown([1] * 1_000, 40).startswith("[1, 1, 1")
+    assert shortened("abcdefghij", 7) == "ab...ij"
+
+
+@given(texts)
+@pytest.mark.parametrize("around", AROUND)
+def test_markdown_shows_foreign_text_as_it_stands(around: str, text: str) -> None:
+    """Even where tags are allowed: as a word in the same place, and nothing else."""
+    said = escapeHtml(printable(text).strip())
+    assume(said)
+    page = COMMON.render(around.format("WORD")).replace("WORD", said)
+    assert COMMON.render(around.format(markdown(text))) == page
+
+
+@given(texts)
+def test_a_span_of_code_shows_foreign_text_as_it_stands(text: str) -> None:
+    said = escapeHtml(printable(text) or " ")
+    assert COMMON.render(f"a {code(text)} b") == f"<p>a <code>{said}</code> b</p>\n"
+
+
+@pytest.mark.parametrize("text", ["https://a.example/b", "HTTP://a.example", "www.a.example", "WWW.a.example"])
+def test_an_address_is_no_link_where_markdown_finds_links_by_itself(text: str) -> None:
+    assert markdown(text).lower() in (r"https\://a.example/b", r"http\://a.example", r"www\.a.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "found"),
+    [
+        ("0.8 ± 0.1 · é", "utf-8", "0.8 ± 0.1 · é"),
+        ("0.8 ± 0.1 · é", "ascii", "0.8 +- 0.1 - \\xe9"),
+        ("0.8 ± 0.1 · é", "cp1252", "0.8 ± 0.1 · é"),
+        ("модель 😀", "cp1252", "\\u043c\\u043e\\u0434\\u0435\\u043b\\u044c \\U0001f600"),
+        ("\ud800", "utf-8", "\\ud800"),
+    ],
+)
+def test_an_output_gets_what_its_encoding_holds(text: str, encoding: str, found: str) -> None:
+    assert fitting(text, encoding) == found
 
 
 def test_an_error_on_a_field_is_given_its_place_once() -> None:
