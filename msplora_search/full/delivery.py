@@ -22,9 +22,11 @@ from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.errors import InputError
 from msplora_search.files import install
 from msplora_search.full.training import Trained, identity, require_same_run, train_recipe
+from msplora_search.results.noise import interval
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone, load_processor, model_location
+from msplora_search.tasks.metrics import metric
 from msplora_search.tasks.parts import Part
 from msplora_search.tasks.task import Task
 
@@ -163,8 +165,8 @@ def _plain(done: Delivered) -> dict[str, Any]:
 
 
 def _facts(recipe: Recipe, test: Evaluation, trained: int, unrolled: int, apart: float, output: Path) -> Delivered:
-    interval = (test.metric - Z95 * test.metric_se, test.metric + Z95 * test.metric_se)
-    return Delivered(output / "model", test.metric, interval, trained, unrolled, apart)
+    found = interval(test.metric, Z95 * test.metric_se, metric(recipe.task.metric).bounds)
+    return Delivered(output / "model", test.metric, found, trained, unrolled, apart)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from msplora_search.results import pareto
+from msplora_search.results.noise import difference_interval, interval
 from msplora_search.results.records import Evaluation
 from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Point
@@ -83,7 +84,7 @@ def judge(
 ) -> Confirmation:
     """Compare what full training reached on the test part, whose truth is `labels`."""
     judged = metric(results.settings.task.metric)
-    plain = [Confirmed(point, runs, _interval(runs)) for point, runs in found]
+    plain = [Confirmed(point, runs, _interval(runs, judged)) for point, runs in found]
     named = {confirmed.name: confirmed for confirmed in plain}
     points = tuple(
         Confirmed(
@@ -122,17 +123,17 @@ def _compare(one: Confirmed, other: Confirmed, judged: Metric, truth: Values) ->
     se = float(np.sqrt(of_examples + of_seeds))
     half = float(stats.t.ppf(0.975, degrees)) * se
     p_value = float(2 * stats.t.sf(abs(scale) / se, degrees)) if se > 0 else 1.0
-    return Comparison(other.name, scale, (scale - half, scale + half), p_value)
+    return Comparison(other.name, scale, difference_interval(scale, half, judged.bounds), p_value)
 
 
-def _interval(runs: tuple[Evaluation, ...]) -> tuple[float, float]:
+def _interval(runs: tuple[Evaluation, ...], judged: Metric) -> tuple[float, float]:
     """95% of the mean metric: test examples and, with several seeds, seeds."""
     values = np.array([run.metric for run in runs])
     of_examples = float(np.mean([run.metric_se for run in runs])) ** 2
     of_seeds = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
     degrees = _degrees(of_examples, len(runs[0].qualities), of_seeds, len(values))
     half = float(stats.t.ppf(0.975, degrees)) * float(np.sqrt(of_examples + of_seeds))
-    return float(values.mean()) - half, float(values.mean()) + half
+    return interval(float(values.mean()), half, judged.bounds)
 
 
 def _degrees(of_examples: float, examples: int, of_seeds: float, seeds: int) -> float:

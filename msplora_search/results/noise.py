@@ -21,6 +21,18 @@ def difference_se(one: Evaluation, other: Evaluation) -> float:
     return float(np.sqrt(max(0.0, variance)))
 
 
+def interval(centre: float, half: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """`centre` ± `half`, and no value outside `bounds`, which are those of the metric."""
+    low, high = bounds
+    return max(low, min(high, centre - half)), min(high, max(low, centre + half))
+
+
+def difference_interval(centre: float, half: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The same for the difference of two values of a metric within `bounds`."""
+    low, high = bounds
+    return interval(centre, half, (low - high, high - low))
+
+
 def indistinct(one: TrialRecord, other: TrialRecord, standard_errors: float = 1.0) -> bool:
     """Whether two trials differ by no more than so many standard errors of their paired difference."""
     gap = abs(one.final.metric - other.final.metric)

@@ -5,6 +5,7 @@ Every metric is larger for a better model; so `loss` is the negative mean loss.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +25,10 @@ class Metric(Protocol):
     @property
     def name(self) -> str:
         """As in a study file."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Least and greatest value that it can have."""
 
     def score(self, truth: Values, predictions: Values) -> float:
         """The metric of all examples."""
@@ -47,6 +52,7 @@ class ClassMetric:
     """(classes, predicted classes) -> value."""
     from_counts: Callable[[Floats, Floats, Floats], Floats]
     """Right, true and predicted examples of each class, (resamples, classes) each -> values (resamples,)."""
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     def score(self, truth: Values, predictions: Values) -> float:
         """By scikit-learn."""
@@ -76,6 +82,7 @@ class Correlation:
 
     name: str
     of_ranks: bool
+    bounds: tuple[float, float] = (-1.0, 1.0)
 
     def score(self, truth: Values, predictions: Values) -> float:
         """By SciPy; 0 where either side is constant."""
@@ -112,6 +119,7 @@ class TokenMean:
     name: str
     sign: float = 1.0
     """-1 where smaller is better."""
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     def score(self, truth: Values, predictions: Values) -> float:
         """Sum over tokens by number of tokens."""
@@ -218,10 +226,10 @@ METRICS: dict[str, Metric] = {
     for found in (
         ClassMetric("accuracy", _sk_accuracy, _accuracy),
         ClassMetric("f1", _sk_f1, _f1),
-        ClassMetric("matthews", _sk_matthews, _matthews),
+        ClassMetric("matthews", _sk_matthews, _matthews, bounds=(-1.0, 1.0)),
         Correlation("pearson", of_ranks=False),
         Correlation("spearman", of_ranks=True),
-        TokenMean("loss", sign=-1.0),
+        TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),
         TokenMean("token-accuracy"),
         TokenMean("exact-match"),
     )
