@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -15,11 +15,12 @@ from msplora_search.cli_parts import (
     Output,
     Storage,
     Workers,
-    nothing,
-    open_console,
+    loading,
+    print_error,
     print_json,
-    print_line,
     short,
+    speak_plainly,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -39,15 +40,33 @@ def main() -> None:
     from msplora_search.errors import InputError
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    speak_plainly()
+    code = 0
     try:
-        app()
+        code = app(standalone_mode=False) or 0
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == 130:  # what typer makes of Ctrl-C
-            sys.stderr.write("stopped; the same command goes on from here\n")
-        raise
+        print_error(error)
+        code = 2
+    except Usage as error:
+        _explain(error)
+        code = 2
+    except typer.Abort:
+        print_error("stopped: the input ended")
+        code = 1
+    if code == 130:  # what typer makes of Ctrl-C
+        sys.stderr.write("stopped; the same command goes on from here\n")
+    sys.exit(code)
+
+
+Usage = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+"""What typer raises for a command line that it cannot read; it does not export the name."""
+
+
+def _explain(error: typer.BadParameter) -> None:
+    """A wrong command line in one line; where there were no words at all, typer has printed the help."""
+    if message := error.format_message():
+        command = error.ctx.command_path if error.ctx else "msplora-search"
+        print_error(f"{message.rstrip('.')}; {command} --help tells what it takes")
 
 
 @app.command()
@@ -64,24 +83,27 @@ def run(
 
     Example: `msplora-search run quickstart --set search.trials=40`
     """
+    from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front, search_display
     from msplora_search.settings import load_study
 
     settings = load_study(study, assignments or [])
     console = open_console()
-    with console.status("loading model and data ...") if console.is_terminal else nothing():
+    with loading(console, "loading model and data ..."):
         from msplora_search.scale.search import run_with_workers
     with search_display(console) as listen:
         folder = run_with_workers(settings, output, storage, workers, listen)
     summary = _write_report(folder, storage)
     print_front(console, summary)
+    print_line(console, "")
     print_line(
         console,
-        f"\nReport: {short(folder / 'report' / 'report.md')} (also report.html, front.png, front.json)",
+        f"Report: {short(folder / 'report' / 'report.md')} (also report.html, front.png, front.json)",
     )
     print_line(
         console,
-        f"Next:   msplora-search export {short(folder)} --pick one-se --to {short(folder / 'recipe')}",
+        f"Next:   msplora-search export {typed(folder)} --pick one-se --to {typed(folder / 'recipe')}",
+        whole=True,
     )
 
 
@@ -91,6 +113,7 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
 
     Example: `msplora-search status runs/quickstart`
     """
+    from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front, running_line, seconds_left
     from msplora_search.reporting.wording import duration
     from msplora_search.results.records import State
@@ -120,12 +143,14 @@ def report(output: Output, storage: Storage = None) -> None:
 
     Example: `msplora-search report runs/quickstart`
     """
+    from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front
 
     summary = _write_report(output, storage)
     console = open_console()
     print_front(console, summary)
-    print_line(console, f"\nReport: {short(output / 'report' / 'report.md')}")
+    print_line(console, "")
+    print_line(console, f"Report: {short(output / 'report' / 'report.md')}")
 
 
 for command in (cli_full.export, cli_full.train, cli_full.confirm):
@@ -149,6 +174,7 @@ def params(
     Example: `msplora-search params roberta --ranks 8/4/2 --groups 33/33/33`
     """
     from msplora_search.adapters.census import count_beside_lora
+    from msplora_search.reporting.console import open_console, print_line
     from msplora_search.tasks.demo import without_demo_names
 
     found = count_beside_lora(without_demo_names(model), ranks, groups, targets.split(","))
@@ -174,6 +200,7 @@ def validate(
     Example: `msplora-search validate studies/*.yaml spaces/*.yaml`
     """
     from msplora_search.errors import InputError
+    from msplora_search.reporting.console import open_console, print_line
     from msplora_search.settings import StudySettings, check_file
 
     console, failed = open_console(), False
@@ -181,7 +208,7 @@ def validate(
         try:
             found = check_file(file)
         except InputError as error:
-            sys.stderr.write(f"error: {error}\n")
+            print_error(error)
             failed = True
         else:
             print_line(console, f"{file}: a valid {'study' if isinstance(found, StudySettings) else 'space'}")

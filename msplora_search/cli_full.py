@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from msplora_search.cli_parts import AsJson, Output, Storage, Workers, open_console, print_json, print_line, short
+from msplora_search.cli_parts import AsJson, Output, Storage, Workers, print_json, short
 
 
 def export(
@@ -41,6 +41,8 @@ def export(
         told = {"recipe": str(path), **recipe["chosen"], "neighbours": list(chosen.neighbours)}
         print_json({**told, "pyramid": recipe["pyramid"]})
         return
+    from msplora_search.reporting.console import open_console, print_line
+
     point, console = chosen.point, open_console()
     print_line(
         console,
@@ -85,6 +87,8 @@ def train(
     if as_json:
         print_json({**vars(done), "folder": str(done.folder)})
         return
+    from msplora_search.reporting.console import open_console, print_line
+
     console, (low, high) = open_console(), done.interval
     metric = f"{read.task.metric_label} {done.metric:.4f} on the test part, 95% interval {low:.4f} to {high:.4f}"
     print_line(console, f"{read.name}: {metric}")
@@ -111,6 +115,7 @@ def confirm(
     """
     from msplora_search.full.confirm import confirm as confirm_front
     from msplora_search.reporting.confirmation import confirmation_lines, training_line, write_confirmation
+    from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.report import write_report
     from msplora_search.search.results import load_results
     from msplora_search.search.summary import summarise

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import shlex
 import sys
+import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from msplora_search.text import UNWRITABLE, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,17 +25,34 @@ Workers = Annotated[int, typer.Option(help="Trainings at a time, each in a proce
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def open_console() -> Console:
-    """Where the commands print."""
-    from rich.console import Console
+def speak_plainly() -> None:
+    """Let no output fail for a character that it cannot take, and no library talk beside this program.
 
-    # A pipe has no width: tables must not be cut there.
-    return Console(width=None if sys.stdout.isatty() else 160)
+    What the user asked of Python or of a library by its own variable stays.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=UNWRITABLE)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for name, value in QUIET.items():  # workers inherit it
+        os.environ.setdefault(name, value)
 
 
-def print_line(console: Console, line: str) -> None:
-    """One line as it stands; wrapped on a terminal only."""
-    console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+QUIET = {"PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error", "DATASETS_VERBOSITY": "error"}
+"""What libraries would print is for those who write programs with them."""
+
+
+def print_error(message: object) -> None:
+    """The one line that tells what was wrong."""
+    sys.stderr.write(f"error: {printable(str(message))}\n")
+
+
+def loading(console: Console, what: str) -> AbstractContextManager[object]:
+    """Show on a terminal that something takes a while."""
+    if not console.is_terminal:
+        return nullcontext()
+    return console.status(what, spinner="dots" if console.encoding.startswith("utf") else "line")
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -40,12 +64,10 @@ def short(path: Path) -> str:
     """A path as the user would type it here."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError):
         return str(path)
 
 
-def nothing() -> Any:
-    """A context that does nothing."""
-    from contextlib import nullcontext
-
-    return nullcontext()
+def typed(path: Path) -> str:
+    """A path as it stands in a command that the user may type."""
+    return shlex.quote(short(path))

@@ -15,7 +15,7 @@ ACTIVE = re.compile(r"[\\`*_\[\]<>|&~$!@#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What means something in Markdown wherever it stands; addresses become links there without any brackets."""
 AT_THE_BEGINNING = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[-+=]))")
 """After this a line of Markdown begins a list or ends a heading."""
-ALIKE = {"±": "+-", "·": "-", "…": "...", "–": "-", "—": "--", "“": '"', "”": '"', "‘": "'", "’": "'", "×": "x"}
+ALIKE = {"±": "+-", "…": "..."}
 """For outputs that cannot take a character: what says the same."""
 UNWRITABLE = "msplora_search_written_out"
 """How streams handle what their encoding lacks, as a name for `errors=`."""
@@ -52,7 +52,7 @@ def code(text: str) -> str:
 
 
 def fitting(text: str, encoding: str) -> str:
-    """The text for an output of that encoding: `±` as `+-` where it lacks it, others as `\\xe9`."""
+    r"""The text for an output of that encoding: `±` as `+-` where it lacks it, others as `\xe9`."""
     return text.encode(encoding, UNWRITABLE).decode(encoding)
 
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.progress_bar import ProgressBar
 
+from msplora_search.reporting.console import PlainTable, plain, print_line
 from msplora_search.reporting.wording import (
     FRONT_COLUMNS,
     comparisons,
@@ -47,24 +46,14 @@ def search_display(console: Console) -> Iterator[Listener]:
         yield display.listen
 
 
-def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Table:
-    """A plain table; text to the left, numbers to the right."""
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < 2 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
 def print_front(console: Console, summary: Summary) -> None:
     """The front as a table, and what it says in sentences."""
     metric = summary.results.settings.task.metric_label
     columns = [metric if column == "metric" else column for column in FRONT_COLUMNS]
     console.print()
-    console.print(table_of(columns, front_rows(summary), title=f"Front of {summary.results.settings.name}"))
+    console.print(PlainTable(columns, front_rows(summary), title=f"Front of {summary.results.settings.name}"))
     for sentence in ("", verdict(summary), *comparisons(summary), cost_sentence(summary)):
-        console.print(sentence, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        print_line(console, sentence)
 
 
 class Progressing:
@@ -147,7 +136,7 @@ class PlainLines:
                 self._say(f"search ended: {reason}")
 
     def _say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(self._console, line, whole=True)
 
 
 class LiveDisplay:
@@ -156,13 +145,6 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progressing()
-        self._bar = Progress(
-            TextColumn("{task.completed}/{task.total} trials"),
-            BarColumn(),
-            TextColumn("{task.fields[elapsed]} elapsed, {task.fields[left]} left"),
-            console=console,
-        )
-        self._task = self._bar.add_task("search", total=None, elapsed="0 s", left="?")
         self._began = time.monotonic()
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
 
@@ -172,32 +154,31 @@ class LiveDisplay:
         match event:
             case SearchStarted():
                 for line in opening_lines(event):
-                    self._console.print(line, markup=False, highlight=False)
+                    print_line(self._console, line)
             case TrialEnded(record):
-                self._console.print(trial_line(record), markup=False, highlight=False)
+                print_line(self._console, trial_line(record))
             case WorkerLost(what):
                 self._progress.running.clear()
-                self._console.print(lost_line(what), markup=False, highlight=False)
+                print_line(self._console, lost_line(what))
             case SearchEnded(reason):
-                self._console.print(f"search ended: {reason}", markup=False, highlight=False)
+                print_line(self._console, f"search ended: {reason}")
 
     def _render(self) -> Group:
-        left = self._progress.seconds_left()
-        self._bar.update(
-            self._task,
-            completed=len(self._progress.ended),
-            total=self._progress.total or None,
-            elapsed=duration(time.monotonic() - self._began),
-            left="?" if left is None else "about " + duration(left),
-        )
-        parts: list[Table | Progress | str] = [self._bar]
-        parts += [escape(running_line(record)) for record in self._progress.running.values()]
+        done, total, left = len(self._progress.ended), self._progress.total, self._progress.seconds_left()
+        elapsed = duration(time.monotonic() - self._began)
+        rest = "" if left is None else f", about {duration(left)} left"
+        lines = [f"{done}/{total or '?'} trials, {elapsed} elapsed{rest}"]
+        lines += [running_line(record) for record in self._progress.running.values()]
+        first, *others = [plain(line, self._console.encoding) for line in lines]
+        parts: list[RenderableType] = [first, ProgressBar(total or None, done, width=BAR), *others]
         rows = [record_row(record) for record in self._progress.front()]
         if rows:
-            parts.append(table_of(LIVE_COLUMNS, rows[-12:], title="front so far"))
+            parts.append(PlainTable(LIVE_COLUMNS, rows[-12:], title="front so far"))
         return Group(*parts)
 
 
+BAR = 40
+"""Columns of the progress bar, where there are so many."""
 LIVE_COLUMNS = (*FRONT_COLUMNS[:3], "metric", "± SE")
 
 
