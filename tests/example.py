@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def results(trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
     )
 
 
+@cache
 def confirmation() -> Confirmation:
     """Two seeds of full training for the front and the baselines of the example."""
     found = [
@@ -119,6 +121,7 @@ def confirmation() -> Confirmation:
     return judge(results(), found, LABELS)
 
 
+@cache
 def golden_texts() -> dict[str, str]:
     """Every format that other programs rely on, by file name."""
     summary = summarise(results())

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from msplora_search.errors import InputError
+from msplora_search.files import damaged, read_json
 from msplora_search.full.confirm import FOLDER, OneTraining
 from msplora_search.full.judgement import Comparison, Confirmation, Confirmed
+from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.plots import draw_confirmation
 from msplora_search.reporting.wording import duration, table
+from msplora_search.text import markdown
 
-JSON, PICTURE = "confirm.json", "confirm.svg"
+JSON, TEXT, PICTURE = "confirm.json", "confirm.md", "confirm.svg"
+REMEDY = "delete it, and let `msplora-search confirm` make it anew from the trainings that are done"
 
 
 def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
@@ -21,14 +24,16 @@ def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
     Raises InputError where it cannot.
     """
     folder, told = output / FOLDER, confirmation.to_json()
-    try:
-        (folder / JSON).write_text(json.dumps(told, indent=2) + "\n")
-        draw_confirmation(told, folder)
-        text = "\n\n".join([f"# {told['study']}, confirmed", *confirmation_markdown(told, PICTURE)])
-        (folder / "confirm.md").write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}; the report needs a folder it can write") from None
-    return folder / "confirm.md"
+    title = f"# {markdown(told['study'])}, confirmed"
+
+    def fill(part: Path) -> None:
+        draw_confirmation(told, part)
+        text = "\n\n".join([title, *confirmation_markdown(told, PICTURE)]) + "\n"
+        (part / TEXT).write_text(text, encoding="utf-8")
+        (part / JSON).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+    write_folder(folder, fill, last=JSON)
+    return folder / TEXT
 
 
 def training_line(training: OneTraining) -> str:
@@ -40,21 +45,25 @@ def training_line(training: OneTraining) -> str:
     )
 
 
-def confirmation_section(output: Path) -> list[str]:
-    """A report's paragraphs on the confirmation of `output`; none where it was not confirmed."""
+def confirmation_section(output: Path, picture: str) -> list[str]:
+    """A report's paragraphs on the confirmation of `output`; none where it was not confirmed.
+
+    `picture`: how the report names the plot. Raises InputError where the confirmation is damaged.
+    """
     stored = output / FOLDER / JSON
     if not stored.is_file():
         return []
+    told = read_json(stored, REMEDY)
     try:
-        told = json.loads(stored.read_text())
-        return ["## Confirmed in full", *confirmation_markdown(told, f"../{FOLDER}/{PICTURE}")]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{stored}: is no confirm.json of this program; run confirm again") from None
+        return ["## Confirmed in full", *confirmation_markdown(told, picture)]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise damaged(stored, f"{type(error).__name__}: {error}", REMEDY) from None
 
 
 def confirmation_markdown(told: dict[str, Any], picture: str) -> list[str]:
     """Paragraphs on what `Confirmation.to_json` gave."""
-    columns = ["point", "ranks g/m/l in depth groups", "adapter params", told["metric"], "95% interval", "proxy"]
+    metric = markdown(told["metric"])
+    columns = ["point", "ranks g/m/l in depth groups", "adapter params", metric, "95% interval", "proxy"]
     rivals = [f"against {name}" for name in ("the paper's pyramid", "LoRA, no smaller")]
     return [
         f"![confirmed]({picture})",
@@ -104,12 +113,12 @@ def _against(versus: Comparison) -> str:
 
 
 def _row(point: dict[str, Any], front: list[str]) -> list[str]:
-    name = f"**{point['name']}**" if point["name"] in front else point["name"]
+    name = f"**{markdown(point['name'])}**" if point["name"] in front else markdown(point["name"])
     low, high = point["interval_95"]
     versus = {"paper" if c["baseline"] == "paper" else "lora": c for c in point["comparisons"]}
     return [
         name,
-        point["pyramid"],
+        markdown(point["pyramid"]),
         f"{point['adapter_params']:,}",
         f"{point['mean']:.4f}",
         f"{low:.4f} to {high:.4f}",
@@ -121,5 +130,5 @@ def _row(point: dict[str, Any], front: list[str]) -> list[str]:
 def _difference(versus: dict[str, Any] | None, rival: str) -> str:
     if versus is None:
         return ""
-    name = "" if rival == "paper" else f" ({versus['baseline']})"
+    name = "" if rival == "paper" else f" ({markdown(versus['baseline'])})"
     return f"{versus['difference']:+.4f}, p {versus['p_value']:.3f}{name}"

@@ -13,8 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from msplora_search.results.noise import interval
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import Point, Summary, hypervolume_of
+from msplora_search.tasks.metrics import metric
+from msplora_search.text import printable, shortened
 
 FRONT, PAPER, LORA, QUIET = "#1f5fa8", "#c8442c", "#6b8e23", "#9a9a9a"
 STYLE: Any = {
@@ -24,6 +27,8 @@ STYLE: Any = {
     "axes.grid": True,
     "grid.alpha": 0.25,
     "font.size": 10,
+    "text.usetex": False,
+    "text.parse_math": False,  # a dollar in a name is a dollar
 }
 
 
@@ -57,7 +62,7 @@ def draw_hypervolume(summary: Summary, folder: Path) -> None:
         axes.step(spent, volumes, where="post", color=FRONT, label="steps spent")
         axes.step(unpruned, volumes, where="post", color=QUIET, linestyle="--", label="the same trials unpruned")
         axes.set(xlabel="training steps", ylabel="hypervolume", ylim=(0, None), xlim=(0, None))
-        axes.set_title(f"{summary.results.settings.name}: hypervolume against cost")
+        axes.set_title(title(summary.results.settings.name, "hypervolume against cost"))
         axes.legend(frameon=False, loc="lower right")
         _save(figure, folder / "hypervolume", suffixes=(".png",))
 
@@ -82,10 +87,16 @@ def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
         right.set(xlabel=f"{told['metric']}, proxy", ylabel="full training")
         tau = told["kendall_tau"]
         right.set_title("" if tau is None else f"Kendall tau {tau:.2f}", fontsize=10, loc="left")
-        left.set_title(f"{told['study']}: mean and 95% interval, {told['seeds']} seeds", fontsize=10, loc="left")
+        said = f"mean and 95% interval, {told['seeds']} seeds"
+        left.set_title(title(told["study"], said), fontsize=10, loc="left")
         figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center",
                       ncols=4)  # fmt: skip
         _save(figure, folder / "confirm")
+
+
+def title(study: str, what: str) -> str:
+    """Of a plot; long names are cut, so that they stay on it."""
+    return f"{shortened(printable(study), 40)}: {shortened(printable(what), 50)}"
 
 
 CONFIRMED = {
@@ -104,8 +115,9 @@ def _draw_intervals(
 ) -> None:
     if points:
         means = [p["mean"] for p in points]
-        below = [p["mean"] - p["interval_95"][0] for p in points]
-        above = [p["interval_95"][1] - p["mean"] for p in points]
+        # a mean is rounded, the ends of its interval are not
+        below = [max(0.0, p["mean"] - p["interval_95"][0]) for p in points]
+        above = [max(0.0, p["interval_95"][1] - p["mean"]) for p in points]
         axes.errorbar(
             [p[place] for p in points], means, yerr=[below, above], fmt=marker, color=colour, label=label,
             markersize=11 if marker == "*" else 6, elinewidth=0.8, capsize=2,
@@ -132,7 +144,7 @@ def _draw_points(axes: Axes, summary: Summary) -> None:
             s=20, color=FRONT, alpha=0.35, linewidths=0, label="complete",
         )  # fmt: skip
     if summary.lora:
-        _draw_series(axes, summary.lora, LORA, "s-", "plain LoRA (rank)")
+        _draw_series(axes, summary, summary.lora, LORA, "s-", "plain LoRA (rank)")
         for point in summary.lora:
             rank = (point.record.baseline or "").removeprefix("lora-")
             _annotate(axes, point, f"r={rank}", LORA)
@@ -141,12 +153,12 @@ def _draw_points(axes: Axes, summary: Summary) -> None:
             [p.params for p in summary.front], [p.metric for p in summary.front],
             where="post", color=FRONT, alpha=0.6, linewidth=1.2,
         )  # fmt: skip
-        _draw_series(axes, list(summary.front), FRONT, "o", "front ± standard error")
+        _draw_series(axes, summary, summary.front, FRONT, "o", "front ± standard error")
     if summary.paper:  # last, so that it shows on a point of the front
-        _draw_series(axes, [summary.paper], PAPER, "*", "paper's pyramid", size=12)
+        _draw_series(axes, summary, [summary.paper], PAPER, "*", "paper's pyramid", size=12)
     _parameter_axis(axes)
     axes.set(ylabel=summary.results.settings.task.metric_label)
-    axes.set_title(f"{summary.results.settings.name}: {summary.results.settings.model}", pad=40)
+    axes.set_title(title(summary.results.settings.name, summary.results.settings.model), pad=40)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3,
                     columnspacing=1.2, handletextpad=0.4)  # fmt: skip
@@ -167,17 +179,22 @@ def _scatter(axes: Axes, pairs: Sequence[tuple[int, float]], marker: str, label:
         )  # fmt: skip
 
 
-def _draw_series(axes: Axes, points: list[Point], colour: str, marker: str, label: str, size: float = 6) -> None:
+def _draw_series(
+    axes: Axes, summary: Summary, points: Sequence[Point], colour: str, marker: str, label: str, size: float = 6
+) -> None:
+    bounds = metric(summary.results.settings.task.metric).bounds
+    ends = [interval(p.metric, p.record.final.metric_se, bounds) for p in points]
+    bars = [[p.metric - low for p, (low, _) in zip(points, ends, strict=True)],
+            [high - p.metric for p, (_, high) in zip(points, ends, strict=True)]]  # fmt: skip
     axes.errorbar(
-        [p.params for p in points], [p.metric for p in points],
-        yerr=[p.record.final.metric_se for p in points],
+        [p.params for p in points], [p.metric for p in points], yerr=bars,
         fmt=marker, color=colour, markersize=size, linewidth=1, elinewidth=0.8, capsize=2, label=label,
     )  # fmt: skip
 
 
 def _annotate(axes: Axes, point: Point, text: str, colour: str) -> None:
     axes.annotate(
-        text, (point.params, point.metric), xytext=(5, -11), textcoords="offset points",
+        shortened(printable(text), 12), (point.params, point.metric), xytext=(5, -11), textcoords="offset points",
         fontsize=8, color=colour,
     )  # fmt: skip
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from markdown_it import MarkdownIt
-
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.errors import InputError
-from msplora_search.reporting.confirmation import confirmation_section
+from msplora_search.full.confirm import FOLDER
+from msplora_search.reporting.confirmation import PICTURE, confirmation_section
+from msplora_search.reporting.folder import write_folder
+from msplora_search.reporting.page import page
 from msplora_search.reporting.plots import draw_front, draw_hypervolume
 from msplora_search.reporting.wording import (
     FRONT_COLUMNS,
@@ -26,38 +25,29 @@ from msplora_search.reporting.wording import (
 )
 from msplora_search.results.records import Evaluation, State, TrialRecord
 from msplora_search.search.summary import Summary
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums }}
-th, td {{ border-bottom: 1px solid #ddd; padding: 0.3rem 0.7rem; text-align: right }}
-th:nth-child(-n+2), td:nth-child(-n+2) {{ text-align: left }}
-img {{ max-width: 100% }} code {{ background: #f4f4f4; padding: 0 0.2rem }}
-</style></head><body>
-{body}
-</body></html>
-"""
+from msplora_search.text import code, markdown, printable
 
 
 def write_report(summary: Summary, output: Path) -> Path:
     """Write every file of `output`/report and return the folder. Raises InputError where it cannot."""
-    folder = output / "report"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "front.json").write_text(json.dumps(summary.to_json(), indent=2) + "\n")
-        (folder / "trials.csv").write_text(trials_csv(summary.results.records))
-        draw_front(summary, folder)
-        draw_hypervolume(summary, folder)
-        text = report_markdown(summary, confirmation_section(output))
-        (folder / "report.md").write_text(text, encoding="utf-8")
-        body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-        page = PAGE.format(title=html.escape(summary.results.settings.name), body=body)
-        (folder / "report.html").write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror or error}; the report needs a folder it can write") from None
+    folder, title = output / "report", summary.results.settings.name
+    text = report_markdown(summary, confirmation_section(output, CONFIRMED))
+
+    def fill(part: Path) -> None:
+        (part / "front.json").write_text(json.dumps(summary.to_json(), indent=2) + "\n", encoding="utf-8")
+        (part / "trials.csv").write_text(trials_csv(summary.results.records), encoding="utf-8")
+        draw_front(summary, part)
+        draw_hypervolume(summary, part)
+        (part / "report.md").write_text(text, encoding="utf-8")
+        (part / "report.html").write_text(page(title, text, PICTURES), encoding="utf-8")
+
+    write_folder(folder, fill)
     return folder
+
+
+FRONT, HYPERVOLUME, CONFIRMED = "front.svg", "hypervolume.png", f"../{FOLDER}/{PICTURE}"
+PICTURES = (FRONT, HYPERVOLUME, CONFIRMED)
+"""That a report shows, as seen from its folder."""
 
 
 def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
@@ -67,35 +57,36 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
     baselines = ([summary.paper] if summary.paper else []) + summary.lora
     columns = [settings.task.metric_label if name == "metric" else name for name in FRONT_COLUMNS]
     parts = [
-        f"# {settings.name}",
-        f"Model `{settings.model}` ({facts['layers']} layers), data `{settings.task.dataset.path}`, "
+        f"# {markdown(settings.name)}",
+        f"Model {code(settings.model)} ({facts['layers']} layers), data {code(settings.task.dataset.path)}, "
         f"metric {settings.task.metric_label}.",
-        verdict(summary),
-        *comparisons(summary),
+        markdown(verdict(summary)),
+        *map(markdown, comparisons(summary)),
         "## Front",
-        "![front](front.svg)",
-        table(columns, front_rows(summary)),
+        f"![front]({FRONT})",
+        table(columns, _marked(front_rows(summary))),
         "Ranks are global/mid/layer; groups are half-open layer ranges. SE is the standard error over the "
         f"{facts['validation_examples']:,} validation examples; P(front) is the share of 1,000 paired "
         "bootstrap resamples of these examples in which the point is on the front. Neither covers the choice "
         "of training examples or of the seed.",
         "## Baselines",
-        table(columns, [point_row(point) for point in baselines]),
+        table(columns, _marked([point_row(point) for point in baselines])),
         "Each baseline trained like a proposal, at up to three learning rates of the range; the best is shown.",
         *confirmed,
         "## Cost",
         cost_sentence(summary),
-        "![hypervolume](hypervolume.png)",
+        f"![hypervolume]({HYPERVOLUME})",
         f"Hypervolume {summary.hypervolume:.4f} ({settings.task.metric_label} times decades of parameters) "
-        f"against the reference point {settings.task.metric_label} {floor:.4f} ({facts['chance_is']}), "
+        f"against the reference point {settings.task.metric_label} {floor:.4f} ({markdown(facts['chance_is'])}), "
         f"{10**ceiling:,.0f} parameters (the most that the space or a baseline has).",
         "## How it was measured",
         f"Each proxy trained {facts['proxy_steps']:,} steps on {facts['train_examples']:,} examples and was "
-        f"judged on {facts['validation_examples']:,} others, both from the training split; {facts['precision']}. "
+        f"judged on {facts['validation_examples']:,} others, both from the training split; "
+        f"{markdown(facts['precision'])}. "
         "All trials saw the same examples in the same order and began with the same head."
-        + (f" {facts['note']}." if facts["note"] else ""),
+        + (f" {markdown(facts['note'])}." if facts["note"] else ""),
         _space_sentence(summary),
-        "Versions: " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()) + ".",
+        "Versions: " + ", ".join(markdown(f"{name} {of}") for name, of in facts["versions"].items()) + ".",
         *_failures(summary.results.in_state(State.FAILED)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -110,6 +101,17 @@ def trials_csv(records: Iterable[TrialRecord]) -> str:
     return buffer.getvalue()
 
 
+def _marked(rows: list[tuple[str, ...]]) -> list[list[str]]:
+    """Names and pyramids as Markdown; the numbers beside them are that already."""
+    return [[*map(markdown, row[:2]), *row[2:]] for row in rows]
+
+
+def _inert(text: str) -> str:
+    """Foreign text as a cell: one line; with an apostrophe before it where a spreadsheet would see a formula."""
+    line = printable(text)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
 def _of_pyramid(value: Callable[[Pyramid], object]) -> Callable[[TrialRecord], object]:
     return lambda record: value(record.pyramid) if record.pyramid else ""
 
@@ -121,9 +123,9 @@ def _of_last(value: Callable[[Evaluation], object]) -> Callable[[TrialRecord], o
 CSV_COLUMNS: dict[str, Callable[[TrialRecord], object]] = {
     "trial": lambda record: record.number,
     "state": lambda record: record.state.value,
-    "baseline": lambda record: record.baseline or "",
+    "baseline": lambda record: _inert(record.baseline or ""),
     "pyramid": _of_pyramid(str),
-    "targets": _of_pyramid(lambda pyramid: " ".join(pyramid.targets)),
+    "targets": _of_pyramid(lambda pyramid: _inert(" ".join(pyramid.targets))),
     "alpha": _of_pyramid(lambda pyramid: pyramid.alpha.to_json()),
     "learning_rate": lambda record: record.learning_rate,
     "adapter_params": lambda record: record.adapter_params,
@@ -135,9 +137,10 @@ CSV_COLUMNS: dict[str, Callable[[TrialRecord], object]] = {
     "steps": lambda record: record.steps,
     "planned_steps": lambda record: record.planned_steps,
     "seconds": lambda record: round(record.seconds, 2),
-    "reason": lambda record: record.reason,
+    "reason": lambda record: _inert(record.reason),
 }
-"""Columns of `trials.csv`; `curve` holds the metric at each rung, separated by spaces."""
+"""Columns of `trials.csv`; `curve` holds the metric at each rung, separated by spaces. Texts that are not this
+program's own are one line each, and no formulas (see `_inert`)."""
 
 
 def _space_sentence(summary: Summary) -> str:
@@ -150,5 +153,5 @@ def _space_sentence(summary: Summary) -> str:
 def _failures(records: list[TrialRecord]) -> list[str]:
     if not records:
         return []
-    rows = [(str(r.number), str(r.pyramid), f"{r.learning_rate:g}", r.reason) for r in records]
+    rows = [(str(r.number), str(r.pyramid), f"{r.learning_rate:g}", markdown(r.reason)) for r in records]
     return ["## Failed trials", table(["trial", "pyramid", "lr", "reason"], rows)]

@@ -87,14 +87,10 @@ def duration(seconds: float) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; `(none)` without rows."""
+    """A Markdown table of cells in Markdown; `(none)` without rows."""
     if not rows:
         return "(none)"
-    cells = [
-        list(columns),
-        ["---"] * len(columns),
-        *[[cell.replace("|", "\\|") for cell in row] for row in rows],
-    ]
+    cells = [list(columns), ["---"] * len(columns), *map(list, rows)]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 

@@ -14,6 +14,8 @@ from msplora_search.reporting.report import write_report
 from msplora_search.search.summary import summarise
 from tests.example import LABELS, confirmation, evaluation, results
 
+PLAIN = summarise(results())
+
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
@@ -32,7 +34,7 @@ def test_a_confirmation_is_written_as_data_words_and_plot(output: Path) -> None:
 
 
 def test_a_report_shows_it_with_a_picture_that_is_there(output: Path) -> None:
-    folder = write_report(summarise(results()), output)
+    folder = write_report(PLAIN, output)
     page = (folder / "report.html").read_text()
     assert "Confirmed in full" in page
     assert all((folder / source).is_file() for source in re.findall(r'src="([^"]+)"', page))
@@ -50,8 +52,19 @@ def test_a_ranking_that_cannot_be_told_is_no_number() -> None:
     assert "cannot be told" in ranking_sentence(judge(results(), same, LABELS).to_json())
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"front": []}'])
-def test_another_file_is_no_confirmation(output: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "[]", '{"front": []}', '{"metric": 3}', "[" * 9_000, "\ufffe"])
+def test_a_damaged_confirmation_is_named_with_what_to_do(output: Path, text: str) -> None:
     (output / "confirm" / "confirm.json").write_text(text)
-    with pytest.raises(InputError, match=r"confirm.json: is no confirm.json of this program"):
-        write_report(summarise(results()), output)
+    with pytest.raises(InputError, match=r"confirm.json: is damaged \(.+\); delete it, and let") as caught:
+        write_report(PLAIN, output)
+    assert "\n" not in str(caught.value)
+    assert not (output / "report").exists()
+    write_confirmation(confirmation(), output)
+    write_report(PLAIN, output)
+
+
+def test_equal_runs_are_drawn_with_intervals_of_no_width(tmp_path: Path) -> None:
+    perfect = [(c.point, (evaluation(1.0, 0),) * 2) for c in confirmation().points]
+    (tmp_path / "confirm").mkdir()
+    told = judge(results(), perfect, LABELS)
+    assert "1.0000 to 1.0000" in write_confirmation(told, tmp_path).read_text()
