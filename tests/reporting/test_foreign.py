@@ -160,10 +160,11 @@ def drawn_bars(folder: Path, summary: Summary) -> Iterator[float]:
 
 
 def test_no_error_bar_leaves_the_range_of_the_metric(tmp_path: Path) -> None:
-    near = (record(0, split(1, 0, 0), 1), record(1, split(2, 1, 1), 0), record(2, split(0, 0, 1), 399))
-    ends = list(drawn_bars(tmp_path, summarise(results(near))))
-    assert max(ends) == 1.0
-    assert min(ends) >= 0.0
+    best = replace(PLAIN.front[-1].record.final, metric=0.99, metric_se=0.05)
+    worst = replace(best, metric=0.01)
+    trials = (record(0, split(1, 0, 0), 0, curve=(worst,)), record(1, split(2, 1, 1), 0, curve=(best,)))
+    ends = list(drawn_bars(tmp_path, summarise(results(trials))))
+    assert ends == pytest.approx([0.0, 0.06, 0.94, 1.0])
 
 
 @pytest.mark.parametrize("text", HOSTILE)
