@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+from msplora_search.text import brief, shown
+
 
 class InputError(Exception):
     """Input that cannot be used. The text names where it stands, the value, and what would be right.
@@ -31,8 +33,15 @@ def placed(origin: Callable[[str], str | None]) -> Iterator[None]:
         raise InputError(f"{place}: {error}") from None
 
 
+MOST_NAMES = 20
+"""That a message lists; of 1,000 columns a reader looks at none."""
+
+
 def suggest(wrong: str, names: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` for a misspelt name, or the list of names where none is close."""
-    names = sorted(names)
-    close = get_close_matches(wrong, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
+    """`did you mean 'x'?` for a misspelt name, or the list of names where none is close."""
+    others = sorted({name for name in names if name != wrong})
+    close = get_close_matches(wrong[:100], others, n=1)
+    if close:
+        return f"did you mean {shown(close[0])}?"
+    more = f", ... ({len(others) - MOST_NAMES:,} more)" if len(others) > MOST_NAMES else ""
+    return f"there are: {', '.join(brief(name) for name in others[:MOST_NAMES])}{more}"

@@ -29,13 +29,14 @@ def printable(text: str) -> str:
 def shown(value: object, most: int = 80) -> str:
     """A value as an error message shows it: its `repr` in one line, cut in the middle where it is long."""
     cut = value[: 4 * most] if isinstance(value, str | bytes | list | tuple) else value  # 100 MB take a while
-    return shortened(printable(repr(cut)), most)
+    return brief(repr(cut), most)
 
 
-def shortened(text: str, most: int) -> str:
-    """At most `most` characters: a longer text is cut in the middle."""
-    half = (most - 3) // 2
-    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+def brief(text: str, most: int = 80) -> str:
+    """A name or other text without quotes as an error message shows it: one line, cut in the middle."""
+    ends = text if len(text) <= 4 * most else text[: 2 * most] + text[-2 * most :]  # 100 MB take a while
+    line, half = printable(ends), (most - 3) // 2
+    return line if len(line) <= most else f"{line[:half]}...{line[-half:]}"
 
 
 def markdown(text: str) -> str:

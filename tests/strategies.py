@@ -172,7 +172,7 @@ def space_fields() -> st.SearchStrategy[dict[str, Any]]:
 
 def study_fields() -> st.SearchStrategy[dict[str, Any]]:
     """The content of a study file, its space inline; any optional field may be absent."""
-    column = st.text(min_size=1, max_size=10)
+    column = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=10)
     ladder = st.lists(st.integers(1, 64), min_size=1, max_size=3).map(lambda r: {"lora": r})
     paper = st.integers(1, 64).map(lambda r: {"paper": r})
     source = st.fixed_dictionaries(
@@ -227,7 +227,7 @@ def study_fields() -> st.SearchStrategy[dict[str, Any]]:
     )
     return st.fixed_dictionaries(
         {
-            "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True),
+            "name": st.from_regex(r"[a-z0-9][A-Z0-9._-]{0,11}[A-Z0-9]", fullmatch=True),
             "model": st.just("org/m"),
             "task": task,
         },

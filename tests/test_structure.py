@@ -15,7 +15,7 @@ import msplora_search
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "msplora_search"
 FLOORS = [
-    {"errors", "text"}, {"files"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"}, {"proxy"},
+    {"text"}, {"errors"}, {"files"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"}, {"proxy"},
     {"search"}, {"scale"}, {"full"}, {"reporting"}, {"cli_parts"}, {"cli_full"}, {"cli"},
 ]  # fmt: skip
 """Bottom to top; `__init__` stands above all of them."""

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 
 from msplora_search.errors import InputError, placed
-from msplora_search.text import code, fitting, markdown, printable, shortened, shown
+from msplora_search.text import code, fitting, markdown, printable, brief, shown
 
 HOSTILE = (
     "![x](http://beacon.example/a.png)",
@@ -82,7 +82,7 @@ def test_a_long_value_is_cut_in_the_middle() -> None:
     assert shown("short") == "'short'"
     assert len(shown("x" * 10_000_000)) == 79
     assert shown([1] * 1_000, 40).startswith("[1, 1, 1")
-    assert shortened("abcdefghij", 7) == "ab...ij"
+    assert brief("abcdefghij", 7) == "ab...ij"
 
 
 @given(texts)

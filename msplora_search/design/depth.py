@@ -6,6 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from msplora_search.text import shown
+
+MOST_LAYERS = 1_024
+"""Of a stack; the deepest transformers trained so far have about 1,000."""
+MOST_RANK = 65_536
+"""Of one adapter; no rank above the sides of its matrix adds anything, and few matrices are wider."""
+
 
 @dataclass(frozen=True, order=True)
 class DepthGroup:
@@ -13,7 +20,8 @@ class DepthGroup:
 
     `layer_rank` is the rank that each of these layers has to itself.
 
-    Raises ValueError for an empty range or a negative rank.
+    Raises ValueError for an empty range, for a rank that is negative or above `MOST_RANK`, and for layers
+    above `MOST_LAYERS`.
     """
 
     start: int
@@ -22,8 +30,10 @@ class DepthGroup:
     layer_rank: int
 
     def __post_init__(self) -> None:
-        for name in ("start", "stop", "mid_rank", "layer_rank"):
-            require_count(f"depth group {name}", getattr(self, name))
+        for name in ("start", "stop"):
+            require_count(f"depth group {name}", getattr(self, name), MOST_LAYERS)
+        for name in ("mid_rank", "layer_rank"):
+            require_count(f"depth group {name}", getattr(self, name), MOST_RANK)
         if self.stop <= self.start:
             raise ValueError(f"depth group {self.start}:{self.stop} holds no layer; stop must exceed start")
 
@@ -51,8 +61,10 @@ def split_by_fractions(parts: Sequence[float], layers: int) -> tuple[int, ...]:
     Parts are relative to their sum, so 33/33/33 are thirds.
     Raises ValueError for a part that is not positive or when there are more groups than layers.
     """
-    if not parts or any(not part > 0 for part in parts):
-        raise ValueError(f"split {list(parts)} has a part that is not positive; every group needs some depth")
+    if not parts or any(not 0 < part < float("inf") for part in parts):
+        raise ValueError(
+            f"split {shown(list(parts))} has a part that is not positive; every group needs some depth"
+        )
     return rescale_boundaries((0, *accumulate(parts)), layers)
 
 
@@ -62,6 +74,7 @@ def rescale_boundaries(boundaries: Sequence[float], layers: int) -> tuple[int, .
     Raises ValueError when there are more groups than layers.
     """
     groups = len(boundaries) - 1
+    require_count("the number of layers", layers, MOST_LAYERS)
     if groups > layers:
         raise ValueError(f"{groups} depth groups do not fit {layers} layers; use 1 to {layers} groups")
     cuts = [0]
@@ -86,9 +99,14 @@ def require_partition(groups: Sequence[DepthGroup]) -> None:
         expected = group.stop
 
 
-def require_count(name: str, value: object) -> None:
-    """Raise TypeError or ValueError unless `value` is a whole number of at least 0."""
+def require_count(name: str, value: object, most: int) -> None:
+    """Raise TypeError or ValueError unless `value` is a whole number from 0 to `most`."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}; it must be a whole number")
-    if value < 0:
-        raise ValueError(f"{name} is {value}; it must be 0 or more")
+        raise TypeError(f"{name} is {shown(value)}; it must be a whole number")
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} is {_digits(value)}; it must be 0 or more, and at most {most:,}")
+
+
+def _digits(value: int) -> str:
+    """A number, unless it has more digits than a message, or Python's own conversion, can take."""
+    return str(value) if abs(value) < 10**40 else "a number of more than 40 digits"

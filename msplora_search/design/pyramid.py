@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from msplora_search.design.canonical import canonical_stack
 from msplora_search.design.depth import (
+    MOST_LAYERS,
+    MOST_RANK,
     DepthGroup,
     require_count,
     require_partition,
@@ -15,8 +18,15 @@ from msplora_search.design.depth import (
     spans,
     split_evenly,
 )
+from msplora_search.text import shown
 
 LEVELS = ("global", "mid", "layer")
+MOST_ALPHA = 1e6
+"""Of a scaling numerator; common ones lie between 1 and 1,000."""
+MOST_TARGETS = 1_024
+"""Of one pyramid; a layer of the widest mixture of experts has fewer matrices."""
+MOST_CHARACTERS = 255
+"""Of the name of a target."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +39,10 @@ class Alpha:
 
     def __post_init__(self) -> None:
         for level, value in zip(LEVELS, self.levels, strict=True):
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"alpha of the {level} level is {value}; it must be a positive number")
+            if value is not None and not 0 < value <= MOST_ALPHA:
+                raise ValueError(
+                    f"alpha of the {level} level is {value}; it must be a positive number up to {MOST_ALPHA:,.0f}"
+                )
 
     @property
     def levels(self) -> tuple[float | None, float | None, float | None]:
@@ -45,7 +57,7 @@ class Alpha:
                 return value
             case Mapping():
                 if unknown := sorted(str(key) for key in value if key not in LEVELS):
-                    raise ValueError(f"alpha has unknown levels {unknown}; there are {list(LEVELS)}")
+                    raise ValueError(f"alpha has unknown levels {shown(unknown)}; there are {list(LEVELS)}")
                 return cls(*(_alpha_of(level, value[level]) if level in value else None for level in LEVELS))
             case _:
                 number = _alpha_of("every", value)
@@ -78,7 +90,8 @@ class Pyramid:
     - the alpha of a level that is nowhere present vanishes.
 
     Raises ValueError when groups overlap, leave gaps or do not start at layer 0, when a rank is
-    negative, when every rank is 0, or when a present level has no alpha.
+    negative, when every rank is 0, when a present level has no alpha, and for what exceeds a bound
+    (`MOST_LAYERS`, `MOST_RANK`, `MOST_ALPHA`, `MOST_TARGETS`).
     """
 
     global_rank: int
@@ -93,8 +106,8 @@ class Pyramid:
         targets: Iterable[str],
         alpha: float | Mapping[str, float] | Alpha = 16.0,
     ) -> None:
-        require_count("global_rank", global_rank)
-        groups = tuple(groups)
+        require_count("global_rank", global_rank, MOST_RANK)
+        groups = tuple(islice(groups, MOST_LAYERS + 1))  # where there are more, one ends above that
         require_partition(groups)
         scaling = Alpha.of(alpha)
         _require_adapters(global_rank, groups, scaling)
@@ -190,8 +203,13 @@ class Pyramid:
     def from_json(cls, data: Mapping[str, Any]) -> Pyramid:
         """Read what `to_json` wrote. Raises ValueError or TypeError naming the field that is wrong."""
         _require_keys("pyramid", data, ("global_rank", "groups", "targets", "alpha"))
-        if not isinstance(data["groups"], list | tuple):
-            raise TypeError(f"pyramid groups is {data['groups']!r}; it must be a list")
+        for field in ("groups", "targets"):
+            if not isinstance(data[field], list | tuple):
+                raise TypeError(f"pyramid {field} is {shown(data[field])}; it must be a list")
+        if len(data["groups"]) > MOST_LAYERS:
+            raise ValueError(
+                f"pyramid has {len(data['groups']):,} groups; there must be at most {MOST_LAYERS:,}, one a layer"
+            )
         for i, group in enumerate(data["groups"]):
             _require_keys(f"pyramid group {i}", group, ("start", "stop", "mid_rank", "layer_rank"))
         groups = [DepthGroup(**group) for group in data["groups"]]
@@ -215,27 +233,38 @@ def _require_adapters(global_rank: int, groups: tuple[DepthGroup, ...], alpha: A
 
 
 def _canonical_targets(targets: Iterable[str]) -> tuple[str, ...]:
-    listed = None if isinstance(targets, str) or not isinstance(targets, Iterable) else list(targets)
-    if listed is None or not all(isinstance(name, str) for name in listed):
-        raise TypeError(f"targets is {listed or targets!r}; it must be a list of module name suffixes")
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        raise TypeError(f"targets is {shown(targets)}; it must be a list of module name suffixes")
+    listed = list(islice(targets, MOST_TARGETS + 1))
+    if not all(isinstance(name, str) for name in listed):
+        raise TypeError(f"targets is {shown(listed)}; it must be a list of module name suffixes")
     names = tuple(sorted(set(listed)))
     if not names or not all(names):
-        raise ValueError(f"targets is {list(names)}; it must name at least one module suffix")
+        raise ValueError(f"targets is {shown(list(names))}; it must name at least one module suffix")
+    if len(listed) > MOST_TARGETS or any(len(name) > MOST_CHARACTERS for name in names):
+        raise ValueError(
+            f"targets is {shown(listed)}; there must be at most {MOST_TARGETS:,}, "
+            f"each of at most {MOST_CHARACTERS} characters"
+        )
     return names
 
 
 def _require_keys(what: str, data: Mapping[str, Any], keys: tuple[str, ...]) -> None:
     if not isinstance(data, Mapping):
-        raise TypeError(f"{what} is {data!r}; it must have the fields {list(keys)}")
+        raise TypeError(f"{what} is {shown(data)}; it must have the fields {list(keys)}")
     if missing := [key for key in keys if key not in data]:
         raise ValueError(f"{what} lacks {missing}")
     if unknown := [key for key in data if key not in keys]:
-        raise ValueError(f"{what} has unknown fields {unknown}; it has {list(keys)}")
+        raise ValueError(f"{what} has unknown fields {shown(unknown)}; it has {list(keys)}")
 
 
 def _alpha_of(level: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"alpha of {level} level is {value!r}; it must be a positive number")
+        raise TypeError(f"alpha of {level} level is {shown(value)}; it must be a positive number")
+    if value > MOST_ALPHA:
+        raise ValueError(
+            f"alpha of {level} level is too large; it must be a positive number up to {MOST_ALPHA:,.0f}"
+        )
     return float(value)
 
 

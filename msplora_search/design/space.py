@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,9 +10,13 @@ from functools import cached_property
 from itertools import pairwise, product
 
 from msplora_search.design.choice import Choice, readings, unfold
+from msplora_search.design.counting import MOST_LISTED_LAYERS, TooLargeError, count_canonical
 from msplora_search.design.depth import split_evenly
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.design.splits import FixedSplit, FreeSplits, RankPair, Scenario, count_canonical
+from msplora_search.design.splits import FixedSplit, FreeSplits, RankPair, Scenario
+
+MOST_COUNTED = 10**300
+"""Python turns no numbers into text that are much larger."""
 
 
 class Shape(StrEnum):
@@ -113,39 +118,72 @@ class SearchSpace:
 
     def pairs(self, global_rank: int) -> frozenset[RankPair]:
         """The (mid, layer) ranks that a group may have beside `global_rank`."""
-        options = product(self.mid_rank, self.layer_rank)
-        return frozenset(
-            pair
-            for pair in options
-            if self.shape.allows(global_rank, *pair) and (self.ranks is None or (global_rank, *pair) in self.ranks)
-        )
+        return self._pairs.get(global_rank, frozenset())
+
+    @cached_property
+    def _pairs(self) -> dict[int, frozenset[RankPair]]:
+        """By global rank."""
+        listed = product(self.global_rank, self.mid_rank, self.layer_rank) if self.ranks is None else self.ranks
+        lists = [set(ranks) for ranks in (self.global_rank, self.mid_rank, self.layer_rank)]
+        found: defaultdict[int, set[RankPair]] = defaultdict(set)
+        for ranks in listed:
+            if self.shape.allows(*ranks) and all(r in known for r, known in zip(ranks, lists, strict=True)):
+                found[ranks[0]].add(ranks[1:])
+        return {global_rank: frozenset(pairs) for global_rank, pairs in found.items()}
 
     def scenarios(self, global_rank: int) -> list[Scenario]:
         """Every way to fix what the groups of one pyramid have in common: shared ranks, and a fixed split."""
-        allowed = self.pairs(global_rank)
-        mids = [self.mid_rank] if self.mid_per_group else [(m,) for m in self.mid_rank]
-        layers = [self.layer_rank] if self.layer_per_group else [(r,) for r in self.layer_rank]
-        shared = [allowed & frozenset(product(m, r)) for m, r in product(mids, layers)]
         splits: Iterable[FreeSplits | FixedSplit]
         if isinstance(self.splits, FreeSplits):
             splits = [self.splits]
         else:
             splits = [FixedSplit(split) for split in self.splits]
-        return [Scenario(pairs, split) for pairs, split in product(shared, splits) if pairs]
+        return [Scenario(pairs, split) for pairs, split in product(self._shared(global_rank), splits)]
+
+    def _shared(self, global_rank: int) -> list[frozenset[RankPair]]:
+        """The ranks that groups may have together, one set for each rank of a level that all share."""
+        found: defaultdict[tuple[int, int], set[RankPair]] = defaultdict(set)
+        for mid, layer in self.pairs(global_rank):
+            shared_mid = -1 if self.mid_per_group else self.mid_rank.index(mid)
+            shared_layer = -1 if self.layer_per_group else self.layer_rank.index(layer)
+            found[shared_mid, shared_layer].add((mid, layer))
+        return [frozenset(pairs) for _, pairs in sorted(found.items())]
 
     @cached_property
-    def pyramids(self) -> int:
-        """How many different models the space holds (canonical pyramids), exact, without listing them."""
-        per_alpha = count_canonical({g: self.scenarios(g) for g in self.global_rank}, self.layers)
+    def pyramids(self) -> int | None:
+        """How many different models the space holds (canonical pyramids), exact, without listing them.
+
+        None where there are too many to be counted, or to be written down.
+        """
+        splits = 1 if isinstance(self.splits, FreeSplits) else len(self.splits)
+        if splits * sum(map(len, self._pairs.values())) > MOST_LISTED_LAYERS:
+            return None
+        try:
+            per_alpha = count_canonical({g: self.scenarios(g) for g in self.global_rank}, self.layers)
+        except TooLargeError:
+            return None
+        if per_alpha > MOST_COUNTED:
+            return None
         targets = {tuple(sorted(set(names))) for names in self.targets}
         return per_alpha * len(targets) * len(set(self.alpha))
 
     @cached_property
     def size(self) -> int | None:
-        """Canonical pyramids times learning rates; None where the learning rate is a range."""
-        if isinstance(self.learning_rate, LogRange):
+        """Canonical pyramids times learning rates; None for a range of rates, and where there are too many."""
+        if isinstance(self.learning_rate, LogRange) or self.pyramids is None:
             return None
         return self.pyramids * len(set(self.learning_rate))
+
+    @property
+    def extent(self) -> str:
+        """How large the space is, for people."""
+        match self.size, self.pyramids:
+            case _, None:
+                return "more configurations than can be counted"
+            case None, pyramids:
+                return f"{pyramids:,} pyramids times a range of rates"
+            case size, _:
+                return f"{size:,} configurations"
 
     def locate(self, pyramid: Pyramid) -> Choice | None:
         """A choice of this space that builds `pyramid`; None where there is none."""

@@ -1,18 +1,16 @@
-"""Which canonical pyramids a space reaches, counted without listing them.
+"""Which canonical pyramids the choices of a space reach.
 
 Many choices of ranks and boundaries build one canonical pyramid (see `canonical`). Read
 backwards: a canonical group is either one group of the choice, or, where it has no mid level, a
 run of neighbouring groups whose boundaries vanished. How many groups such a run may stand for
-is an interval, so walking over the depth with that interval decides membership exactly.
+is an interval, so adding these up over the depth decides membership exactly.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msplora_search.design.canonical import canonical_groups, canonical_stack
 from msplora_search.design.depth import DepthGroup
 
 RankPair = tuple[int, int]
@@ -42,6 +40,11 @@ class FreeSplits:
             return group.layers, group.layers
         return None
 
+    @property
+    def alike_from(self) -> int:
+        """Groups of this many layers and more can stand for the same numbers of groups that are allowed."""
+        return max(2, self.min_layers * max(self.counts) + 1)
+
     def closes(self, total: Interval) -> bool:
         """Whether an allowed number of groups lies in the interval."""
         return any(total[0] <= count <= total[1] for count in self.counts)
@@ -49,6 +52,10 @@ class FreeSplits:
     def may_close(self, total: Interval) -> bool:
         """Whether more groups could still lead to an allowed number."""
         return total[0] <= max(self.counts)
+
+    def capped(self, total: Interval) -> Interval:
+        """The interval without numbers that are too large to be allowed, so that fewer of them differ."""
+        return total[0], min(total[1], max(self.counts))
 
     def cut(self, group: DepthGroup, pieces: int) -> list[int]:
         """Where `pieces` groups of a choice end inside the canonical `group`."""
@@ -81,6 +88,10 @@ class FixedSplit:
         """Boundaries were compared group by group; nothing else can fail."""
         return True
 
+    def capped(self, total: Interval) -> Interval:
+        """Each number is exact."""
+        return total
+
     def cut(self, group: DepthGroup, pieces: int) -> list[int]:
         """Where the groups of the split end inside the canonical `group`; there are `pieces` of them."""
         return self._ends(group)
@@ -99,7 +110,7 @@ class Scenario:
     def extend(self, total: Interval, group: DepthGroup) -> Interval | None:
         """`total` after the canonical `group` is appended; None where this scenario cannot build it."""
         pieces = self.split.pieces(group, self.pairs)
-        return None if pieces is None else (total[0] + pieces[0], total[1] + pieces[1])
+        return None if pieces is None else self.split.capped((total[0] + pieces[0], total[1] + pieces[1]))
 
     def total(self, groups: Sequence[DepthGroup]) -> list[Interval] | None:
         """Pieces of each canonical group, where a choice of this scenario builds them all."""
@@ -120,80 +131,3 @@ def _readings(group: DepthGroup, pairs: frozenset[RankPair]) -> tuple[bool, bool
     if group.layers == 1:
         return plain or swapped, plain or swapped
     return plain, swapped and group.mid_rank == 0
-
-
-def count_canonical(scenarios: Mapping[int, Sequence[Scenario]], layers: int) -> int:
-    """Number of canonical (global rank, groups) that the scenarios of each global rank reach."""
-    per_rank = Counter(tuple(options) for options in scenarios.values())
-    several = sum(ranks * _count_several_groups(options, layers) for options, ranks in per_rank.items())
-    return several + len(_single_group_forms(scenarios, layers))
-
-
-def _single_group_forms(
-    scenarios: Mapping[int, Sequence[Scenario]], layers: int
-) -> set[tuple[int, tuple[DepthGroup, ...]]]:
-    forms = set()
-    for global_rank, options in scenarios.items():
-        for scenario in options:
-            for mid, layer in _with_runs(scenario.pairs):
-                group = canonical_groups([DepthGroup(0, layers, mid, layer)])[0]
-                if (global_rank or mid or layer) and scenario.total([group]) is not None:
-                    rank, groups, _ = canonical_stack(global_rank, [group], (1.0, 1.0, 1.0))
-                    forms.add((rank, groups))
-    return forms
-
-
-Survivors = tuple[tuple[Scenario, Interval], ...]
-"""The scenarios that can still build a prefix of groups, each with the number of groups so far."""
-
-State = tuple[int | None, Survivors]
-"""The layer rank of the last group where it has no mid level, and who survives."""
-
-
-def _count_several_groups(scenarios: Sequence[Scenario], layers: int) -> int:
-    """Number of canonical sequences of at least two groups over the depth."""
-    reached: list[Counter[State]] = [Counter() for _ in range(layers + 1)]
-    reached[0][None, tuple((scenario, (0, 0)) for scenario in scenarios)] = 1
-    free = all(isinstance(scenario.split, FreeSplits) for scenario in scenarios)
-    steps: dict[tuple[State, int, int], Counter[State]] = {}
-    for start in range(layers):
-        for state, ways in reached[start].items():
-            for stop in range(start + 1, layers + 1):
-                if stop - start == layers:
-                    continue  # a single group: counted with its global rank
-                span = (0, stop - start) if free else (start, stop)  # free splits are alike at every depth
-                if (state, *span) not in steps:
-                    steps[state, *span] = _append_group(state, *span)
-                for following, forms in steps[state, *span].items():
-                    reached[stop][following] += ways * forms
-    return sum(
-        ways
-        for (_, survivors), ways in reached[layers].items()
-        if any(scenario.split.closes(total) for scenario, total in survivors)
-    )
-
-
-def _append_group(state: State, start: int, stop: int) -> Counter[State]:
-    """The states after each canonical group that may follow, with the number of groups that lead there."""
-    last_run, survivors = state
-    pairs = _with_runs({pair for scenario, _ in survivors for pair in scenario.pairs})
-    groups = {canonical_groups([DepthGroup(start, stop, *pair)])[0] for pair in pairs}
-    after: Counter[State] = Counter()
-    for group in groups:
-        run = None if group.mid_rank else group.layer_rank
-        left = _survive(survivors, group)
-        if left and (run is None or run != last_run):
-            after[run, left] += 1
-    return after
-
-
-def _survive(survivors: Survivors, group: DepthGroup) -> Survivors:
-    extended = [(scenario, scenario.extend(total, group)) for scenario, total in survivors]
-    return tuple(
-        (scenario, total) for scenario, total in extended if total is not None and scenario.split.may_close(total)
-    )
-
-
-def _with_runs(pairs: Iterable[RankPair]) -> set[RankPair]:
-    """`pairs` and what a run of one-layer groups with one of them becomes."""
-    return {*pairs, *((0, mid) for mid, layer in pairs if layer == 0)}

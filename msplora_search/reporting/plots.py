@@ -17,7 +17,7 @@ from msplora_search.results.noise import interval
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import Point, Summary, hypervolume_of
 from msplora_search.tasks.metrics import metric
-from msplora_search.text import printable, shortened
+from msplora_search.text import printable, brief
 
 FRONT, PAPER, LORA, QUIET = "#1f5fa8", "#c8442c", "#6b8e23", "#9a9a9a"
 STYLE: Any = {
@@ -96,7 +96,7 @@ def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
 
 def title(study: str, what: str) -> str:
     """Of a plot; long names are cut, so that they stay on it."""
-    return f"{shortened(printable(study), 40)}: {shortened(printable(what), 50)}"
+    return f"{brief(printable(study), 40)}: {brief(printable(what), 50)}"
 
 
 CONFIRMED = {
@@ -194,7 +194,7 @@ def _draw_series(
 
 def _annotate(axes: Axes, point: Point, text: str, colour: str) -> None:
     axes.annotate(
-        shortened(printable(text), 12), (point.params, point.metric), xytext=(5, -11), textcoords="offset points",
+        brief(printable(text), 12), (point.params, point.metric), xytext=(5, -11), textcoords="offset points",
         fontsize=8, color=colour,
     )  # fmt: skip
 

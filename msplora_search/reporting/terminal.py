@@ -192,10 +192,8 @@ def record_row(record: TrialRecord) -> tuple[str, ...]:
 
 def opening_lines(event: SearchStarted) -> list[str]:
     """What is about to happen."""
-    size = event.configurations
-    known = f"{size:,} configurations" if size else f"{event.space.pyramids:,} pyramids times a range of rates"
     lines = [
-        f"space: {known} for {event.space.layers} layers; "
+        f"space: {event.space.extent} for {event.space.layers} layers; "
         f"{event.baselines} baseline trials and {event.trials} proposals of up to {event.proxy_steps} steps each"
     ]
     if event.records:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
+from msplora_search.text import printable, shown
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,15 @@ class FrontPoint:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> FrontPoint:
-        """Read a POINT of `front.json`."""
+        """Read a POINT of `front.json`. Raises ValueError or TypeError for what is wrong."""
+        known = {field.name for field in fields(cls)}
+        if not isinstance(data, dict) or data.keys() != known:
+            raise ValueError(f"a point of the front is {shown(data)}; it must have the fields {sorted(known)}")
+        for name in ("trial", "adapter_params", "trainable_params"):
+            _require(name, data[name], isinstance(data[name], int) and data[name] >= 0, "a whole number")
+        for name in ("metric", "metric_se", "front_probability", "learning_rate"):
+            _require(name, data[name], isinstance(data[name], int | float), "a number")
+        _require("baseline", data["baseline"], isinstance(data["baseline"], str | None), "a name or null")
         return cls(**{**data, "pyramid": Pyramid.from_json(data["pyramid"])})
 
 
@@ -38,9 +47,23 @@ def load_front(path: str | Path) -> list[FrontPoint]:
     """
     file = Path(path) / "report" / "front.json" if Path(path).is_dir() else Path(path)
     try:
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file}: is a folder or a device; give the output folder of a finished run")
         data = json.loads(file.read_text(encoding="utf-8"))
-        return [FrontPoint.from_json(point) for point in data["front"]]
+        return [FrontPoint.from_json(point) for point in _points(data)]
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}; give the output folder of a finished run") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: is no front.json of this program: {error}") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{file}: is no front.json of this program: {printable(str(error))}") from None
+
+
+def _points(data: Any) -> list[Any]:
+    match data:
+        case {"front": list(points)}:
+            return points
+    raise ValueError(f"it is {shown(data)}; it must have a list called front")
+
+
+def _require(name: str, value: object, right: bool, kind: str) -> None:
+    if isinstance(value, bool) or not right:
+        raise ValueError(f"{name} is {shown(value)}; it must be {kind}")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Any
 
 from msplora_search.errors import InputError, suggest
 from msplora_search.settings.document import Document
-from msplora_search.settings.models import SpaceSettings, StudySettings
+from msplora_search.settings.models import StudySettings
+from msplora_search.settings.origins import Origins
+from msplora_search.settings.space import SpaceSettings
+from msplora_search.text import shown
 
 DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
@@ -46,9 +51,23 @@ def load_space(space: str) -> SpaceSettings:
     return Document.read(find(space, "spaces", "space")).validate(SpaceSettings)
 
 
+def stored_settings(data: Any) -> StudySettings:
+    """Settings out of a study's storage, where a version of this program put them; later fields have defaults.
+
+    Raises InputError where they are damaged, or of a version that knows other fields.
+    """
+    try:
+        return Document(data, Origins()).validate(StudySettings)
+    except InputError as error:
+        raise InputError(
+            f"the settings stored with the study cannot be used: {error} "
+            "(were they stored by another version of this program?)"
+        ) from None
+
+
 def check_file(path: str) -> StudySettings | SpaceSettings:
     """Read a study or a space file, whichever it is: a study names a model and a task."""
-    keys = Document.read(Path(path)).data
+    keys = Document.read(home(path)).data
     return load_study(path) if {"model", "task", "search", "proxy"} & set(keys) else load_space(path)
 
 
@@ -64,13 +83,35 @@ def find(name: str, kind: str, said: str, beside: Path | None = None) -> Path:
 
     `said` begins the error where there is none: what names the file, and where.
     """
-    for candidate in ([beside / name] if beside else []) + [Path(name).expanduser()]:
-        if candidate.is_file():
-            return candidate.resolve()
+    places = [home(name)]
+    if beside:
+        places.insert(0, beside / name)
     known = shipped(kind)
-    if name in known:
-        return known[name]
-    raise InputError(f"{said} {name!r}: no such file, and none of that name is shipped; {suggest(name, known)}")
+    found = next((place for place in places if _is_there(place, S_ISREG)), known.get(name))
+    if found:
+        return found.resolve()
+    if any(_is_there(place, S_ISDIR) for place in places):
+        raise InputError(f"{said} {shown(name)}: is a folder; name the file in it")
+    if any(_is_there(place, lambda mode: True) for place in places):
+        raise InputError(f"{said} {shown(name)}: is a device or a pipe; it must be a text file")
+    raise InputError(
+        f"{said} {shown(name)}: no such file, and none of that name is shipped; {suggest(name, known)}"
+    )
+
+
+def home(name: str) -> Path:
+    """A path with `~` and `~user` replaced, where that is somebody's home."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def _is_there(path: Path, kind: Callable[[int], bool]) -> bool:
+    try:
+        return kind(path.stat().st_mode)
+    except (OSError, ValueError):  # names that no system takes among them
+        return False
 
 
 def _absolute(value: str, beside: Path) -> str:

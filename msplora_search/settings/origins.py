@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 Place = tuple[str | int, ...]
 
@@ -20,6 +21,16 @@ class Origins:
         """Where the value at `place` came from; for an absent one, where its surroundings came from."""
         ends = range(len(place), 0, -1)
         return next((self.known[place[:end]] for end in ends if place[:end] in self.known), self.source)
+
+    def of_field(self, name: str) -> str | None:
+        """The same for a dotted name, in which items of lists have numbers: `space.targets.0`."""
+        parts = name.split(".")
+        names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+        return next((self._named[name] for name in names if name in self._named), self.source)
+
+    @cached_property
+    def _named(self) -> dict[str, str]:
+        return {".".join(map(str, place)): origin for place, origin in self.known.items()}
 
     def with_override(self, place: Place, origin: str) -> Origins:
         """The same where `place`, and all in it, comes from `origin`."""

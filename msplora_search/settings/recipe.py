@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -11,8 +12,11 @@ from pydantic import Field, field_validator
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.settings.document import Document
+from msplora_search.settings.load import home
 from msplora_search.settings.models import BackboneSettings, TrainingSettings
 from msplora_search.settings.task import Model, TaskSettings
+from msplora_search.settings.values import Name, Seed, Switch
+from msplora_search.text import brief
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -20,16 +24,16 @@ RECIPE_FILE = "recipe.yaml"
 class RecipeTraining(TrainingSettings):
     """Full training, with its seed."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
 
 
 class Recipe(Model):
     """A recipe file."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Name
     model: Annotated[str, Field(min_length=1)]
     """A Hugging Face id, a folder, or demo:NAME."""
-    trust_remote_code: bool = False
+    trust_remote_code: Switch = False
     task: TaskSettings
     classes: tuple[str, ...] = ()
     """Names of the classes in the order of the head's outputs; none where the task has no classes."""
@@ -55,15 +59,22 @@ class Recipe(Model):
         return Pyramid.from_json(self.pyramid)
 
 
+def _recipe_file(path: Path) -> Path:
+    try:
+        mode = path.stat().st_mode
+        return path / RECIPE_FILE if S_ISDIR(mode) else path
+    except (OSError, ValueError):
+        raise InputError(
+            f"recipe {brief(str(path), 200)}: no such file; give a recipe.yaml, or the folder that export wrote"
+        ) from None
+
+
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe: its file, or the folder that `export` wrote.
 
     Raises InputError naming file, line, field and value.
     """
-    file = Path(path) / RECIPE_FILE if Path(path).is_dir() else Path(path)
-    if not file.is_file():
-        raise InputError(f"recipe {path}: no such file; give a recipe.yaml, or the folder that export wrote")
-    document = Document.read(file)
+    document = Document.read(_recipe_file(home(str(path))))
     for override in overrides:
         document.override(override)
     return document.validate(Recipe)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from msplora_search.settings.origins import Origins
+from msplora_search.settings.values import WHOLE
 
 
 class Model(BaseModel):
@@ -16,11 +18,19 @@ class Model(BaseModel):
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     def origin(self, field: str) -> str | None:
-        """`file:line` of a dotted field such as `task.label`, or the override that set it.
+        """`file:line` of a dotted field such as `task.label` or `space.targets.0`, or the override that set it.
 
         For a field that is not there, that of what surrounds it; None where no file was read.
         """
-        return self._origins.of(tuple(field.split(".")))
+        return self._origins.of_field(field)
+
+
+def misfit(field: str, said: str) -> PydanticCustomError:
+    """An error of a whole section that is about one field of it; `said` goes on after the field's name."""
+    return PydanticCustomError("misfit", "{said}", {"field": field, "said": said})
+
+
+Column = Annotated[str, Field(min_length=1)]
 
 
 class DatasetSource(Model):
@@ -36,7 +46,7 @@ class DatasetSource(Model):
     """Revision of a Hugging Face data set."""
     test: str | None = None
     """A file, or a split of a Hugging Face data set, that a search never reads: the official test part."""
-    test_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    test_share: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.2
     """Where no `test` is named: share of the rows that a search sets aside and never reads."""
 
 
@@ -67,27 +77,27 @@ class TaskSettings(Model):
     kind: Kind = "text-classification"
     dataset: DatasetSource
     """A Hugging Face id, {path: data.jsonl} (jsonl, json, csv, tsv, parquet), or demo:NAME."""
-    text: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)] | None = None
+    text: Annotated[tuple[Column, ...], Field(min_length=1, max_length=2)] | None = None
     """One or two text columns (text-classification, text-regression)."""
-    label: str | None = None
+    label: Column | None = None
     """Column of the class (text, whole numbers or true/false), or of the number (text-regression)."""
-    prompt: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    prompt: Annotated[tuple[Column, ...], Field(min_length=1, max_length=64)] | None = None
     """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm)."""
-    response: str | None = None
+    response: Column | None = None
     """Column of what is to be answered; only its tokens are trained on (causal-lm, seq2seq-lm)."""
-    messages: str | None = None
+    messages: Column | None = None
     """Column of chats, lists of {role, content} that end with the answer, in place of prompt and response."""
     template: str | None = None
     """Text that the prompt is put into, with columns in braces such as "Q: {question} A:"; where there is none,
     causal-lm uses the tokenizer's chat template, and seq2seq-lm the prompt columns as they are."""
-    image: str | None = None
+    image: Column | None = None
     """Column of images, or of paths of image files (image-classification)."""
     metric: Literal[
         "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match"
     ] = "accuracy"
     """Larger is better for all: loss is the negative mean loss of a token."""
-    max_length: Annotated[int, Field(ge=8)] = 128
-    """Tokens kept of an example, special tokens included."""
+    max_length: Annotated[int, Field(strict=True, ge=8, le=2**20), WHOLE] = 128
+    """Tokens kept of an example, special tokens included, 8 to 1,048,576."""
 
     @property
     def metric_label(self) -> str:
@@ -97,12 +107,23 @@ class TaskSettings(Model):
     @field_validator("dataset", mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict | DatasetSource):
+            raise PydanticCustomError("dataset", "it should be a name, a path, or a mapping with a path")
         return {"path": value} if isinstance(value, str) else value
 
     @field_validator("text", "prompt", mode="before")
     @classmethod
     def _one_column(cls, value: Any) -> Any:
+        if not isinstance(value, str | list | tuple | None):
+            raise PydanticCustomError("columns", "it should be a column or a list of columns, as text")
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("text", "prompt", mode="after")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value and len(set(value)) < len(value):
+            raise PydanticCustomError("columns", "it should name each column once")
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -120,12 +141,13 @@ class TaskSettings(Model):
         every = {name for columns in COLUMNS.values() for name in columns}
         own = COLUMNS[self.kind]
         if odd := [name for name in sorted(every - own.keys()) if getattr(self, name) is not None]:
-            raise ValueError(f"{odd[0]} is not read by {self.kind}, which reads {', '.join(own)}")
+            raise misfit(odd[0], f"is not read by {self.kind}, which reads {', '.join(own)}")
         beside = [name for name in ("prompt", "response", "template") if getattr(self, name) is not None]
         if self.messages is not None and beside:
-            raise ValueError(f"messages and {beside[0]} exclude each other; give one of them")
+            raise misfit("messages", f"and {beside[0]} exclude each other; give one of them")
         if self.metric not in METRICS[self.kind]:
-            raise ValueError(
-                f"metric is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}"
+            raise misfit(
+                "metric",
+                f"is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}",
             )
         return self
