@@ -33,7 +33,7 @@ def load_study(study: str, overrides: Sequence[str] = ()) -> StudySettings:
     _graft_space(document, path.parent)
     for field in ("model", "task.dataset", "task.dataset.path", "task.dataset.test"):
         value = document.get(field)
-        if isinstance(value, str):
+        if isinstance(value, str) and value:  # an empty one is refused, not this folder
             document.put(field, _absolute(value, beside=path.parent))
     return document.validate(StudySettings)
 

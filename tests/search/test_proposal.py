@@ -81,7 +81,9 @@ def test_a_choice_goes_into_parameters_and_back(space: SearchSpace, seed: int) -
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @DRAWN
 @given(
-    search_spaces(most_layers=3).filter(lambda s: s.pyramids < 60 and not isinstance(s.learning_rate, LogRange))
+    search_spaces(most_layers=3).filter(
+        lambda s: (s.pyramids or 0) < 60 and not isinstance(s.learning_rate, LogRange)
+    )
 )
 def test_enumeration_proposes_every_model_of_the_space(space: SearchSpace) -> None:
     sampler = optuna.samplers.BruteForceSampler(seed=0)
