@@ -12,7 +12,9 @@ from msplora_search.design.splits import FixedSplit, FreeSplits, Interval, RankP
 
 MOST_STEPS = 800_000
 """Of counting, which takes a second or two; what takes longer has more pyramids than a search will try."""
-MOST_LISTED_LAYERS = 200_000
+MOST_SCENARIOS = 200_000
+"""That are worth looking at."""
+MOST_LISTED_LAYERS = 400_000
 """Of choices that are built one by one, all together."""
 
 Survivors = tuple[tuple[int, Interval], ...]

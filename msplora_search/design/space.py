@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise, product
 
 from msplora_search.design.choice import Choice, readings, unfold
-from msplora_search.design.counting import MOST_LISTED_LAYERS, TooLargeError, count_canonical
-from msplora_search.design.depth import split_evenly
+from msplora_search.design.counting import MOST_SCENARIOS, TooLargeError, count_canonical
+from msplora_search.design.depth import DepthGroup, split_evenly
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.splits import FixedSplit, FreeSplits, RankPair, Scenario
 
@@ -131,14 +131,18 @@ class SearchSpace:
                 found[ranks[0]].add(ranks[1:])
         return {global_rank: frozenset(pairs) for global_rank, pairs in found.items()}
 
-    def scenarios(self, global_rank: int) -> list[Scenario]:
-        """Every way to fix what the groups of one pyramid have in common: shared ranks, and a fixed split."""
-        splits: Iterable[FreeSplits | FixedSplit]
-        if isinstance(self.splits, FreeSplits):
-            splits = [self.splits]
-        else:
-            splits = [FixedSplit(split) for split in self.splits]
-        return [Scenario(pairs, split) for pairs, split in product(self._shared(global_rank), splits)]
+    def _scenarios(self, global_rank: int, groups: Sequence[DepthGroup] = ()) -> Iterator[Scenario]:
+        """Every way to fix what the groups of one pyramid have in common: shared ranks, and a fixed split.
+
+        Ways that cannot build a canonical pyramid of these `groups` may be left out.
+        """
+        wanted = [{(g.mid_rank, g.layer_rank), (g.layer_rank, g.mid_rank)} for g in groups]
+        for pairs in self._shared(global_rank):
+            if not any(pairs.isdisjoint(either) for either in wanted):
+                if isinstance(self.splits, FreeSplits):
+                    yield Scenario(pairs, self.splits)
+                else:
+                    yield from (Scenario(pairs, FixedSplit(split)) for split in self.splits)
 
     def _shared(self, global_rank: int) -> list[frozenset[RankPair]]:
         """The ranks that groups may have together, one set for each rank of a level that all share."""
@@ -156,10 +160,10 @@ class SearchSpace:
         None where there are too many to be counted, or to be written down.
         """
         splits = 1 if isinstance(self.splits, FreeSplits) else len(self.splits)
-        if splits * sum(map(len, self._pairs.values())) > MOST_LISTED_LAYERS:
+        if splits * sum(map(len, self._pairs.values())) > MOST_SCENARIOS:
             return None
         try:
-            per_alpha = count_canonical({g: self.scenarios(g) for g in self.global_rank}, self.layers)
+            per_alpha = count_canonical({g: list(self._scenarios(g)) for g in self.global_rank}, self.layers)
         except TooLargeError:
             return None
         if per_alpha > MOST_COUNTED:
@@ -192,7 +196,7 @@ class SearchSpace:
         if targets is None or isinstance(alpha, dict) or alpha not in self.alpha or pyramid.layers != self.layers:
             return None
         for global_rank, groups in readings(pyramid):
-            for scenario in self.scenarios(global_rank) if global_rank in self.global_rank else []:
+            for scenario in self._scenarios(global_rank, groups):
                 pieces = scenario.total(groups)
                 if pieces is not None:
                     return unfold(targets, alpha, global_rank, groups, scenario, pieces)

@@ -114,10 +114,12 @@ class Scenario:
 
     def total(self, groups: Sequence[DepthGroup]) -> list[Interval] | None:
         """Pieces of each canonical group, where a choice of this scenario builds them all."""
-        found = [self.split.pieces(group, self.pairs) for group in groups]
-        pieces = [interval for interval in found if interval is not None]
-        if len(pieces) < len(found):
-            return None
+        pieces = []
+        for group in groups:
+            interval = self.split.pieces(group, self.pairs)
+            if interval is None:
+                return None
+            pieces.append(interval)
         return pieces if self.split.closes((sum(a for a, _ in pieces), sum(b for _, b in pieces))) else None
 
 
