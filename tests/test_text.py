@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 
 from msplora_search.errors import InputError, placed
-from msplora_search.text import code, fitting, markdown, printable, brief, shown
+from msplora_search.text import brief, code, fitting, markdown, printable, shown
 
 HOSTILE = (
     "![x](http://beacon.example/a.png)",
