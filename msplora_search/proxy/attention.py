@@ -19,6 +19,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from msplora_search.tasks.quiet import quiet_transformers
+
 NAME = "msplora_search_short"
 KEY_MULTIPLE = 32
 MOST_KEYS = 128
@@ -34,7 +36,8 @@ def use_short_attention(model: nn.Module) -> None:
     if model._can_set_attn_implementation():
         AttentionInterface.register(NAME, short_attention)
         AttentionMaskInterface.register(NAME, short_mask)
-        model.set_attn_implementation(NAME)
+        with quiet_transformers():  # CLIP's vision model alone has no text model to set it for
+            model.set_attn_implementation(NAME)
 
 
 def short_mask(*arguments: Any, **named: Any) -> Tensor | None:
@@ -54,29 +57,33 @@ def short_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
     **further: Any,
 ) -> tuple[Tensor, None]:
     """What transformers' `sdpa` gives, within rounding: (batch, queries, heads, d_head).
 
     query: (batch, heads, queries, d_head); key and value: (batch, heads or fewer, keys, d_head);
-    attention_mask: (batch or 1, heads or 1, queries or 1, keys), true or 0 where a key is seen.
+    attention_mask: (batch or 1, heads or 1, queries or 1, keys), true or 0 where a key is seen;
+    position_bias, which T5 and its kin have: (batch or 1, heads, queries, keys), added to the scores.
     """
-    unusual = {name for name, given in further.items() if given is not None} - IGNORED
+    unusual = {name for name, given in further.items() if given is not None and given is not False} - IGNORED
     queries, keys = query.shape[2], key.shape[2]
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     causal = causal and attention_mask is None and queries > 1
     fits = query.dtype == torch.bfloat16 and query.device.type == "cpu" and keys <= MOST_KEYS
-    if dropout or unusual or not fits or (causal and queries != keys):
+    biased = position_bias is not None and position_bias.requires_grad  # no gradient for it is computed here
+    if dropout or unusual or not fits or biased or (causal and queries != keys):
+        further["position_bias"] = position_bias
         return _by_torch(module, query, key, value, attention_mask, dropout, scaling, is_causal, further)
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    mask = _additive(attention_mask, query, keys, causal)
+    mask = _additive(attention_mask, position_bias, query, keys, causal)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out: Tensor = _ShortAttention.apply(query, key, value, mask, scale)  # type: ignore[no-untyped-call]
     return out.transpose(1, 2), None
 
 
-def _additive(mask: Tensor | None, query: Tensor, keys: int, causal: bool) -> Tensor:
+def _additive(mask: Tensor | None, bias: Tensor | None, query: Tensor, keys: int, causal: bool) -> Tensor:
     """(batch * heads, queries or 1, filled-up keys), added to the scores; minus a lot where a key is not seen."""
     batch, heads, queries, _ = query.shape
     lowest = torch.finfo(query.dtype).min
@@ -84,7 +91,10 @@ def _additive(mask: Tensor | None, query: Tensor, keys: int, causal: bool) -> Te
         every = torch.ones(queries if causal else 1, keys, dtype=torch.bool)
         mask = (every.tril() if causal else every)[None, None]
     if mask.dtype == torch.bool:
-        mask = torch.zeros(mask.shape, dtype=query.dtype).masked_fill(~mask, lowest)
+        seen = torch.zeros((), dtype=query.dtype) if bias is None else bias.to(query.dtype)
+        mask = torch.where(mask, seen, lowest)  # an added bias could lead beyond the lowest number
+    elif bias is not None:
+        mask = mask + bias
     filled = F.pad(mask.to(query.dtype), (0, -keys % KEY_MULTIPLE), value=lowest)
     return filled.expand(batch, heads, -1, -1).reshape(batch * heads, *filled.shape[2:])
 
@@ -140,11 +150,15 @@ def _by_torch(
         return sdpa_attention_forward(
             module, query, key, value, mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **further
         )
-    if mask is not None and mask.dtype != torch.bool:
-        mask = mask.float()
     with torch.autocast(query.device.type, enabled=False):
         out, _ = sdpa_attention_forward(
-            module, query.float(), key.float(), value.float(), mask,
-            dropout=dropout, scaling=scaling, is_causal=is_causal, **further,
+            module, query.float(), key.float(), value.float(), _in_fp32(mask),
+            dropout=dropout, scaling=scaling, is_causal=is_causal,
+            **{name: _in_fp32(given) for name, given in further.items()},
         )  # fmt: skip
     return out.to(query.dtype), None
+
+
+def _in_fp32(given: Any) -> Any:
+    """A tensor of real numbers in fp32; anything else as it is."""
+    return given.float() if isinstance(given, Tensor) and given.is_floating_point() else given

@@ -30,14 +30,16 @@ class Precision:
 
         Autocast would otherwise cast the frozen weights anew in every step. Embeddings and norms are
         stored so too, which keeps all that passes from layer to layer in the format of the products;
-        norms still sum in fp32.
+        norms still sum in fp32. So are buffers that are tables, such as M2M100's positions, which are added
+        to embeddings; those of one dimension, such as the frequencies of rotary positions, need their digits.
         """
         if self.dtype == torch.float32:
             return
         kept = {id(parameter) for parameter in trained}
-        for parameter in model.parameters():
-            if id(parameter) not in kept and parameter.is_floating_point():
-                parameter.data = parameter.data.to(self.dtype)
+        tables = [buffer for buffer in model.buffers() if buffer.dim() > 1]
+        for tensor in [*model.parameters(), *tables]:
+            if id(tensor) not in kept and tensor.is_floating_point():
+                tensor.data = tensor.data.to(self.dtype)
         if self.device.type == "cpu":
             use_short_attention(model)
 

@@ -79,12 +79,29 @@ def _decoder(
     return Architecture(name, _of(kind, config), {stack: LAYERS}, tuple(shapes), found, _text, "CAUSAL_LM")
 
 
+def _of_t5(name: str, kind: type, config: type) -> Architecture:
+    made = config(**TWO_STACKS, d_kv=8, d_ff=64, num_layers=LAYERS, num_decoder_layers=2, num_heads=4)
+    shapes = {"encoder.block": [(32, 32)] * 2, "decoder.block": [(32, 32)] * 4}
+    stacks = {"encoder.block": LAYERS, "decoder.block": 2}
+    return Architecture(name, _of(kind, made), stacks, ("q", "v"), shapes, _pair, "SEQ_2_SEQ_LM")
+
+
+def _of_bart(name: str, kind: type, config: type) -> Architecture:
+    made = config(
+        **TWO_STACKS, encoder_layers=2, decoder_layers=LAYERS, encoder_attention_heads=4,
+        decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=32,
+    )  # fmt: skip
+    shapes = {"model.encoder.layers": [(32, 32)] * 2, "model.decoder.layers": [(32, 32)] * 4}
+    stacks = {"model.encoder.layers": 2, "model.decoder.layers": LAYERS}
+    return Architecture(name, _of(kind, made), stacks, ("q_proj", "v_proj"), shapes, _pair, "SEQ_2_SEQ_LM")
+
+
 def _vision(name: str, kind: type, config: t.PretrainedConfig, stack: str) -> Architecture:
     shapes = {stack: [(32, 32), (32, 32)]}
     return Architecture(name, _of(kind, config), {stack: LAYERS}, ("q_proj", "v_proj"), shapes, _image, None)
 
 
-QV, PROJ = ("query", "value"), ("q_proj", "v_proj")
+QV = ("query", "value")
 SQUARE = {"q_proj": (32, 32), "v_proj": (32, 32)}
 QUERY_WIDE = {"q_proj": (32, 64), "v_proj": (32, 32)}
 
@@ -163,33 +180,12 @@ ARCHITECTURES = [
         "model.decoder.layers",
         SQUARE,
     ),
-    Architecture(
-        "t5",
-        _of(
-            t.T5ForConditionalGeneration,
-            t.T5Config(**TWO_STACKS, d_kv=8, d_ff=64, num_layers=LAYERS, num_decoder_layers=2, num_heads=4),
-        ),
-        {"encoder.block": LAYERS, "decoder.block": 2},
-        ("q", "v"),
-        {"encoder.block": [(32, 32)] * 2, "decoder.block": [(32, 32)] * 4},
-        _pair,
-        "SEQ_2_SEQ_LM",
-    ),
-    Architecture(
-        "bart",
-        _of(
-            t.BartForConditionalGeneration,
-            t.BartConfig(
-                **TWO_STACKS, encoder_layers=2, decoder_layers=LAYERS, encoder_attention_heads=4,
-                decoder_attention_heads=4, encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=32,
-            ),
-        ),
-        {"model.encoder.layers": 2, "model.decoder.layers": LAYERS},
-        PROJ,
-        {"model.encoder.layers": [(32, 32)] * 2, "model.decoder.layers": [(32, 32)] * 4},
-        _pair,
-        "SEQ_2_SEQ_LM",
-    ),
+    _of_t5("t5", t.T5ForConditionalGeneration, t.T5Config),
+    _of_t5("mt5", t.MT5ForConditionalGeneration, t.MT5Config),
+    _of_t5("umt5", t.UMT5ForConditionalGeneration, t.UMT5Config),
+    _of_bart("bart", t.BartForConditionalGeneration, t.BartConfig),
+    _of_bart("mbart", t.MBartForConditionalGeneration, t.MBartConfig),
+    _of_bart("m2m-100", t.M2M100ForConditionalGeneration, t.M2M100Config),
     _vision("vit", t.ViTForImageClassification, t.ViTConfig(**IMAGE), "vit.layers"),
     _vision("deit", t.DeiTForImageClassification, t.DeiTConfig(**IMAGE), "deit.layers"),
     _vision(

@@ -9,16 +9,18 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from msplora_search import attach, detach, load_pyramid, save_pyramid, to_peft
-from msplora_search.adapters.anatomy import AnatomyError, dissect
+from msplora_search.adapters.anatomy import AnatomyError, dissect, head_parameters
 from msplora_search.adapters.bank import merge
 from msplora_search.design.depth import split_evenly
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.full.delivery import MOST_APART
+from msplora_search.proxy.precision import Precision
 from tests.adapters.architectures import ARCHITECTURES, Architecture, albert, clip
 from tests.adapters.models import train_a_little
 
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
-MOST_APART = 1e-5
+every_precision = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 QV = ("query", "value")
 
 
@@ -27,16 +29,24 @@ def pyramid_of(architecture: Architecture) -> Pyramid:
     return Pyramid.from_split((3, 2, 1), split_evenly(max(architecture.stacks.values()), 2), QV)
 
 
+def made(architecture: Architecture, precision: str = "fp32") -> nn.Module:
+    """The model with its base in a precision; the head is fp32."""
+    model = architecture.make()
+    Precision.named(precision, torch.device("cpu")).prepare(model, head_parameters(model))
+    return model
+
+
 @torch.no_grad()
-def logits(model: nn.Module, architecture: Architecture) -> Tensor:
-    out = model.eval()(**architecture.inputs()).logits
+def logits(model: nn.Module, architecture: Architecture, precision: str = "fp32") -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        out = model.eval()(**architecture.inputs()).logits
     assert isinstance(out, Tensor)
-    return out
+    return out.float()
 
 
-def most_apart(found: Tensor) -> float:
-    """In fp32: T5's random weights are large, and so are its logits."""
-    return MOST_APART * max(1.0, float(found.abs().max()))
+def most_apart(found: Tensor, precision: str = "fp32") -> float:
+    """What a delivered model may differ by: T5's random weights are large, and so are its logits."""
+    return MOST_APART[precision] * max(1.0, float(found.abs().max()))
 
 
 @every_architecture
@@ -113,30 +123,32 @@ def test_a_training_step_lowers_the_loss(architecture: Architecture) -> None:
     assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
 
 
+@every_precision
 @every_architecture
-def test_stock_peft_computes_the_same(architecture: Architecture, tmp_path: Path) -> None:
-    model = architecture.make()
-    bare = logits(model, architecture)
+def test_stock_peft_computes_the_same(architecture: Architecture, precision: str, tmp_path: Path) -> None:
+    model = made(architecture, precision)
+    bare = logits(model, architecture, precision)
     train_a_little(attach(model, pyramid_of(architecture)))
-    tied = logits(model, architecture)
-    assert (tied - bare).abs().max() > 10 * MOST_APART
+    tied = logits(model, architecture, precision)
+    assert (tied - bare).abs().max() > 1e-4
     to_peft(model).save(tmp_path / "peft", "base", architecture.task_type)
-    loaded = PeftModel.from_pretrained(architecture.make(), str(tmp_path / "peft"))
-    assert (logits(loaded, architecture) - tied).abs().max() <= most_apart(tied)
+    loaded = PeftModel.from_pretrained(made(architecture, precision), str(tmp_path / "peft"))
+    assert (logits(loaded, architecture, precision) - tied).abs().max() <= most_apart(tied, precision)
 
 
+@every_precision
 @every_architecture
-def test_it_merges_is_saved_and_comes_off(architecture: Architecture, tmp_path: Path) -> None:
-    model = architecture.make()
-    bare = logits(model, architecture)
-    train_a_little(attach(model, pyramid_of(architecture)))
-    tied = logits(model, architecture)
+def test_it_merges_is_saved_and_comes_off(architecture: Architecture, precision: str, tmp_path: Path) -> None:
+    model = made(architecture, precision)
+    bare = logits(model, architecture, precision)
+    train_a_little(attach(model, pyramid_of(architecture)), size=0.3 if precision == "fp32" else 0.05)
+    tied = logits(model, architecture, precision)
     save_pyramid(model, tmp_path / "pyramid")
-    other = architecture.make()
+    other = made(architecture, precision)
     load_pyramid(other, tmp_path / "pyramid")
-    assert torch.equal(logits(other, architecture), tied)
-    assert torch.equal(logits(detach(model), architecture), bare)
-    assert (logits(merge(other), architecture) - tied).abs().max() <= most_apart(tied)
+    assert torch.equal(logits(other, architecture, precision), tied)
+    assert torch.equal(logits(detach(model), architecture, precision), bare)
+    assert (logits(merge(other), architecture, precision) - tied).abs().max() <= most_apart(tied, precision)
 
 
 @every_architecture

@@ -20,10 +20,17 @@ BF16_ROUNDING = 0.03
 """Of values around 1; bf16 has 8 bits for them."""
 
 
-def reference(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+def reference(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None
+) -> Tensor:
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key.float(), groups), repeat_kv(value.float(), groups)
     mask = mask.float() if mask is not None and mask.dtype != torch.bool else mask
+    if bias is not None:
+        seen = torch.ones(key.shape[2], key.shape[2], dtype=torch.bool).tril() if causal else mask
+        if seen is not None and seen.dtype == torch.bool:
+            seen = torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))
+        mask, causal = bias.float() + (0 if seen is None else seen), False
     return F.scaled_dot_product_attention(query.float(), key, value, mask, is_causal=causal).transpose(1, 2)
 
 
@@ -32,14 +39,17 @@ def padding(lengths: list[int], keys: int) -> Tensor:
     return (torch.arange(keys)[None] < torch.tensor(lengths)[:, None])[:, None, None]
 
 
-@settings(max_examples=40)
+@settings(max_examples=80)
 @given(
     keys=st.sampled_from([1, 7, 31, 32, 33, 55, 64, 100, MOST_KEYS, MOST_KEYS + 9]),
     heads=st.sampled_from([(2, 2), (4, 2), (4, 1)]),
     kind=st.sampled_from(["none", "causal", "padding", "every query", "float"]),
+    bias=st.sampled_from([None, torch.bfloat16, torch.float32]),
     seed=st.integers(0, 99),
 )
-def test_it_is_attention_forward_and_backward(keys: int, heads: tuple[int, int], kind: str, seed: int) -> None:
+def test_it_is_attention_forward_and_backward(
+    keys: int, heads: tuple[int, int], kind: str, bias: torch.dtype | None, seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
 
     def drawn(count: int) -> Tensor:
@@ -56,9 +66,10 @@ def test_it_is_attention_forward_and_backward(keys: int, heads: tuple[int, int],
         mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
     module: Any = nn.Module()
     module.num_key_value_groups = heads[0] // heads[1]
-    found, _ = short_attention(module, query, key, value, mask, is_causal=kind == "causal")
+    added = None if bias is None else torch.randn(1, heads[0], keys, keys, generator=generator).to(bias)
+    found, _ = short_attention(module, query, key, value, mask, is_causal=kind == "causal", position_bias=added)
     plain = [x.detach().float().requires_grad_() for x in (query, key, value)]
-    expected = reference(plain[0], plain[1], plain[2], mask, kind == "causal")
+    expected = reference(plain[0], plain[1], plain[2], mask, kind == "causal", added)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, atol=BF16_ROUNDING, rtol=BF16_ROUNDING)
     sent = torch.randn(expected.shape, generator=generator)
@@ -67,6 +78,18 @@ def test_it_is_attention_forward_and_backward(keys: int, heads: tuple[int, int],
     for own, other in zip((query, key, value), plain, strict=True):
         assert own.grad is not None
         torch.testing.assert_close(own.grad.float(), other.grad, atol=3 * BF16_ROUNDING, rtol=3 * BF16_ROUNDING)
+
+
+def test_a_bias_that_trains_gets_its_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 2, 2, 7, 8, generator=generator).to(torch.bfloat16).requires_grad_()
+    bias = torch.randn(1, 2, 7, 7, generator=generator).to(torch.bfloat16).requires_grad_()
+    found, _ = short_attention(nn.Module(), query, key, value, None, is_causal=False, position_bias=bias)
+    plain = bias.detach().float().requires_grad_()
+    reference(query.detach(), key.detach(), value.detach(), None, False, plain).square().sum().backward()  # type: ignore[no-untyped-call]
+    found.float().square().sum().backward()  # type: ignore[no-untyped-call]
+    assert bias.grad is not None
+    torch.testing.assert_close(bias.grad.float(), plain.grad, atol=3 * BF16_ROUNDING, rtol=3 * BF16_ROUNDING)
 
 
 @pytest.mark.parametrize("make", [bert, llama])
