@@ -94,8 +94,10 @@ def write_study(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def classifier(folder: str | Path, classes: int = 2, seed: int = 0) -> Backbone:
+def classifier(
+    folder: str | Path, classes: int = 2, seed: int = 0, own: PreTrainedTokenizerFast | None = None
+) -> Backbone:
     """A model folder as text-classification loads it."""
     task = {"kind": "text-classification", "dataset": "none.jsonl", "max_length": 16}
     settings = StudySettings.model_validate({"name": "small", "model": str(folder), "task": task})
-    return load_backbone(settings, tokenizer(), classes, seed)
+    return load_backbone(settings, own or tokenizer(), classes, seed)

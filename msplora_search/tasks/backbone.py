@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from msplora_search.adapters.anatomy import head_parameters
@@ -17,8 +15,11 @@ from msplora_search.errors import InputError
 from msplora_search.settings.models import BackboneSettings
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.demo import without_demo_names
+from msplora_search.tasks.fit import require_embedding, require_fit, require_vocabulary
+from msplora_search.tasks.foreign import loading
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.tokens import pad_of
+from msplora_search.text import printable
 
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "roberta-prelayernorm")
 VERY_LARGE_INTEGER = 10**30
@@ -70,13 +71,11 @@ def model_location(name: str) -> str:
     folder = Path(name)
     if folder.is_absolute() or folder.exists():
         if not (folder / "config.json").is_file():
-            raise InputError(
-                f"model: {name} is no folder with a config.json; give a model folder, an id or demo:NAME"
-            )
+            what = "is no folder with a config.json; give a model folder, an id or demo:NAME"
+            raise InputError(f"model: {printable(name)} {what}", "model")
         if not list(folder.glob("*.safetensors")):
-            raise InputError(
-                f"model: {name} has no weights; it must hold *.safetensors (other formats are not read)"
-            )
+            what = "has no weights; it must hold *.safetensors (other formats are not read)"
+            raise InputError(f"model: {printable(name)} {what}", "model")
     return name
 
 
@@ -92,13 +91,13 @@ def load_tokenizer(model: str, trust_remote_code: bool = False) -> Any:
     from transformers import AutoConfig, AutoTokenizer
 
     location = model_location(model)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=trust_remote_code)
+    with loading(model, "no usable config.json"):
         config = AutoConfig.from_pretrained(location, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(f"model {model}: no usable tokenizer: {_first_line(error)}") from None
+    with loading(model, "no usable tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=trust_remote_code)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes one out of no file at all
-        raise InputError(f"model {model}: no usable tokenizer: it has no vocabulary; add tokenizer.json")
+        what = "no usable tokenizer: it has no vocabulary; add tokenizer.json"
+        raise InputError(f"model {printable(model)}: {what}", "model")
     tokenizer.model_max_length = min(tokenizer.model_max_length, context_of(config))
     return tokenizer
 
@@ -116,14 +115,11 @@ def load_image_processor(model: str, trust_remote_code: bool = False) -> Any:
     """The model's image processor. Raises InputError where there is none."""
     from transformers import AutoImageProcessor
 
-    try:
+    location = model_location(model)
+    with loading(model, "no usable image processor", advice="; add preprocessor_config.json"):
         return AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            model_location(model), trust_remote_code=trust_remote_code
+            location, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(
-            f"model {model}: no usable image processor: {_first_line(error)}; add preprocessor_config.json"
-        ) from None
 
 
 def load_backbone(
@@ -136,21 +132,14 @@ def load_backbone(
     Weights are read from safetensors only. Raises InputError where the model cannot be loaded, or
     its architecture cannot do the task.
     """
-    import transformers
-    from transformers.utils import logging
-
     name, held = settings.model, settings.backbone
     location = model_location(name)
     torch.manual_seed(seed)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call] # that the head is new is no news
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        config = _config(settings, location, processor, classes)
-        require_fit(config, settings)
+    with loading(name, "cannot be loaded"):
+        auto, config = _architecture(settings, location, processor, classes)
         if held.gradient_checkpointing and not dropout:
             _without_dropout(config)
-        model, found = getattr(transformers, kind_of(settings.task, processor).auto_class).from_pretrained(
+        model, found = auto.from_pretrained(
             location,
             config=config,
             dtype=torch.bfloat16 if held.dtype == "bf16" else torch.float32,
@@ -158,41 +147,82 @@ def load_backbone(
             trust_remote_code=settings.trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # the head of another task
-            **_placement(held),
+            **placement(held),
         )
         if held.gradient_checkpointing:
             enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
             enable({"use_reentrant": False})
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
-    finally:
-        logging.set_verbosity(verbosity)
+    if settings.task.kind != "image-classification":
+        require_embedding(model, name, processor)
     if settings.task.kind == "causal-lm":
         model.get_output_embeddings().register_forward_pre_hook(_contiguous)
-    new = {*found["missing_keys"], *(entry[0] for entry in found["mismatched_keys"])}
-    return _backbone_of(model, new, settings)
+    return _backbone_of(model, set(found["missing_keys"]), found["mismatched_keys"], settings)
 
 
-def _backbone_of(model: nn.Module, new: set[str], settings: ModelSettings) -> Backbone:
-    """Tell the head from the base; `new` are the parameters that the checkpoint does not have."""
+def bare_model(settings: ModelSettings, processor: Any, classes: int) -> nn.Module:
+    """The model of `load_backbone` without its weights, on the meta device. Raises InputError as that does."""
+    location = model_location(settings.model)
+    with loading(settings.model, "cannot be built"), torch.device("meta"):
+        auto, config = _architecture(settings, location, processor, classes)
+        model = auto.from_config(config, trust_remote_code=settings.trust_remote_code)
+    assert isinstance(model, nn.Module)
+    if settings.task.kind != "image-classification":
+        require_embedding(model, settings.model, processor)
+    return model
+
+
+def _backbone_of(model: nn.Module, missing: set[str], other: set[Any], settings: ModelSettings) -> Backbone:
+    """Tell the head from the base.
+
+    `missing`: parameters that the checkpoint does not have; `other`: those that it has in another shape, as
+    (name, shape there, shape here).
+    """
     own_head = {id(parameter) for parameter in head_parameters(model)}
     named = dict(model.named_parameters())
+    _require_same_base(model, other, own_head, settings.model)
+    new = missing | {name for name, _, _ in other}
     trained = [p for name, p in named.items() if name in new or id(p) in own_head]
     of_tokens = settings.task.kind in ("causal-lm", "seq2seq-lm")
     if sum(p.numel() for p in trained) > sum(p.numel() for p in named.values()) / 2 or (of_tokens and new):
-        what = "most weights" if not of_tokens else f"weights such as {min(new)}"
+        what = "most weights" if not of_tokens else f"weights such as {printable(min(new))}"
         raise InputError(
-            f"model {settings.model}: {what} of {type(model).__name__} are missing from its safetensors; "
-            "it must hold a pretrained model of the architecture that its config.json names"
+            f"model {printable(settings.model)}: {what} of {type(model).__name__} are missing from its "
+            "safetensors; it must hold a pretrained model of the architecture that its config.json names",
+            "model",
         )
     for parameter in trained:
         parameter.data = parameter.data.float()
     return Backbone(model, tuple(trained), tuple(p.detach().clone() for p in trained))
 
 
+def _require_same_base(model: nn.Module, other: set[Any], own_head: set[int], name: str) -> None:
+    """Raise InputError where a weight other than the head's has another shape than config.json says."""
+    named = dict(model.named_parameters())
+    labels = getattr(model.config, "num_labels", None)
+    for weight, there, here in sorted(other):
+        if weight in named and id(named[weight]) not in own_head and here[0] != labels:
+            raise InputError(
+                f"model {printable(name)}: {printable(weight)} is {tuple(there)} in its safetensors, but "
+                f"{tuple(here)} by its config.json; they must be of one model",
+                "model",
+            )
+
+
 def _contiguous(module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """A view of some tokens would make the product copy the whole vocabulary's weight for each example."""
     return tuple(argument.contiguous() for argument in arguments)
+
+
+def _architecture(settings: ModelSettings, location: str, processor: Any, classes: int) -> tuple[Any, Any]:
+    """The class of transformers that makes the model, and its configuration, for this task.
+
+    Raises InputError where the architecture cannot do it.
+    """
+    import transformers
+
+    config = _config(settings, location, processor, classes)
+    require_fit(config, settings.model, settings.task.kind, settings.trust_remote_code)
+    return getattr(transformers, kind_of(settings.task, processor).auto_class), config
 
 
 def _config(settings: ModelSettings, location: str, processor: Any, classes: int) -> Any:
@@ -206,13 +236,16 @@ def _config(settings: ModelSettings, location: str, processor: Any, classes: int
     config = AutoConfig.from_pretrained(location, trust_remote_code=settings.trust_remote_code, **further)
     if task.kind == "image-classification":
         return config
+    words = getattr(config.get_text_config(), "vocab_size", None)
+    if isinstance(words, int) and pad_of(processor) >= words:  # no embedding can be made for it
+        require_vocabulary(words, settings.model, processor)
     config.pad_token_id = pad_of(processor)  # a classifier looks for the last token before the padding
     if task.kind == "causal-lm":
         config.use_cache = False  # of no use in training; generation asks for it by itself
     return config
 
 
-def _placement(held: BackboneSettings) -> dict[str, Any]:
+def placement(held: BackboneSettings) -> dict[str, Any]:
     """Where and in what format the weights go. Raises InputError for what this machine cannot do."""
     chosen: dict[str, Any] = {"device_map": held.device_map} if held.device_map else {}
     if held.quantization == "none":
@@ -220,7 +253,8 @@ def _placement(held: BackboneSettings) -> dict[str, Any]:
     if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
         raise InputError(
             f"backbone.quantization is {held.quantization}; it needs a CUDA device and "
-            "`pip install bitsandbytes`, or set it to none"
+            "`pip install bitsandbytes`, or set it to none",
+            "backbone.quantization",
         )
     from transformers import BitsAndBytesConfig
 
@@ -238,37 +272,3 @@ def _without_dropout(config: Any) -> None:
     for name, value in list(vars(config).items()):
         if isinstance(value, float) and ("dropout" in name or name.endswith("_pdrop")):
             setattr(config, name, 0.0)
-
-
-def require_fit(config: Any, settings: ModelSettings) -> None:
-    """Raise InputError, naming what the model can do, where its architecture cannot do the task."""
-    if getattr(config, "auto_map", None):  # code of its own
-        return
-    kinds = fitting_kinds(config)
-    if settings.task.kind not in kinds:
-        can = f"it can do {', '.join(kinds)}" if kinds else "there is no task for it"
-        raise InputError(
-            f"task.kind is {settings.task.kind}, which {settings.model} ({config.model_type}) cannot do; {can}"
-        )
-
-
-def fitting_kinds(config: Any) -> list[str]:
-    """The kinds of tasks that an architecture has a head for in transformers."""
-    from transformers.models.auto import modeling_auto as auto
-
-    name = config.model_type
-    # transformers would turn an encoder such as BERT into a decoder, untrained for it.
-    encoder = name in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
-    heads: dict[str, Mapping[str, Any]] = {
-        "text-classification": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-        "text-regression": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-        "causal-lm": {} if encoder else auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        "seq2seq-lm": auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
-        "image-classification": auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
-    }
-    return [kind for kind, known in heads.items() if name in known]
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

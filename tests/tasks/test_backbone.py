@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig
+from transformers import AutoConfig, BertForSequenceClassification
 
 from msplora_search import attach, detach
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
-from msplora_search.tasks.backbone import context_of, fitting_kinds, load_backbone, load_tokenizer, model_location
+from msplora_search.tasks.backbone import context_of, load_backbone, load_tokenizer, model_location
+from msplora_search.tasks.fit import fitting_kinds
 from tests.small import classifier, save_model, sentences, tokenizer, write_jsonl
 from tests.tasks.models import requests, save_llama, study_of, word_tokenizer
 
@@ -86,8 +87,10 @@ def test_code_in_a_model_folder_is_not_run_unless_asked_for(folder: Path, tmp_pa
         model_type="own", auto_map={"AutoConfig": "own.Own", "AutoModelForSequenceClassification": "own.Own"}
     )
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match=r"code of its own, which is run only .* trust_remote_code: true"):
         classifier(folder, 2)
+    with pytest.raises(InputError, match="trust_remote_code: true"):
+        load_tokenizer(str(folder))
     assert not mark.exists()
 
 
@@ -103,6 +106,41 @@ def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
         classifier(folder, 2)
 
 
+def test_weights_of_other_sizes_than_the_config_says_are_refused(folder: Path) -> None:
+    """They would be drawn anew, and trained as if they were a head."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 40}))
+    with pytest.raises(
+        InputError, match=r"word_embeddings.weight is \(22, 32\) in its safetensors, but \(40, 32\) by its config"
+    ):
+        classifier(folder, 2)
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_refused(folder: Path) -> None:
+    larger = tokenizer()
+    larger.add_tokens(["one", "more"])
+    larger.save_pretrained(folder)
+    with pytest.raises(InputError, match="its tokenizer has 24 tokens, but its embedding 22 rows; take the"):
+        classifier(folder, 2, own=larger)
+
+
+def test_a_padding_token_outside_the_embedding_is_refused(folder: Path) -> None:
+    padded = tokenizer()
+    padded.add_special_tokens({"pad_token": "<new>"})
+    with pytest.raises(
+        InputError, match=r"padding token '<new>' is number 22, but its embedding has 22 rows; .*embeddings\(23\)"
+    ):
+        classifier(folder, 2, own=padded)
+
+
+def test_an_embedding_larger_than_the_tokenizer_is_fine(tmp_path: Path) -> None:
+    wide = save_model(tmp_path / "model")
+    model = BertForSequenceClassification.from_pretrained(wide)
+    model.resize_token_embeddings(64)
+    model.save_pretrained(wide)
+    assert classifier(wide, 2).model.get_input_embeddings().num_embeddings == 64  # type: ignore[operator]
+
+
 def test_a_folder_without_tokenizer_is_refused(folder: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
@@ -112,7 +150,7 @@ def test_a_folder_without_tokenizer_is_refused(folder: Path) -> None:
 
 def test_an_id_that_cannot_be_reached_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="model nobody/nothing: no usable tokenizer"):
+    with pytest.raises(InputError, match=r"model nobody/nothing: no usable config.json: We couldn't connect"):
         load_tokenizer("nobody/nothing")
 
 
