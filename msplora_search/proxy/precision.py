@@ -25,6 +25,11 @@ class Precision:
         bf16 = name == "bf16" or (name == "auto" and _fast_bf16(device))
         return cls(torch.bfloat16 if bf16 else torch.float32, device)
 
+    @property
+    def name(self) -> str:
+        """`fp32` or `bf16`."""
+        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
     def prepare(self, model: nn.Module, trained: Iterable[nn.Parameter]) -> None:
         """Bring `model` into this number format: all but `trained` is stored as it is computed with.
 

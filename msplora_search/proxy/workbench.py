@@ -9,17 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from msplora_search.adapters.anatomy import Anatomy, AnatomyError, dissect
+from msplora_search.adapters.anatomy import Anatomy
 from msplora_search.adapters.bank import attach, detach
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
-from msplora_search.errors import InputError
+from msplora_search.errors import InputError, placed
 from msplora_search.proxy.batching import ProxyBatches
+from msplora_search.proxy.choices import Anatomies, dissect_choices, space_in
 from msplora_search.proxy.first_token import keep_first_token
 from msplora_search.proxy.precision import Precision
+from msplora_search.proxy.rehearsal import refusing, rehearse
 from msplora_search.proxy.training import rung_steps, train
 from msplora_search.results.records import Evaluation
-from msplora_search.settings.models import StudySettings
+from msplora_search.settings.models import ProxySettings, StudySettings
 from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
 from msplora_search.tasks.task import Task, prepare
 
@@ -33,35 +35,28 @@ class Workbench:
     backbone: Backbone
     batches: ProxyBatches
     precision: Precision
-    anatomies: dict[tuple[str, ...], Anatomy]
-    """By the targets of a pyramid, for every choice of targets of the space, in its order."""
+    anatomies: Anatomies
 
     @classmethod
     def load(cls, settings: StudySettings) -> Workbench:
-        """Load model and data. Raises InputError for anything that the study file asks for in vain."""
-        processor = load_processor(settings)
-        task = prepare(settings, processor)
-        backbone = load_backbone(
-            settings, processor, len(task.classes), settings.search.seed, settings.proxy.dropout
-        )
-        anatomies = _dissect(settings, backbone)
-        batches = ProxyBatches.of(task, settings.proxy, settings.search.seed)
-        try:
-            rung_steps(batches.steps, settings.proxy.rungs)
-        except ValueError as error:
-            raise InputError(f"proxy.rungs: {error}") from None
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if settings.backbone.device_map is None and settings.backbone.quantization == "none":
-            backbone.model.to(device)
-        # What is loaded in bf16 has an fp32 head, which only autocast brings together.
-        in_bf16 = settings.backbone.dtype == "bf16"
-        precision = Precision.named("bf16" if in_bf16 else settings.proxy.precision, device)
-        stacks = list(next(iter(anatomies.values())).stacks)
-        if task.kind.reads_one_token and len(stacks) == 1:
-            some = task.collate(task.train, np.arange(min(8, len(task.train)))).to(device)
-            with precision.evaluation() if in_bf16 else nullcontext():
-                keep_first_token(backbone.model, stacks[0], some.inputs)
-        precision.prepare(backbone.model, backbone.head)
+        """Load model and data, and try one step.
+
+        Raises InputError, with the place in the study's file, for anything that it asks for in vain: also for
+        a model that cannot be trained.
+        """
+        with placed(settings.origin):
+            processor = load_processor(settings)
+            task = prepare(settings, processor)
+            seed, keep_dropout = settings.search.seed, settings.proxy.dropout
+            backbone = load_backbone(settings, processor, len(task.classes), seed, keep_dropout)
+            anatomies = dissect_choices(settings, backbone.model)
+            space_in(settings, anatomies)
+            batches = ProxyBatches.of(task, settings.proxy, seed)
+            require_rungs(batches.steps, settings.proxy)
+            precision = precision_of(settings)
+            with refusing(settings, backbone, precision):
+                _bring_into_form(settings, task, backbone, anatomies, precision)
+                rehearse(settings, task, backbone, max(anatomies.values(), key=lambda a: len(a.sites)), precision)
         return cls(settings, task, backbone, batches, precision, anatomies)
 
     @property
@@ -76,14 +71,7 @@ class Workbench:
 
     def space(self) -> SearchSpace:
         """The search space for this depth. Raises InputError where nothing fits it."""
-        targets = tuple(anatomy.targets for anatomy in self.anatomies.values())
-        most_groups = min(anatomy.most_groups for anatomy in self.anatomies.values())
-        try:
-            return self.settings.space.for_depth(
-                self.layers, self.settings.proxy.learning_rate, targets, most_groups
-            )
-        except ValueError as error:
-            raise InputError(f"space: {error} (model {self.settings.model})") from None
+        return space_in(self.settings, self.anatomies)
 
     def adapter_params(self, pyramid: Pyramid) -> int:
         """Adapter parameters, in closed form."""
@@ -122,15 +110,30 @@ class Workbench:
         return self.anatomies[pyramid.targets]
 
 
-def _dissect(settings: StudySettings, backbone: Backbone) -> dict[tuple[str, ...], Anatomy]:
-    found: dict[tuple[str, ...], Anatomy] = {}
-    for targets in settings.space.targets:
-        try:
-            anatomy = dissect(backbone.model, targets)
-            found.setdefault(tuple(sorted(anatomy.targets)), anatomy)
-        except AnatomyError as error:
-            raise InputError(f"space.targets {list(targets)} on model {settings.model}: {error}") from None
-    depths = {anatomy.layers for anatomy in found.values()}
-    if len(depths) > 1:
-        raise InputError(f"space.targets: the choices lie in stacks of different depths {sorted(depths)}")
-    return found
+def precision_of(settings: StudySettings) -> Precision:
+    """What a study is computed in on this machine."""
+    # A base in bf16 has an fp32 head, which only autocast brings together.
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Precision.named("bf16" if settings.backbone.dtype == "bf16" else settings.proxy.precision, device)
+
+
+def require_rungs(steps: int, proxy: ProxySettings) -> None:
+    """Raise InputError where a proxy of so many steps has no room for its rungs."""
+    try:
+        rung_steps(steps, proxy.rungs)
+    except ValueError as error:
+        raise InputError(f"proxy.rungs: {error}", "proxy.rungs") from None
+
+
+def _bring_into_form(
+    settings: StudySettings, task: Task, backbone: Backbone, anatomies: Anatomies, precision: Precision
+) -> None:
+    """Bring the model to its device, cut what its head does not read, and store it as it is computed with."""
+    if settings.backbone.device_map is None and settings.backbone.quantization == "none":
+        backbone.model.to(precision.device)
+    stacks = list(next(iter(anatomies.values())).stacks)
+    if task.kind.reads_one_token and len(stacks) == 1:
+        some = task.collate(task.train, np.arange(min(8, len(task.train)))).to(precision.device)
+        with precision.evaluation() if settings.backbone.dtype == "bf16" else nullcontext():
+            keep_first_token(backbone.model, stacks[0], some.inputs)
+    precision.prepare(backbone.model, backbone.head)

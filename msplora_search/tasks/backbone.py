@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.demo import without_demo_names
 from msplora_search.tasks.fit import require_embedding, require_fit, require_vocabulary
 from msplora_search.tasks.foreign import loading
+from msplora_search.tasks.holding import placement, without_dropout
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.tokens import pad_of
 from msplora_search.text import printable
@@ -67,7 +67,10 @@ def model_location(name: str) -> str:
 
     Raises InputError for a folder that holds no model.
     """
-    name = without_demo_names(name)
+    try:
+        name = without_demo_names(name)
+    except InputError as error:
+        raise InputError(str(error), error.field or "model") from None
     folder = Path(name)
     if folder.is_absolute() or folder.exists():
         if not (folder / "config.json").is_file():
@@ -77,6 +80,21 @@ def model_location(name: str) -> str:
             what = "has no weights; it must hold *.safetensors (other formats are not read)"
             raise InputError(f"model: {printable(name)} {what}", "model")
     return name
+
+
+def require_weights(model: str) -> None:
+    """Raise InputError where the model, in a folder or on the hub, has no weights that are read. Loads none."""
+    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+    from transformers.utils.hub import has_file
+
+    location = model_location(model)
+    if Path(location).exists():
+        return
+    with loading(model, "cannot be looked at"):
+        if not any(has_file(location, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)):
+            raise InputError(
+                f"model {printable(model)}: has no {SAFE_WEIGHTS_NAME}; other formats are not read", "model"
+            )
 
 
 def load_processor(settings: ModelSettings) -> Any:
@@ -138,7 +156,7 @@ def load_backbone(
     with loading(name, "cannot be loaded"):
         auto, config = _architecture(settings, location, processor, classes)
         if held.gradient_checkpointing and not dropout:
-            _without_dropout(config)
+            without_dropout(config)
         model, found = auto.from_pretrained(
             location,
             config=config,
@@ -243,32 +261,3 @@ def _config(settings: ModelSettings, location: str, processor: Any, classes: int
     if task.kind == "causal-lm":
         config.use_cache = False  # of no use in training; generation asks for it by itself
     return config
-
-
-def placement(held: BackboneSettings) -> dict[str, Any]:
-    """Where and in what format the weights go. Raises InputError for what this machine cannot do."""
-    chosen: dict[str, Any] = {"device_map": held.device_map} if held.device_map else {}
-    if held.quantization == "none":
-        return chosen
-    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
-        raise InputError(
-            f"backbone.quantization is {held.quantization}; it needs a CUDA device and "
-            "`pip install bitsandbytes`, or set it to none",
-            "backbone.quantization",
-        )
-    from transformers import BitsAndBytesConfig
-
-    four = held.quantization == "4bit"
-    chosen["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=four,
-        load_in_8bit=not four,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-    return chosen
-
-
-def _without_dropout(config: Any) -> None:
-    for name, value in list(vars(config).items()):
-        if isinstance(value, float) and ("dropout" in name or name.endswith("_pdrop")):
-            setattr(config, name, 0.0)

@@ -15,9 +15,11 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from msplora_search.adapters.bank import attach
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.proxy import attention
+from msplora_search.proxy.choices import dissect_choices
 from msplora_search.proxy.precision import Precision
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import Evaluation
+from msplora_search.tasks.backbone import bare_model, load_processor
 from tests.adapters.architectures import ARCHITECTURES, Architecture
 from tests.adapters.models import train_a_little
 from tests.small import write_jsonl
@@ -87,6 +89,16 @@ def test_a_search_trains_it(architecture: Architecture, precision: str, tmp_path
     first, last = ends_of(bench)
     assert last.loss < first.loss
     assert math.isfinite(last.metric)
+
+
+@every_architecture
+def test_it_is_taken_apart_without_its_weights(architecture: Architecture, tmp_path: Path) -> None:
+    save(architecture, tmp_path / "model")
+    data = task_of(architecture, tmp_path)
+    settings = study_of(tmp_path, data, space={"targets": [list(QV)]})
+    (found,) = dissect_choices(settings, bare_model(settings, load_processor(settings), 2)).values()
+    assert dict(found.stacks) == architecture.stacks
+    assert found.targets == architecture.targets
 
 
 @every_precision
