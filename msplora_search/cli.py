@@ -25,6 +25,7 @@ from msplora_search.cli_parts import (
 
 if TYPE_CHECKING:
     from msplora_search.search.summary import Summary
+    from msplora_search.settings import StudySettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -85,12 +86,15 @@ def run(
     """
     from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front, search_display
+    from msplora_search.reporting.wording import nothing_completed
     from msplora_search.settings import load_study
 
     settings = load_study(study, assignments or [])
     console = open_console()
     with loading(console, "loading model and data ..."):
+        from msplora_search.full.checks import require_training
         from msplora_search.scale.search import run_with_workers
+    require_training(settings)
     with search_display(console) as listen:
         folder = run_with_workers(settings, output, storage, workers, listen)
     summary = _write_report(folder, storage)
@@ -100,6 +104,11 @@ def run(
         console,
         f"Report: {short(folder / 'report' / 'report.md')} (also report.html, front.png, front.json)",
     )
+    if not summary.points:
+        print_error(nothing_completed(summary))
+        raise typer.Exit(1)
+    if not summary.front:  # what was measured has more than search.max_params
+        return
     print_line(
         console,
         f"Next:   msplora-search export {typed(folder)} --pick one-se --to {typed(folder / 'recipe')}",
@@ -194,8 +203,11 @@ def params(
 @app.command()
 def validate(
     files: Annotated[list[str], typer.Argument(help="Study and space files.")],
+    no_files: Annotated[
+        bool, typer.Option("--no-files", help="Check the text alone: no data, no model, no connection.")
+    ] = False,
 ) -> None:
-    """Check study and space files.
+    """Check study and space files, and that a study's data, columns, test part and model are there and fit.
 
     Example: `msplora-search validate studies/*.yaml spaces/*.yaml`
     """
@@ -205,15 +217,32 @@ def validate(
 
     console, failed = open_console(), False
     for file in files:
+        facts: list[str] = []
+        problems: list[str] = []
         try:
             found = check_file(file)
+            if isinstance(found, StudySettings) and not no_files:
+                facts, problems = _looked_at(found)
         except InputError as error:
-            print_error(error)
+            problems = [str(error)]
+        for problem in problems:
+            print_error(problem)
+        if problems:
             failed = True
-        else:
-            print_line(console, f"{file}: a valid {'study' if isinstance(found, StudySettings) else 'space'}")
+            continue
+        print_line(console, f"{file}: a valid {'study' if isinstance(found, StudySettings) else 'space'}")
+        for fact in facts:
+            print_line(console, f"  {fact}")
     if failed:
         raise typer.Exit(2)
+
+
+def _looked_at(study: StudySettings) -> tuple[list[str], list[str]]:
+    """Facts and problems of what a study names."""
+    from msplora_search.full.checks import check_study
+
+    found = check_study(study)
+    return found.facts, found.problems
 
 
 def _write_report(output: Path, storage: str | None) -> Summary:

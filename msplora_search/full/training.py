@@ -157,14 +157,21 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init}
     for name in further:
         if name not in known:
-            raise InputError(f"training.trainer.{name} is no field of TrainingArguments; {suggest(name, known)}")
+            raise InputError(
+                f"training.trainer.{name} is no field of TrainingArguments; {suggest(name, known)}",
+                field=f"training.trainer.{name}",
+            )
         if name in OURS:
-            raise InputError(f"training.trainer.{name} follows from other fields of the recipe; leave it out")
+            raise InputError(
+                f"training.trainer.{name} follows from other fields of the recipe; leave it out",
+                field=f"training.trainer.{name}",
+            )
     processes = int(os.environ.get("WORLD_SIZE", "1")) * int(further.get("gradient_accumulation_steps", 1))
     if training.batch_size % processes:
         raise InputError(
             f"training.batch_size is {training.batch_size}; it must be a multiple of the {processes} batches "
-            "that processes and accumulation make of it"
+            "that processes and accumulation make of it",
+            field="training.batch_size",
         )
     chosen = {
         "eval_strategy": "epoch",
@@ -199,7 +206,8 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
             **chosen,
         )
     except (ValueError, TypeError, ImportError) as error:
-        raise InputError(f"training.trainer: {str(error).splitlines()[0]}") from None
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"training.trainer: {said}", field="training.trainer") from None
 
 
 def whole_batches(part: Part, batch_size: int) -> Part:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from msplora_search.results.noise import difference_se, indistinct
+from msplora_search.results.records import State
 from msplora_search.search.summary import Point, Summary
+from msplora_search.text import printable
 
 FRONT_COLUMNS = ("trial", "ranks g/m/l in depth groups", "adapter params", "metric", "± SE", "P(front)", "lr")
 
@@ -52,6 +55,16 @@ def verdict(summary: Summary) -> str:
         f"{smallest.metric:.4f}) cannot be told apart from the best, trial {best.record.number} "
         f"({best.params:,} parameters, {best.metric:.4f}), within one standard error: take the smaller one."
     )
+
+
+def nothing_completed(summary: Summary) -> str:
+    """Why no trial was measured to the end: the commonest reason, and how many had it."""
+    ended = [r for r in summary.results.records if r.state in (State.FAILED, State.REFUSED, State.PRUNED)]
+    if not ended:
+        return "No trial was measured to the end: none was trained."
+    (state, reason), count = Counter((r.state, r.reason) for r in ended).most_common(1)[0]
+    which = f"{count:,} of {len(ended):,} trials" if len(ended) > 1 else "the only trial"
+    return f"No trial was measured to the end: {which} {state.value}: {printable(reason)}"
 
 
 def comparisons(summary: Summary) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import SequenceMatcher
 from importlib.resources import files
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any
+
+from pydantic import BaseModel
 
 from msplora_search.errors import InputError, suggest
 from msplora_search.settings.document import Document
@@ -66,9 +69,15 @@ def stored_settings(data: Any) -> StudySettings:
 
 
 def check_file(path: str) -> StudySettings | SpaceSettings:
-    """Read a study or a space file, whichever it is: a study names a model and a task."""
-    keys = Document.read(home(path)).data
-    return load_study(path) if {"model", "task", "search", "proxy"} & set(keys) else load_space(path)
+    """Read a study or a space file, whichever its keys are more like, misspelt ones included."""
+    keys = [key for key in Document.read(home(path)).data if isinstance(key, str)]
+    like_study, like_space = (_likeness(keys, kind) for kind in (StudySettings, SpaceSettings))
+    return load_study(path) if like_study >= like_space else load_space(path)
+
+
+def _likeness(keys: Iterable[str], kind: type[BaseModel]) -> float:
+    """How much a file's keys are those of a kind of file."""
+    return sum(max(SequenceMatcher(None, key, name).ratio() for name in kind.model_fields) ** 4 for key in keys)
 
 
 def shipped(kind: str) -> dict[str, Path]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -12,10 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from msplora_search.tasks.demo import demo_model
-from tests.small import save_model, sentences, study_fields, write_jsonl, write_study
+from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl, write_study
 
 PROGRAM = Path(sys.executable).with_name("msplora-search")
 Finished = subprocess.CompletedProcess[str]
@@ -141,8 +143,50 @@ def test_validate_says_of_every_file_what_it_is(tmp_path: Path) -> None:
     wrong.write_text("global_rank: [-1]\n")
     done = call("validate", study, space, wrong)
     assert done.returncode == 2
-    assert done.stdout == f"{study}: a valid study\n{space}: a valid space\n"
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not line.startswith("  ")] == [
+        f"{study}: a valid study", f"{space}: a valid space",
+    ]  # fmt: skip
+    assert any("2 layers in bert.encoder.layer, targets query, value" in line for line in lines)
     assert done.stderr.startswith(f"error: {wrong}:1: global_rank.0 is -1")
+    assert done.stderr.count("\n") == 1
+
+
+def test_validate_looks_at_what_a_study_names_unless_told_not_to(tmp_path: Path) -> None:
+    study = write_study(tmp_path, model="/nowhere", training={"trainer": {"bf61": True}})
+    before = snapshot(tmp_path)
+    done = call("validate", study)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    trainer, model = done.stderr.splitlines()
+    assert re.match(rf"error: {study}:\d+: training.trainer.bf61 is no field", trainer)
+    assert re.match(rf"error: {study}:\d+: model: /nowhere is no folder with a config.json", model)
+    assert call("validate", study, "--no-files").stdout == f"{study}: a valid study\n"
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nmae: x\nmodle: y\ntsk: {}\n", "nmae is no known field; did you mean 'name'?"),
+        ("global_rnak: [1]\nmid_rnk: [1]\n", "global_rnak is no known field; did you mean 'global_rank'?"),
+    ],
+)
+def test_a_file_of_misspelt_keys_alone_is_told_apart(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "file.yaml").write_text(text)
+    done = call("validate", tmp_path / "file.yaml")
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_search_in_which_no_trial_completes_says_why_and_fails(tmp_path: Path) -> None:
+    study = write_study(tmp_path, search={"trials": 3, "max_params": 1, "baselines": [], "sampler": "random"})
+    done = call("run", study, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.fullmatch(
+        r"error: No trial was measured to the end: \d of 3 trials refused: .* max_params is 1\n", done.stderr
+    )
+    assert "export" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -185,6 +229,19 @@ def no_weights(folder: Path) -> None:
 
 def no_config(folder: Path) -> None:
     (folder / "model" / "config.json").unlink()
+
+
+def not_a_number(folder: Path) -> None:
+    file = folder / "model" / "model.safetensors"
+    weights = load_file(file)
+    weights["bert.encoder.layer.1.output.dense.weight"][3, 5] = float("nan")
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def too_many_tokens(folder: Path) -> None:
+    larger = tokenizer()
+    larger.add_tokens(["another"])
+    larger.save_pretrained(folder / "model")
 
 
 def tampered(folder: Path) -> None:
@@ -243,14 +300,22 @@ BAD: list[tuple[str, Callable[[Path], None], dict[str, Any], list[str], list[str
     ),
     ("odd override", nothing, {}, ["--set", "search.trials"], ["--set search.trials", "field=value"]),
     ("no such space", nothing, {"space": "tini"}, [], ["study.yaml:", "space 'tini'", "'tiny'"]),
-]
+    ("no such argument", nothing, {"training": {"trainer": {"bf61": True}}}, [], ["bf61 is no field", "'bf16'"]),
+    ("odd batches", nothing, {"training": {"batch_size": 3, "trainer": {"gradient_accumulation_steps": 2}}}, [],
+     ["training.batch_size is 3", "a multiple of the 2 batches"]),
+    ("not a number", not_a_number, {}, [], ["cannot be trained in fp32", "the loss of the first step is nan"]),
+    ("too many tokens", too_many_tokens, {}, [], ["has 23 tokens, but its embedding 22 rows"]),
+    ("too few steps", nothing, {"proxy": {"epochs": 0.06}}, [], ["proxy.rungs", "no room for 2 rungs"]),
+]  # fmt: skip
+OF_NO_FIELD = ("another hash", "output is a file", "output in the void", "dead storage", "odd override")
+"""What no line of a study file asks for."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("spoil", "changes", "words", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+@pytest.mark.parametrize(("name", "spoil", "changes", "words", "said"), BAD, ids=[b[0] for b in BAD])
 def test_bad_input_is_one_line_and_changes_nothing(
-    tmp_path: Path, spoil: Callable[[Path], None], changes: dict[str, Any], words: list[str], said: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, name: str, spoil: Callable[[Path], None], changes: dict[str, Any], words: list[str],
+    said: list[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     study = write_study(tmp_path, **changes)
@@ -263,6 +328,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert done.stderr.count("\n") == 1, done.stderr
     for text in said:
         assert text in done.stderr
+    assert bool(re.match(rf"error: {study}:\d+: ", done.stderr)) == (name not in OF_NO_FIELD), done.stderr
     assert snapshot(tmp_path) == before
     assert not (tmp_path / "out").is_dir()
 

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from msplora_search.reporting.wording import nothing_completed
+from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.summary import summarise
+from tests.example import record, results, split
+
+NAN = "DivergedError: the training loss is nan by step 60 of 120"
+
+
+def ended(number: int, state: State, reason: str) -> TrialRecord:
+    return record(number, split(1, 0, 0), 0, curve=(), state=state, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        ([], "none was trained."),
+        ([(State.FAILED, NAN)], f"the only trial failed: {NAN}"),
+        (
+            [
+                (State.FAILED, "MemoryError: "),
+                (State.FAILED, NAN),
+                (State.REFUSED, "too large"),
+                (State.FAILED, NAN),
+            ],
+            f"2 of 4 trials failed: {NAN}",
+        ),
+        ([(State.FAILED, "\x1b[31mred")], "the only trial failed: \\x1b[31mred"),
+    ],
+)
+def test_the_commonest_reason_is_told(reasons: list[tuple[State, str]], said: str) -> None:
+    trials = tuple(ended(i, state, reason) for i, (state, reason) in enumerate(reasons))
+    assert nothing_completed(summarise(results(trials))) == f"No trial was measured to the end: {said}"
