@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -72,6 +72,9 @@ class Evaluation:
         )
 
 
+NO_EXAMPLES: NDArray[Any] = np.empty(0)
+
+
 class State(StrEnum):
     """What became of a trial."""
 
@@ -83,6 +86,21 @@ class State(StrEnum):
     """Proposed a configuration that was measured before; answered from the record."""
     REFUSED = "refused"
     """Over `max_params`, or adapting nothing; never trained."""
+
+
+class Failure(StrEnum):
+    """Why a trial failed."""
+
+    MEMORY = "memory"
+    DISK = "disk"
+    DIVERGED = "diverged"
+    """The loss was no number any more."""
+    ERROR = "error"
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same trial may well succeed another time."""
+        return self in (Failure.MEMORY, Failure.DISK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +125,8 @@ class TrialRecord:
     seconds: float
     reason: str = ""
     """Why it was pruned, failed, refused, or of which trial it is a duplicate."""
+    failure: Failure | None = None
+    """The kind of reason of a failed trial."""
 
     @property
     def configuration(self) -> tuple[Pyramid | None, float]:
@@ -117,6 +137,11 @@ class TrialRecord:
     def final(self) -> Evaluation:
         """The last measurement. Raises IndexError where there is none."""
         return self.curve[-1]
+
+    def without_examples(self) -> TrialRecord:
+        """The record with the numbers of its curve, but nothing of single examples."""
+        light = (replace(e, predictions=NO_EXAMPLES, qualities=NO_EXAMPLES) for e in self.curve)
+        return replace(self, curve=tuple(light))
 
 
 def _pack(data: bytes) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -13,11 +16,14 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from msplora_search.errors import InputError
+from msplora_search.search.failure import failure_of
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+LARGEST = 2**28
+"""Bytes of a message; what claims to be longer is none."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,12 @@ class Lost:
 
     worker: int
     exit_code: int
+    why: str = ""
+    """What it said last, where it could not go on."""
 
     def __str__(self) -> str:
+        if self.why:
+            return f"worker {self.worker} ended by {self.why}"
         how = f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
         return f"worker {self.worker} ended by {how}"
 
@@ -57,22 +67,47 @@ def together(
         while crew:
             for pipe in wait(list(crew)):
                 assert isinstance(pipe, Connection)
-                try:
-                    message = pipe.recv()
-                except EOFError:
-                    worker, process = crew.pop(pipe)
-                    process.join()
-                    if process.exitcode:
-                        lost.append(Lost(worker, process.exitcode))
-                    continue
-                if isinstance(message, InputError):
-                    raise message
-                listen(message)
+                match message := _receive(pipe):
+                    case _Ended(why, garbled):
+                        worker, process = crew.pop(pipe)
+                        if garbled:
+                            process.kill()
+                        process.join()
+                        if process.exitcode or garbled:
+                            lost.append(Lost(worker, process.exitcode or 0, why))
+                    case InputError():
+                        raise message
+                    case _:
+                        listen(message)
     finally:
         for _, process in crew.values():
             process.kill()
             process.join()
     return lost
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """No more messages of a worker."""
+
+    why: str = ""
+    """What it could not go on without."""
+    garbled: bool = False
+    """Whether its last message broke off, or was none."""
+
+
+def _receive(pipe: Connection) -> Any:
+    """The next message of a worker; `_Ended` after the last."""
+    try:
+        data = pipe.recv_bytes(LARGEST)
+    except EOFError:
+        return _Ended()
+    except OSError:  # it was killed in the middle of a message
+        return _Ended(garbled=True)
+    try:
+        return pickle.loads(data)
+    except Exception:  # whatever the bytes make pickle do
+        return _Ended(garbled=True)
 
 
 def _context(work: Callable[..., None]) -> ForkServerContext | SpawnContext:
@@ -108,6 +143,12 @@ def _work(
         work(*arguments, worker, pipe.send)
     except InputError as error:
         pipe.send(error)
+    except Exception as error:
+        if not failure_of(error).passes:
+            raise  # a fault of this program: with its traceback
+        with suppress(OSError):
+            pipe.send(_Ended(f"{type(error).__name__}: {error}".splitlines()[0]))
+        sys.exit(1)
 
 
 def _cuda_devices() -> list[str]:

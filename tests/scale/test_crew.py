@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -38,6 +39,40 @@ def second_dies(worker: int, tell: Tell) -> None:
 def second_crashes(worker: int, tell: Tell) -> None:
     if worker == 1:
         raise SystemExit(7)
+    tell(worker)
+
+
+def second_is_killed_in_a_message(worker: int, tell: Tell) -> None:
+    tell(worker)
+    if worker == 1:
+        pipe = tell.__self__  # type: ignore[attr-defined]
+        os.write(pipe.fileno(), struct.pack("!i", 1000) + b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.5)
+    tell(worker)
+
+
+def second_says_what_is_no_message(worker: int, tell: Tell) -> None:
+    tell(worker)
+    if worker == 1:
+        tell.__self__.send_bytes(b"no pickle")  # type: ignore[attr-defined]
+        time.sleep(600)
+    tell(worker)
+
+
+def second_claims_too_much(worker: int, tell: Tell) -> None:
+    tell(worker)
+    if worker == 1:
+        pipe = tell.__self__  # type: ignore[attr-defined]
+        os.write(pipe.fileno(), struct.pack("!i", 2**31 - 1))
+        time.sleep(600)
+    tell(worker)
+
+
+def second_finds_no_memory(worker: int, tell: Tell) -> None:
+    tell(worker)
+    if worker == 1:
+        bytearray(2**62)
     tell(worker)
 
 
@@ -80,6 +115,25 @@ def test_a_worker_that_dies_is_told_and_the_others_go_on(work: Any, lost: Lost, 
     assert together(2, work, (), heard.append) == [lost]
     assert str(lost) == said
     assert heard == [0]
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (second_is_killed_in_a_message, "worker 1 ended by signal 9"),
+        (second_says_what_is_no_message, "worker 1 ended by signal 9"),
+        (second_claims_too_much, "worker 1 ended by signal 9"),
+        (second_finds_no_memory, "worker 1 ended by MemoryError: "),
+    ],
+)
+def test_a_message_that_breaks_off_is_a_lost_worker(
+    work: Any, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[int] = []
+    lost = together(2, work, (), heard.append)
+    assert [str(worker) for worker in lost] == [said]
+    assert sorted(heard) == [0, 0, 1]
+    assert capfd.readouterr().err == ""
 
 
 def test_what_one_worker_refuses_ends_the_others() -> None:
