@@ -79,6 +79,7 @@ def search() -> dict[str, Any]:
     from msplora_search.proxy.batching import ProxyBatches
     from msplora_search.proxy.workbench import Workbench
     from msplora_search.search.events import Event, TrialMeasured
+    from msplora_search.search.identity import Crew
     from msplora_search.search.part import work_off
     from msplora_search.settings import load_study
 
@@ -97,7 +98,7 @@ def search() -> dict[str, Any]:
 
     offset = time.time() - time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        work_off(bench, Path(folder), None, 0, listen)
+        work_off(bench, Path(folder), None, Crew.of_this_call(None), 0, listen)
     starts = moments[:: bench.steps]
     switches = [1000 * (after - before) for before, after in zip(measured[:-1], starts[1:], strict=True)]
     return {"seconds_to_first_step": starts[0] + offset - began, "switch_ms": switches, "peak_mb": peak_mb()}
@@ -107,6 +108,7 @@ def workers() -> dict[str, Any]:
     """Two workers one after another: the first also waits for the process that the others come from."""
     from msplora_search.scale.crew import together
     from msplora_search.search.events import Event, TrialStarted
+    from msplora_search.search.identity import Crew
     from msplora_search.search.part import take_part
     from msplora_search.settings import load_study
 
@@ -123,7 +125,7 @@ def workers() -> dict[str, Any]:
         for _ in range(2):
             began = time.perf_counter()
             with contextlib.suppress(Begun):
-                together(1, take_part, (settings, Path(folder), None), listen)
+                together(1, take_part, (settings, Path(folder), None, Crew.of_this_call(None)), listen)
             seconds.append(time.perf_counter() - began)
     return {"first": seconds[0], "later": seconds[1]}
 

@@ -30,6 +30,7 @@ from msplora_search.search.events import (
     TrialEnded,
     TrialMeasured,
     TrialStarted,
+    Waiting,
     WorkerLost,
 )
 from msplora_search.search.summary import Summary
@@ -132,6 +133,8 @@ class PlainLines:
                 self._say(f"{done} {trial_line(record)}{rest}")
             case WorkerLost(what):
                 self._say(lost_line(what))
+            case Waiting(what):
+                self._say(f"waiting {what}")
             case SearchEnded(reason):
                 self._say(f"search ended: {reason}")
 
@@ -160,6 +163,8 @@ class LiveDisplay:
             case WorkerLost(what):
                 self._progress.running.clear()
                 print_line(self._console, lost_line(what))
+            case Waiting(what):
+                print_line(self._console, f"waiting {what}")
             case SearchEnded(reason):
                 print_line(self._console, f"search ended: {reason}")
 

@@ -7,13 +7,20 @@ from pathlib import Path
 from msplora_search.errors import InputError
 from msplora_search.scale.crew import together
 from msplora_search.search.events import Event, Listener, SearchEnded, SearchStarted, TrialEnded, WorkerLost
+from msplora_search.search.folder import only_run
+from msplora_search.search.identity import Crew
 from msplora_search.search.part import take_part
-from msplora_search.search.study import only_run, output_of, require_compatible, run_study
+from msplora_search.search.study import output_of, require_compatible, run_study
 from msplora_search.settings.models import StudySettings
 
 
 def run_with_workers(
-    settings: StudySettings, output: Path | None, storage: str | None, workers: int, listen: Listener
+    settings: StudySettings,
+    output: Path | None,
+    storage: str | None,
+    workers: int,
+    listen: Listener,
+    retry_failed: bool = False,
 ) -> Path:
     """`run_study` with `workers` trials at a time, each in a process with its own backbone.
 
@@ -23,12 +30,13 @@ def run_with_workers(
     if workers < 1:
         raise InputError(f"--workers {workers}: must be at least 1")
     if workers == 1:
-        return run_study(settings, output, storage, listen)
+        return run_study(settings, output, storage, listen, retry_failed)
     output = output_of(settings, output)
     require_compatible(settings, output, storage)
     with only_run(output):
-        relay = _Relay(listen)
-        while lost := together(workers, take_part, (settings, output, storage), relay):
+        relay, crew = _Relay(listen), Crew.of_this_call(storage, retry_failed)
+        while lost := together(workers, take_part, (settings, output, storage, crew), relay):
+            crew = crew.next_round()
             for worker in lost:
                 listen(WorkerLost(str(worker)))
             if not relay.advanced:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msplora_search.design.space import SearchSpace
 from msplora_search.results.records import TrialRecord
@@ -55,11 +55,34 @@ class WorkerLost:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A worker cannot go on before another does."""
+
+    what: str
+    """How long it has waited, and for whom."""
+
+
+@dataclass(frozen=True)
 class SearchEnded:
     """No more trials in this call, and why."""
 
     reason: str
 
 
-Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | WorkerLost | SearchEnded
+Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | WorkerLost | Waiting | SearchEnded
 Listener = Callable[[Event], None]
+
+
+def light(event: Event) -> Event:
+    """An event without the measurements of single examples, which displays do not show: 100 kB a trial."""
+    match event:
+        case SearchStarted(records=records):
+            return replace(event, records=tuple(record.without_examples() for record in records))
+        case TrialStarted(record):
+            return TrialStarted(record.without_examples())
+        case TrialMeasured(record):
+            return TrialMeasured(record.without_examples())
+        case TrialEnded(record):
+            return TrialEnded(record.without_examples())
+        case _:
+            return event

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import platform
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-import psutil
 from optuna.trial import TrialState
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.results.records import Evaluation, State, TrialRecord
+from msplora_search.results.records import Evaluation, Failure, State, TrialRecord
+from msplora_search.search.failure import failure_told
+from msplora_search.search.stored import reading, trials_of
 
-PLAN, PROGRESS = "plan", "progress"
+PLAN, PROGRESS, RESTART = "plan", "progress", "restart_of"
 """User attributes of a trial."""
 
 
-def store_plan(trial: optuna.Trial, record: TrialRecord) -> None:
+def store_plan(trial: optuna.Trial, record: TrialRecord, worker: Mapping[str, Any]) -> None:
     """Keep what is known of a trial before it trains. One attribute: each takes a transaction."""
     plan = {
         "baseline": record.baseline,
@@ -27,7 +27,7 @@ def store_plan(trial: optuna.Trial, record: TrialRecord) -> None:
         "adapter_params": record.adapter_params,
         "trainable_params": record.trainable_params,
         "planned_steps": record.planned_steps,
-        "worker": this_worker(),
+        "worker": dict(worker),
     }
     trial.set_user_attr(PLAN, plan)
 
@@ -40,19 +40,29 @@ def store_progress(trial: optuna.Trial, record: TrialRecord) -> None:
         "seconds": record.seconds,
         "reason": record.reason,
         "state": record.state.value,
+        "failure": record.failure,
     }
     trial.set_user_attr(PROGRESS, progress)
 
 
 def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
-    """The record of a trial that was at least planned; None for one that waits or was interrupted."""
-    plan = trial.user_attrs.get(PLAN)
-    if plan is None or is_interrupted(trial) or trial.state == TrialState.WAITING:
-        return None
-    progress = trial.user_attrs.get(PROGRESS, {})
+    """The record of a trial that was at least planned; None for one that waits or was interrupted.
+
+    Raises StoredError.
+    """
+    with reading(f"trial {trial.number}"):
+        plan = trial.user_attrs.get(PLAN)
+        if plan is None or is_interrupted(trial) or trial.state == TrialState.WAITING:
+            return None
+        return _record(trial, plan, trial.user_attrs.get(PROGRESS, {}))
+
+
+def _record(trial: optuna.trial.FrozenTrial, plan: Mapping[str, Any], progress: Mapping[str, Any]) -> TrialRecord:
+    state, reason = State(progress.get("state", State.RUNNING)), progress.get("reason", "")
+    failure = progress.get("failure") or (failure_told(reason) if state == State.FAILED else None)
     return TrialRecord(
         number=trial.number,
-        state=State(progress.get("state", State.RUNNING)),
+        state=state,
         baseline=plan["baseline"],
         pyramid=None if plan["pyramid"] is None else Pyramid.from_json(plan["pyramid"]),
         learning_rate=plan["learning_rate"],
@@ -62,7 +72,8 @@ def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
         steps=progress.get("steps", 0),
         planned_steps=plan["planned_steps"],
         seconds=progress.get("seconds", 0.0),
-        reason=progress.get("reason", ""),
+        reason=reason,
+        failure=None if failure is None else Failure(failure),
     )
 
 
@@ -85,22 +96,25 @@ class History:
         self._finished: dict[int, TrialRecord] = {}
 
     def records(self) -> list[TrialRecord]:
-        """All records by number."""
-        found = []
-        for trial in self._study.get_trials(deepcopy=False):
+        """All records by number; of a trial that was trained anew the last. Raises StoredError."""
+        found, trials = [], trials_of(self._study)
+        again = started_again(trials)
+        for trial in trials:
             record = self._finished.get(trial.number) or record_of(trial)
-            if record is not None:
+            if record is not None and trial.state.is_finished():
+                self._finished[trial.number] = record
+            if record is not None and not (is_without_result(record) and trial.number in again):
                 found.append(record)
-                if trial.state.is_finished():
-                    self._finished[trial.number] = record
         return found
 
     def asked(self) -> Asked:
         """What the sampler was asked for so far."""
-        trials = self._study.get_trials(deepcopy=False)
+        trials = trials_of(self._study)
+        again = started_again(trials)
+        of_sampler = (t for t in trials if not t.user_attrs.get("baseline") and not is_interrupted(t))
         return Asked(
             trials=len(trials),
-            proposals=sum(not t.user_attrs.get("baseline") and not is_interrupted(t) for t in trials),
+            proposals=sum(t.number not in again for t in of_sampler),
             waiting=any(t.state == TrialState.WAITING for t in trials),
         )
 
@@ -111,24 +125,36 @@ def is_interrupted(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and progress.get("state", State.RUNNING) == State.RUNNING
 
 
-def this_worker() -> dict[str, Any]:
-    """Identity of this process: a later process can tell whether it still lives."""
-    return {"host": platform.node(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+def started_again(trials: Iterable[optuna.trial.FrozenTrial]) -> set[int]:
+    """Numbers of the trials in whose place another was started.
+
+    One that died before it was planned stands for nothing.
+    """
+    starts = (t for t in trials if PLAN in t.user_attrs or t.state != TrialState.FAIL)
+    return {number for t in starts if (number := t.user_attrs.get(RESTART)) is not None}
 
 
-def is_orphan(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether a running trial's process is gone. One on another host is taken to live."""
+def is_without_result(record: TrialRecord) -> bool:
+    """Whether a record tells nothing of its configuration: it failed, or repeats one that did."""
+    return record.state == State.FAILED or (record.state == State.DUPLICATE and not record.curve)
+
+
+def worker_of(trial: optuna.trial.FrozenTrial) -> Mapping[str, Any] | None:
+    """Who trains, or trained, a trial; None for one that died between asking and planning. Raises StoredError."""
     if PLAN not in trial.user_attrs:
-        return True  # died between asking and planning
-    worker = trial.user_attrs[PLAN]["worker"]
-    if worker["host"] != platform.node():
-        return False
-    try:
-        return bool(psutil.Process(worker["pid"]).create_time() != worker["started"])
-    except psutil.NoSuchProcess:
-        return True
+        return None
+    with reading(f"trial {trial.number}"):
+        worker = trial.user_attrs[PLAN]["worker"]
+        return {
+            **worker,
+            "host": str(worker["host"]),
+            "pid": int(worker["pid"]),
+            "started": float(worker["started"]),
+        }
 
 
-def with_result(record: TrialRecord, state: State, reason: str = "") -> TrialRecord:
+def with_result(
+    record: TrialRecord, state: State, reason: str = "", failure: Failure | None = None
+) -> TrialRecord:
     """`record` as it ended."""
-    return replace(record, state=state, reason=reason)
+    return replace(record, state=state, reason=reason, failure=failure)

@@ -14,12 +14,14 @@ from msplora_search.proxy.pruning import Peer, should_stop
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
+from msplora_search.search.failure import failure_of
 from msplora_search.search.history import (
     History,
     store_plan,
     store_progress,
     with_result,
 )
+from msplora_search.search.identity import Crew, this_worker
 from msplora_search.search.proposal import Proposer
 
 
@@ -35,6 +37,7 @@ class Objective:
     proposer: Proposer
     history: History
     listen: Listener
+    crew: Crew
 
     def begin(self, trial: optuna.Trial) -> TrialRecord:
         """What the trial is to train, or its answer where it needs no training.
@@ -44,7 +47,7 @@ class Objective:
         record = self._plan(trial)
         answered = self._answer(record)
         begun = answered or replace(record, planned_steps=self.workbench.steps)
-        store_plan(trial, begun)
+        store_plan(trial, begun, this_worker(self.crew))
         return begun
 
     def finish(self, trial: optuna.Trial, record: TrialRecord) -> tuple[float, float]:
@@ -93,7 +96,9 @@ class Objective:
             return with_result(
                 record, State.REFUSED, f"{record.adapter_params:,} parameters; max_params is {limit:,}"
             )
-        taken = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING)  # running: in another worker
+        taken = {State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING}  # running: in another worker
+        if record.baseline is not None:
+            taken -= {State.FAILED}  # a baseline is always tried
         for earlier in self.history.records():
             same = earlier.configuration == record.configuration and earlier.number != record.number
             if same and earlier.state in taken:
@@ -127,7 +132,8 @@ class Objective:
             raise  # no fault of this trial: nothing can be recorded any more
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            return with_result(replace(running, seconds=time.monotonic() - began), State.FAILED, reason)
+            failed = replace(running, seconds=time.monotonic() - began)
+            return with_result(failed, State.FAILED, reason, failure_of(error))
         return with_result(running, State.COMPLETE)
 
     def _peers(self, record: TrialRecord) -> list[Peer]:

@@ -9,48 +9,55 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from filelock import FileLock
 from optuna.trial import TrialState
 
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.address import default_url
 from msplora_search.search.baselines import Baseline, planned_baselines
-from msplora_search.search.events import Listener, SearchEnded, SearchStarted
+from msplora_search.search.events import Listener, SearchEnded, SearchStarted, light
 from msplora_search.search.history import History
+from msplora_search.search.identity import Crew
 from msplora_search.search.objective import Objective, TrialFailedError
+from msplora_search.search.own_file import Watch
 from msplora_search.search.preparation import prepare_study
 from msplora_search.search.proposal import Proposer
+from msplora_search.search.sameness import open_study
 from msplora_search.search.sampler import sampler_for
-from msplora_search.search.storage import answering, connect, default_url, open_study
+from msplora_search.search.storage import answering, connect
+from msplora_search.search.stored import trials_of
+from msplora_search.search.turns import Turns
 from msplora_search.settings.models import StudySettings
 
-ASKING = ".asking.lock"
-"""Held while a trial is asked for and begun, so that the workers of a machine take different ones."""
+
+def take_part(
+    settings: StudySettings, output: Path, storage: str | None, crew: Crew, worker: int, listen: Listener
+) -> None:
+    """`work_off` in a process of its own, which loads what it needs and tells of it in short messages."""
+    work_off(Workbench.load(settings), output, storage, crew, worker, lambda event: listen(light(event)))
 
 
-def take_part(settings: StudySettings, output: Path, storage: str | None, worker: int, listen: Listener) -> None:
-    """`work_off` in a process of its own, which loads what it needs."""
-    work_off(Workbench.load(settings), output, storage, worker, listen)
+def work_off(
+    workbench: Workbench, output: Path, storage: str | None, crew: Crew, worker: int, listen: Listener
+) -> None:
+    """Take trials of the study until none is left; other workers of the crew may be at it, others have been.
 
-
-def work_off(workbench: Workbench, output: Path, storage: str | None, worker: int, listen: Listener) -> None:
-    """Take trials of the study until none is left; other workers may be at it, or have been.
-
-    `worker` tells the workers of one search apart. Raises InputError where the storage fails, or
-    holds results of other settings or data.
+    `worker` tells the workers of one search apart. Raises InputError where the storage fails, holds
+    results of other settings or data, or disappears.
     """
     settings, space = workbench.settings, workbench.space()
     url = storage or default_url(output)
-    asking = FileLock(output / ASKING)
+    turns = Turns.of(output, listen)
     with _quiet_optuna(), answering(url):
-        with asking:
+        with turns.mine():
             study = open_study(settings, connect(url))
-            study.sampler = sampler_for(settings.search, len(study.get_trials(deepcopy=False)), worker)
+            watch = Watch.on(url)
+            study.sampler = sampler_for(settings.search, len(trials_of(study)), worker)
             baselines = planned_baselines(space, settings.search)
             proposer = Proposer(space, every_dimension=settings.search.sampler != "brute-force")
-            prepare_study(study, workbench, proposer, baselines, output)
+            prepare_study(study, workbench, proposer, baselines, output, crew)
         history = History(study)
-        loop = Loop(study, Objective(workbench, proposer, history, listen), history, asking)
+        loop = Loop(study, Objective(workbench, proposer, history, listen, crew), history, turns, watch)
         listen(_started(workbench, proposer, baselines, history))
         while loop.take():
             pass
@@ -64,11 +71,13 @@ class Loop:
     study: optuna.Study
     objective: Objective
     history: History
-    asking: FileLock
+    turns: Turns
+    watch: Watch
 
     def take(self) -> bool:
         """Run one trial, from the question to Optuna to its values; False where none is left."""
-        with self.asking:
+        self.watch.require_there()
+        with self.turns.mine():
             if not self._anything_left():
                 return False
             trial = self.study.ask()
@@ -78,6 +87,7 @@ class Loop:
                 self._give_up(trial)
                 raise
         self._run(trial, record)
+        self.watch.require_there()
         return True
 
     def reason(self) -> str:

@@ -9,47 +9,50 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState
 
 from msplora_search.design.space import SearchSpace
 from msplora_search.errors import InputError
+from msplora_search.files import write_whole
 from msplora_search.proxy.workbench import Workbench
-from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.baselines import Baseline
-from msplora_search.search.history import is_interrupted, is_orphan, record_of
-from msplora_search.search.objective import TrialFailedError, tell_values
+from msplora_search.search.healing import baselines_to_start, heal
+from msplora_search.search.history import RESTART
+from msplora_search.search.identity import Crew
+from msplora_search.search.own_file import STUDY_FILE
 from msplora_search.search.proposal import Proposer
-from msplora_search.search.storage import FACTS, require_same_data
+from msplora_search.search.sameness import FACTS, require_same_data
 from msplora_search.settings.document import dump
 from msplora_search.settings.models import StudySettings
 
-STUDY_FILE = "study.yaml"
-
 
 def prepare_study(
-    study: optuna.Study, workbench: Workbench, proposer: Proposer, baselines: list[Baseline], output: Path
+    study: optuna.Study,
+    workbench: Workbench,
+    proposer: Proposer,
+    baselines: list[Baseline],
+    output: Path,
+    crew: Crew,
 ) -> None:
     """Write down what is searched, settle what earlier processes left, enqueue the missing baselines.
 
-    Done anew by every worker, under a lock. Raises InputError where the study was begun with other data.
+    Done anew by every worker, under a lock. Raises InputError where the study was begun with other data,
+    StoredError where what is stored cannot be read.
     """
     require_same_data(workbench.task.train.corpus.fingerprint, study)
     _describe(workbench.settings, output)
     study.set_user_attr(FACTS, _facts(workbench, proposer.space, baselines))
-    _heal(study, workbench)
-    _enqueue_baselines(study, baselines, proposer)
+    heal(study, crew, workbench.task.chance)
+    _enqueue_baselines(study, baselines, proposer, crew)
 
 
-def _enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer: Proposer) -> None:
-    """Enqueue the baselines that have no trial yet."""
-    present = set()
-    for trial in study.get_trials(deepcopy=False):
-        record = record_of(trial)
-        if record is not None or trial.state == TrialState.WAITING:
-            present.add((trial.user_attrs.get("baseline"), trial.user_attrs.get("learning_rate")))
+def _enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer: Proposer, crew: Crew) -> None:
+    """Enqueue the baselines that have no trial yet, and again those that failed in an earlier call."""
+    missing = baselines_to_start(study, crew, [(b.name, b.learning_rate) for b in baselines])
     for baseline in baselines:
-        if (baseline.name, baseline.learning_rate) in present:
+        key = (baseline.name, baseline.learning_rate)
+        if key not in missing:
             continue
+        failed = missing[key]
         choice = proposer.space.locate(baseline.pyramid)
         inside = choice is not None and proposer.space.contains_rate(baseline.learning_rate)
         study.enqueue_trial(
@@ -59,33 +62,9 @@ def _enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer:
                 "pyramid": baseline.pyramid.to_json(),
                 "learning_rate": baseline.learning_rate,
                 "in_space": inside,
+                **({} if failed is None else {RESTART: failed}),
             },
         )
-
-
-def _heal(study: optuna.Study, workbench: Workbench) -> None:
-    """Settle trials whose process died: tell a result that was stored, start the others anew."""
-    trials = study.get_trials(deepcopy=False)
-    restarted = {trial.user_attrs.get("restart_of") for trial in trials}
-    for trial in trials:
-        record = record_of(trial)
-        orphaned = trial.state == TrialState.RUNNING and is_orphan(trial)
-        if orphaned and record is not None and record.state != State.RUNNING:
-            _tell(study, trial, record, workbench.task.chance)
-        elif orphaned or is_interrupted(trial):
-            # A baseline is found missing and enqueued with the others.
-            if trial.params and not trial.user_attrs.get("baseline") and trial.number not in restarted:
-                study.enqueue_trial(trial.params, user_attrs={"restart_of": trial.number})
-            if orphaned:
-                study.tell(trial.number, state=TrialState.FAIL)
-
-
-def _tell(study: optuna.Study, trial: optuna.trial.FrozenTrial, record: TrialRecord, chance: float) -> None:
-    """Finish a trial that stored its result but was killed before Optuna was told."""
-    try:
-        study.tell(trial.number, tell_values(optuna.Trial(study, trial._trial_id), record, chance))
-    except TrialFailedError:
-        study.tell(trial.number, state=TrialState.FAIL)
 
 
 def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) -> dict[str, object]:
@@ -121,6 +100,8 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
 def _describe(settings: StudySettings, output: Path) -> None:
     """Write the study as it is searched, every default filled in."""
     try:
-        (output / STUDY_FILE).write_text(dump(settings.model_dump(mode="json", exclude_none=True)))
+        write_whole(output / STUDY_FILE, dump(settings.model_dump(mode="json", exclude_none=True)))
     except OSError as error:
-        raise InputError(f"{output / STUDY_FILE}: {error.strerror}; the output folder needs room") from None
+        raise InputError(
+            f"{output / STUDY_FILE}: {error.strerror or error}; the output folder needs room"
+        ) from None

@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from msplora_search.search.history import is_interrupted
 from msplora_search.settings.models import SearchSettings
 
 NSGA2_POPULATION = 12
@@ -33,15 +34,15 @@ def sampler_for(search: SearchSettings, trials: int, worker: int = 0) -> optuna.
 
 
 class _Enumeration(optuna.samplers.BruteForceSampler):
-    """Optuna's enumeration, beside baselines from outside the space.
+    """Optuna's enumeration, beside baselines from outside the space and trials that were interrupted.
 
-    Those have no parameters, which Optuna takes for a space that has changed. The search itself
-    tells when the space is exhausted.
+    Those have no parameters, or the first few, which Optuna takes for a space that has changed. The
+    search itself tells when the space is exhausted.
     """
 
     @staticmethod
     def _populate_tree(tree: Any, trials: list[FrozenTrial], params: dict[str, Any]) -> None:
-        inside = [trial for trial in trials if trial.distributions]
+        inside = [trial for trial in trials if trial.distributions and not is_interrupted(trial)]
         optuna.samplers.BruteForceSampler._populate_tree(tree, inside, params)
 
     def after_trial(
