@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -72,6 +73,7 @@ def _explain(error: typer.BadParameter) -> None:
 
 @app.command()
 def run(
+    context: typer.Context,
     study: Annotated[str, typer.Argument(help="Study file, or the name of a shipped study.")],
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Change a field of the study, such as search.trials=4.")
@@ -79,6 +81,14 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Output folder; runs/NAME by default.")] = None,
     storage: Storage = None,
     workers: Workers = 1,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Train again what failed, divergence included. What failed for want of memory or disk, and "
+            "baselines, are tried again in any case.",
+        ),
+    ] = False,
 ) -> None:
     """Search a study; the same command again goes on where it was.
 
@@ -96,7 +106,7 @@ def run(
         from msplora_search.scale.search import run_with_workers
     require_training(settings)
     with search_display(console) as listen:
-        folder = run_with_workers(settings, output, storage, workers, listen)
+        folder = run_with_workers(settings, output, storage, workers, listen, retry_failed)
     summary = _write_report(folder, storage)
     print_front(console, summary)
     print_line(console, "")
@@ -111,7 +121,8 @@ def run(
         return
     print_line(
         console,
-        f"Next:   msplora-search export {typed(folder)} --pick one-se --to {typed(folder / 'recipe')}",
+        f"Next:   msplora-search export {typed(folder)} --pick one-se --to {typed(folder / 'recipe')}"
+        + _as_given(storage, context),
         whole=True,
     )
 
@@ -128,21 +139,28 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
     from msplora_search.results.records import State
     from msplora_search.search.results import load_results
     from msplora_search.search.summary import summarise
+    from msplora_search.text import printable
 
     results = load_results(output, storage)
     summary = summarise(results)
-    running = results.in_state(State.RUNNING)
+    interrupted = set(results.interrupted)
+    running = [r for r in results.in_state(State.RUNNING) if r.number not in interrupted]
     ended = [record for record in results.records if record.state != State.RUNNING]
     baselines, trials = results.facts["baselines"], results.settings.search.trials
     left = seconds_left(ended, baselines, trials, max(1, len(running)))
     if as_json:
-        print_json({**summary.to_json(), "running": [r.number for r in running], "seconds_left": left})
+        now = {"running": [r.number for r in running], "interrupted": list(results.interrupted)}
+        print_json({**summary.to_json(), **now, "seconds_left": left})
         return
     console = open_console()
     rest = f", about {duration(left)} left" if left else ""
     print_line(console, f"{results.settings.name}: {len(ended)} of {baselines + trials} trials ended{rest}")
     for record in running:
-        print_line(console, f"running: {running_line(record)}")
+        where = f" on {printable(host)}" if (host := results.hosts.get(record.number)) else ""
+        print_line(console, f"running{where}: {running_line(record)}")
+    known = {record.number: running_line(record) for record in results.records}
+    for number in results.interrupted:
+        print_line(console, f"interrupted: {known.get(number, f'trial {number}')}; the same run trains it anew")
     print_front(console, summary)
 
 
@@ -243,6 +261,16 @@ def _looked_at(study: StudySettings) -> tuple[list[str], list[str]]:
 
     found = check_study(study)
     return found.facts, found.problems
+
+
+def _as_given(storage: str | None, context: typer.Context) -> str:
+    """` --storage URL` for the next command: without its password, and not where the environment has it."""
+    from msplora_search.search.address import hide_password
+
+    source = context.get_parameter_source("storage")
+    if storage is None or source is None or source.name != "COMMANDLINE":
+        return ""
+    return f" --storage {shlex.quote(hide_password(storage))}"
 
 
 def _write_report(output: Path, storage: str | None) -> Summary:

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Output = Annotated[Path, typer.Argument(help="Output folder of a run.", metavar="OUTPUT")]
-Storage = Annotated[str | None, typer.Option(help="Optuna storage URL; SQLite in the output folder by default.")]
+STORAGE_VARIABLE = "MSPLORA_SEARCH_STORAGE"
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        help="Optuna storage URL; SQLite in the output folder by default. A password is safer in the environment: "
+        "in the variable below, or where the database's own programs look for it (PGPASSWORD, ~/.pgpass).",
+        envvar=STORAGE_VARIABLE,
+    ),
+]
 Workers = Annotated[int, typer.Option(help="Trainings at a time, each in a process of its own.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

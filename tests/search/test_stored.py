@@ -204,8 +204,14 @@ def test_a_field_that_is_newer_than_the_study_has_its_default(finished: Path, ou
 
 
 NEWER: list[tuple[str, Spoil]] = [
-    ("warp.*another version", lambda output: change(output, "study_user_attributes", "settings", lambda s: {**s, "warp": 9})),
-    ("newer version.*its form is 99", lambda output: change(output, "study_user_attributes", "settings_version", lambda _: 99)),
+    (
+        "warp.*another version",
+        lambda output: change(output, "study_user_attributes", "settings", lambda s: {**s, "warp": 9}),
+    ),
+    (
+        "newer version.*its form is 99",
+        lambda output: change(output, "study_user_attributes", "settings_version", lambda _: 99),
+    ),
 ]
 
 
