@@ -15,13 +15,12 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from msplora_search.adapters.anatomy import Anatomy, AnatomyError, dissect
 from msplora_search.adapters.hub import load_config, telling
-from msplora_search.design.depth import split_by_fractions
+from msplora_search.design.depth import MOST_RANK, split_by_fractions
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.text import printable, shown
+from msplora_search.text import brief, shown
 
 LORA_RANKS = (1, 2, 4, 8, 16, 32, 64)
-MOST_RANK = 100_000
 MOST_MODULES = 100_000
 WHOLE, PART = re.compile(r"[0-9]{1,6}"), re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
@@ -57,7 +56,7 @@ def count_beside_lora(model: str, ranks: str, groups: str, targets: Sequence[str
     try:
         boundaries = split_by_fractions(parts, anatomy.layers)
     except ValueError as error:
-        raise InputError(f"--groups {shown(groups)[1:-1]}: {error}") from None
+        raise InputError(f"--groups {brief(groups)}: {error}") from None
     try:
         pyramid = Pyramid.from_split(levels, boundaries, anatomy.targets)
     except ValueError as error:
@@ -65,7 +64,7 @@ def count_beside_lora(model: str, ranks: str, groups: str, targets: Sequence[str
     try:
         params = anatomy.count(pyramid)
     except AnatomyError as error:
-        raise InputError(f"--groups {shown(groups)[1:-1]}: {error}") from None
+        raise InputError(f"--groups {brief(groups)}: {error}") from None
     beside = sorted({*LORA_RANKS, levels[0]} - {0})
     return Census(
         anatomy.stack,
@@ -87,7 +86,7 @@ def anatomy_of(model: str, targets: Sequence[str]) -> Anatomy:
     try:
         return dissect(bare, targets)
     except AnatomyError as error:
-        raise InputError(f"targets {shown(','.join(targets))[1:-1]} on {printable(model)}: {error}") from None
+        raise InputError(f"targets {brief(','.join(targets))} on {brief(model, 200)}: {error}") from None
 
 
 def _bare(config: Any) -> nn.Module:
@@ -124,7 +123,7 @@ def _ranks(text: str) -> tuple[int, int, int]:
     ranks = [int(part) for part in parts if WHOLE.fullmatch(part)]
     if len(parts) != 3 or len(ranks) != 3 or max(ranks) > MOST_RANK:
         form = f"three whole numbers of at most {MOST_RANK:,}, such as 8/4/2"
-        raise InputError(f"--ranks {shown(text)[1:-1]}: must be {form}")
+        raise InputError(f"--ranks {brief(text)}: must be {form}")
     return ranks[0], ranks[1], ranks[2]
 
 
@@ -132,7 +131,7 @@ def _parts(text: str) -> list[float]:
     parts = text.split("/")
     numbers = [float(part) for part in parts if PART.fullmatch(part)]
     if len(numbers) != len(parts) or min(numbers) <= 0:
-        raise InputError(f"--groups {shown(text)[1:-1]}: must be positive parts such as 33/33/33")
+        raise InputError(f"--groups {brief(text)}: must be positive parts such as 33/33/33")
     return numbers
 
 
@@ -140,5 +139,5 @@ def _names(targets: Sequence[str]) -> list[str]:
     names = [target.strip() for target in targets]
     if not names or not all(names) or max(map(len, names)) > 200:
         form = "names of modules or roles, such as query,value"
-        raise InputError(f"--targets {shown(','.join(targets))[1:-1]}: must be {form}")
+        raise InputError(f"--targets {brief(','.join(targets))}: must be {form}")
     return names

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msplora_search.design.depth import MOST_LAYERS
 from msplora_search.errors import InputError, suggest
-from msplora_search.text import printable, shown
+from msplora_search.text import brief, printable, shown
 
 MOST_BYTES = 16 * 2**20
 MOST_NUMBER = 10**11
-MOST_LAYERS = 1_000
 MOST_LABELS = 1_000_000
 BOUNDS = ((re.compile(r"(layers?|blocks?|depths?)$"), MOST_LAYERS), (re.compile(r"^num_labels$"), MOST_LABELS))
 """Of fields by whose value transformers makes so many objects; any other may be up to `MOST_NUMBER`."""
@@ -108,8 +108,7 @@ def _own_code(error: Exception) -> str | None:
 
 
 def _one_line(error: Exception) -> str:
-    text = printable(" ".join(str(error).split())) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]}..."
+    return brief(" ".join(str(error).split()), 300) or type(error).__name__
 
 
 def _require_small(model: str, path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from msplora_search.text import printable, shown
+from msplora_search.text import brief, shown
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """No other format is tried: to show an EPS file, for one, Pillow starts ghostscript."""
@@ -144,12 +144,8 @@ def _naming(name: str) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except Exception as error:  # a damaged file makes Pillow raise whatever it stumbles over
-        said = f"{printable(_short(name))}: {_why(error)}" if name else _why(error)
+        said = f"{brief(name, 200)}: {_why(error)}" if name else _why(error)
         raise ImageError(f"cannot be read as an image: {said}") from None
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 200 else f"{name[:100]}...{name[-100:]}"
 
 
 def _why(error: Exception) -> str:
@@ -159,7 +155,7 @@ def _why(error: Exception) -> str:
         case OSError(strerror=str(reason)):
             return reason
         case _:
-            return printable(str(error))[:300] or type(error).__name__
+            return brief(str(error), 300) or type(error).__name__
 
 
 def _of_file(file: IO[bytes]) -> Picture:

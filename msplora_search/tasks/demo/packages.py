@@ -10,7 +10,7 @@ from pathlib import Path
 from msplora_search.errors import InputError
 from msplora_search.tasks.cache import cache_root, cached_folder
 from msplora_search.tasks.checksums import sha256_of
-from msplora_search.text import printable
+from msplora_search.text import brief
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _download(package: Package, folder: Path) -> None:
         errors = [line for line in lines if line.startswith("ERROR")]
         said = (errors or lines or [f"pip ended with {finished.returncode}"])[-1]
         raise InputError(
-            f"package {package.requirement}: could not be downloaded ({printable(said)[:300]}); "
+            f"package {package.requirement}: could not be downloaded ({brief(said, 300)}); "
             f"check the network, or put {package.filename} into {cache_root() / 'downloads'}"
         )
 
