@@ -81,7 +81,7 @@ def anatomy_of(model: str, targets: Sequence[str]) -> Anatomy:
     Raises InputError where there is no such model, it cannot be built, or a target matches nothing in it.
     """
     config = load_config(model)
-    with telling(model, "cannot be built from its config.json"), _bounded(model), torch.device("meta"):
+    with telling(model, "cannot be built from its config.json"), bounded(model), torch.device("meta"):
         bare = _bare(config)
     try:
         return dissect(bare, targets)
@@ -103,7 +103,7 @@ def _bare(config: Any) -> nn.Module:
 
 
 @contextmanager
-def _bounded(model: str) -> Iterator[None]:
+def bounded(model: str) -> Iterator[None]:
     """Raise InputError when more than `MOST_MODULES` modules are made."""
     made = count(1)
 

@@ -27,24 +27,34 @@ def load_config(model: str) -> Any:
 
     Code of the model's own is not run. Raises InputError where there is no usable one.
     """
-    from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     if model in CONFIG_MAPPING:
         with telling(model, "has no default sizes"):
             return AutoConfig.for_model(model)
     path = os.path.expanduser(model)
-    if model and os.path.exists(path):
-        _require_small(model, Path(path))
-    elif "/" not in model or os.path.isabs(path):
+    if not os.path.exists(path) and ("/" not in model or os.path.isabs(path)):
         raise InputError(
             f"model {shown(model)}: is no file, folder or known architecture; give a config.json, a model folder, "
             f"an id such as org/name, or an architecture such as roberta{_meant(model)}"
         )
     location = path if os.path.exists(path) else model
     with telling(model, "no usable config.json"):
-        fields, _ = PreTrainedConfig.get_config_dict(location)
-        _require_bounds(model, fields)
+        require_bounds(model, location)
         return AutoConfig.from_pretrained(location, trust_remote_code=False)
+
+
+def require_bounds(model: str, location: str) -> None:
+    """Raise InputError for a config.json of more than `MOST_BYTES`, or with numbers beyond `BOUNDS`.
+
+    Whatever keeps it from being read is passed on.
+    """
+    from transformers import PreTrainedConfig
+
+    if os.path.exists(location):
+        _require_small(model, Path(location))
+    fields, _ = PreTrainedConfig.get_config_dict(location)
+    _require_bounds(model, fields)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from msplora_search.adapters.anatomy import head_parameters
+from msplora_search.adapters.census import bounded
+from msplora_search.adapters.hub import require_bounds
 from msplora_search.errors import InputError
 from msplora_search.settings.models import BackboneSettings
 from msplora_search.settings.task import TaskSettings
@@ -67,10 +69,8 @@ def model_location(name: str) -> str:
 
     Raises InputError for a folder that holds no model.
     """
-    try:
+    with loading(name, "cannot be had"):
         name = without_demo_names(name)
-    except InputError as error:
-        raise InputError(str(error), error.field or "model") from None
     folder = Path(name)
     if folder.is_absolute() or folder.exists():
         if not (folder / "config.json").is_file():
@@ -110,6 +110,7 @@ def load_tokenizer(model: str, trust_remote_code: bool = False) -> Any:
 
     location = model_location(model)
     with loading(model, "no usable config.json"):
+        require_bounds(model, location)
         config = AutoConfig.from_pretrained(location, trust_remote_code=trust_remote_code)
     with loading(model, "no usable tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=trust_remote_code)
@@ -179,8 +180,15 @@ def load_backbone(
 
 def bare_model(settings: ModelSettings, processor: Any, classes: int) -> nn.Module:
     """The model of `load_backbone` without its weights, on the meta device. Raises InputError as that does."""
+    from transformers.initialization import no_init_weights
+
     location = model_location(settings.model)
-    with loading(settings.model, "cannot be built"), torch.device("meta"):
+    with (
+        loading(settings.model, "cannot be built"),
+        bounded(settings.model),
+        no_init_weights(),
+        torch.device("meta"),
+    ):
         auto, config = _architecture(settings, location, processor, classes)
         model = auto.from_config(config, trust_remote_code=settings.trust_remote_code)
     assert isinstance(model, nn.Module)
@@ -238,6 +246,7 @@ def _architecture(settings: ModelSettings, location: str, processor: Any, classe
     """
     import transformers
 
+    require_bounds(settings.model, location)
     config = _config(settings, location, processor, classes)
     require_fit(config, settings.model, settings.task.kind, settings.trust_remote_code)
     return getattr(transformers, kind_of(settings.task, processor).auto_class), config

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from msplora_search.adapters.hub import hub_cache_fault
 from msplora_search.errors import InputError
 from msplora_search.text import printable
 
@@ -32,13 +33,20 @@ def loading(model: str, what: str, advice: str = "") -> Iterator[None]:
     try:
         with quiet_transformers():
             yield
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(str(error), error.field or "model") from None
     except Exception as error:
-        if "trust_remote_code" in str(error):
-            what = "comes with code of its own, which is run only where the study says trust_remote_code: true"
-            raise InputError(f"model {printable(model)}: {what}; read that code first", "model") from None
-        raise InputError(f"model {printable(model)}: {what}: {first_line(error)}{advice}", "model") from None
+        why = hub_cache_fault(error) or _own_code(error) or f"{what}: {first_line(error)}{advice}"
+        raise InputError(f"model {printable(model)}: {why}", "model") from None
+
+
+def _own_code(error: Exception) -> str | None:
+    if "trust_remote_code" not in str(error):
+        return None
+    return (
+        "comes with code of its own, which is run only where the study says trust_remote_code: true; "
+        "read that code first"
+    )
 
 
 def first_line(error: BaseException) -> str:
