@@ -17,6 +17,14 @@ PART = ".msplora-part-"
 """Stands in the names of files and folders that are being written; what a killed process leaves has it too."""
 
 
+def user_path(path: str) -> Path:
+    """A path as a user writes it: `~` is the user's folder, unless there is no such user; nothing is a pattern."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file beside `path`, flush it to the disk, and rename it into place.
 

@@ -28,6 +28,7 @@ HOMES = {
     "pydantic": {"settings"},
     "sklearn": {"tasks"},
     "datasets": {"tasks"},
+    "pyarrow": {"tasks"},
     "typer": {"cli", "cli_full", "cli_parts"},
     "peft": {"adapters", "full"},
 }

@@ -15,7 +15,7 @@ from msplora_search.results.noise import difference_interval, interval
 from msplora_search.results.records import Evaluation
 from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Point
-from msplora_search.tasks.metrics import RESAMPLES, Metric, Values, bootstrap_draws, metric
+from msplora_search.tasks.metrics import RESAMPLES, Metric, Values, bootstrap_draws
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def judge(
     results: StudyResults, found: Sequence[tuple[Point, tuple[Evaluation, ...]]], labels: Values
 ) -> Confirmation:
     """Compare what full training reached on the test part, whose truth is `labels`."""
-    judged = metric(results.settings.task.metric)
+    judged = results.judge
     plain = [Confirmed(point, runs, _interval(runs, judged)) for point, runs in found]
     named = {confirmed.name: confirmed for confirmed in plain}
     points = tuple(
@@ -162,7 +162,7 @@ def _rank_agreement(
     if len(points) < 2:
         return float("nan"), (float("nan"), float("nan"))
     tau = float(stats.kendalltau([c.point.metric for c in points], [c.mean for c in points]).statistic)
-    judged = metric(results.settings.task.metric)
+    judged = results.judge
     proxies = [c.point.record.final.predictions for c in points]
     of_validation = bootstrap_draws(len(results.labels), seed=1)
     proxy = np.stack([judged.replicates(results.labels, p, of_validation) for p in proxies])

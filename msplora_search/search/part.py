@@ -140,7 +140,7 @@ def _started(
         trials=workbench.settings.search.trials,
         proxy_steps=workbench.steps,
         records=tuple(history.records()),
-        notes=(workbench.task.note,) if workbench.task.note else (),
+        notes=workbench.task.notes,
     )
 
 

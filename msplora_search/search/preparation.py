@@ -81,6 +81,8 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
         "labels": base64.b64encode(truth.astype(labels_dtype).tobytes()).decode(),
         "labels_dtype": labels_dtype,
         "classes": list(task.classes),
+        "class_counts": task.class_counts,
+        "positive": None if task.positive is None else task.classes[task.positive],
         "train_examples": len(task.train),
         "validation_examples": len(task.validation),
         "note": task.note,

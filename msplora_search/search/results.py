@@ -25,6 +25,8 @@ from msplora_search.search.storage import answering, connect
 from msplora_search.search.stored import StoredError, attributes_of, reading, trials_of
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import StudySettings
+from msplora_search.tasks.labels import metric_of
+from msplora_search.tasks.metrics import Metric
 from msplora_search.text import shown
 
 
@@ -42,6 +44,11 @@ class StudyResults:
     """Trials that were begun, have no result, and that nobody trains now: the same run trains them anew."""
     hosts: Mapping[int, str] = field(default_factory=dict)
     """Where those trials run that run on another machine; whether they still do cannot be told from here."""
+
+    @property
+    def judge(self) -> Metric:
+        """The metric of the study, which knows its classes."""
+        return metric_of(self.settings.task, self.facts["classes"])
 
     @property
     def reference_point(self) -> tuple[float, float]:

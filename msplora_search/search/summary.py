@@ -11,7 +11,7 @@ import numpy as np
 from msplora_search.results import pareto
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.results import StudyResults
-from msplora_search.tasks.metrics import bootstrap_draws, metric
+from msplora_search.tasks.metrics import bootstrap_draws
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def hypervolume_of(results: StudyResults, records: list[TrialRecord]) -> float:
 def _front_probabilities(results: StudyResults, records: list[TrialRecord]) -> dict[int, float]:
     if not records:
         return {}
-    judge = metric(results.settings.task.metric)
+    judge = results.judge
     draws = bootstrap_draws(len(results.labels))
     replicates = [judge.replicates(results.labels, r.final.predictions, draws) for r in records]
     shares = pareto.front_probability(np.stack(replicates, axis=1), _params(records))

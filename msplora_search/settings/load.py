@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher
 from importlib.resources import files
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from msplora_search.errors import InputError, suggest
+from msplora_search.files import user_path
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.origins import Origins
@@ -37,7 +39,8 @@ def load_study(study: str, overrides: Sequence[str] = ()) -> StudySettings:
     for field in ("model", "task.dataset", "task.dataset.path", "task.dataset.test"):
         value = document.get(field)
         if isinstance(value, str) and value:  # an empty one is refused, not this folder
-            document.put(field, _absolute(value, beside=path.parent))
+            # A folder may be called as a split is, but a test part is no folder.
+            document.put(field, _absolute(value, path.parent, files_only=field == "task.dataset.test"))
     return document.validate(StudySettings)
 
 
@@ -70,7 +73,7 @@ def stored_settings(data: Any) -> StudySettings:
 
 def check_file(path: str) -> StudySettings | SpaceSettings:
     """Read a study or a space file, whichever its keys are more like, misspelt ones included."""
-    keys = [key for key in Document.read(home(path)).data if isinstance(key, str)]
+    keys = [key for key in Document.read(user_path(path)).data if isinstance(key, str)]
     like_study, like_space = (_likeness(keys, kind) for kind in (StudySettings, SpaceSettings))
     return load_study(path) if like_study >= like_space else load_space(path)
 
@@ -92,7 +95,7 @@ def find(name: str, kind: str, said: str, beside: Path | None = None) -> Path:
 
     `said` begins the error where there is none: what names the file, and where.
     """
-    places = [home(name)]
+    places = [user_path(name)]
     if beside:
         places.insert(0, beside / name)
     known = shipped(kind)
@@ -108,14 +111,6 @@ def find(name: str, kind: str, said: str, beside: Path | None = None) -> Path:
     )
 
 
-def home(name: str) -> Path:
-    """A path with `~` and `~user` replaced, where that is somebody's home."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
-
-
 def _is_there(path: Path, kind: Callable[[int], bool]) -> bool:
     try:
         return kind(path.stat().st_mode)
@@ -123,11 +118,13 @@ def _is_there(path: Path, kind: Callable[[int], bool]) -> bool:
         return False
 
 
-def _absolute(value: str, beside: Path) -> str:
-    """A path as an absolute one; a Hugging Face id or demo name as it stands."""
-    for candidate in (beside / value, Path(value).expanduser()):
-        if candidate.exists():
-            return str(candidate.resolve())
-    if value.startswith(("./", "../", "/", "~")) or value.endswith(DATA_SUFFIXES):
-        return str((beside / Path(value).expanduser()).resolve())
+def _absolute(value: str, beside: Path, files_only: bool = False) -> str:
+    """A path as an absolute one, its links as they are; a Hugging Face id, split or demo name as it stands."""
+    for candidate in (beside / value, user_path(value)):
+        wanted = os.path.isfile if files_only else os.path.exists
+        broken_link = os.path.lexists(candidate) and not os.path.exists(candidate)
+        if wanted(candidate) or broken_link:
+            return os.path.abspath(candidate)
+    if value.startswith(("./", "../", "/", "~")) or value.lower().endswith(DATA_SUFFIXES):
+        return os.path.abspath(beside / user_path(value))
     return value

@@ -11,8 +11,8 @@ from pydantic import Field, field_validator
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
+from msplora_search.files import user_path
 from msplora_search.settings.document import Document
-from msplora_search.settings.load import home
 from msplora_search.settings.models import BackboneSettings, TrainingSettings
 from msplora_search.settings.task import Model, TaskSettings
 from msplora_search.settings.values import Name, Seed, Switch
@@ -74,7 +74,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises InputError naming file, line, field and value.
     """
-    document = Document.read(_recipe_file(home(str(path))))
+    document = Document.read(_recipe_file(user_path(str(path))))
     for override in overrides:
         document.override(override)
     return document.validate(Recipe)

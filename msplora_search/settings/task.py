@@ -45,9 +45,9 @@ class DatasetSource(Model):
     revision: str | None = None
     """Revision of a Hugging Face data set."""
     test: str | None = None
-    """A file, or a split of a Hugging Face data set, that a search never reads: the official test part."""
+    """A file, or a split of a Hugging Face data set, that no trial of a search sees: the official test part."""
     test_share: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.2
-    """Where no `test` is named: share of the rows that a search sets aside and never reads."""
+    """Where no `test` is named: share of the rows that a search sets aside, for no trial to see."""
 
 
 Kind = Literal["text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification"]
@@ -96,6 +96,8 @@ class TaskSettings(Model):
         "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match"
     ] = "accuracy"
     """Larger is better for all: loss is the negative mean loss of a token."""
+    positive: str | None = None
+    """The class, of two, whose f1 is measured; the second in their order where none is named."""
     max_length: Annotated[int, Field(strict=True, ge=8, le=2**20), WHOLE] = 128
     """Tokens kept of an example, special tokens included, 8 to 1,048,576."""
 
@@ -103,6 +105,12 @@ class TaskSettings(Model):
     def metric_label(self) -> str:
         """The metric's name for people."""
         return "negative loss" if self.metric == "loss" else self.metric
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that are read."""
+        named = (*(self.text or ()), *(self.prompt or ()), self.label, self.response, self.messages, self.image)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @field_validator("dataset", mode="before")
     @classmethod
@@ -124,6 +132,16 @@ class TaskSettings(Model):
         if value and len(set(value)) < len(value):
             raise PydanticCustomError("columns", "it should name each column once")
         return value
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _as_classes_are(cls, value: Any) -> Any:
+        return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else value
+
+    @field_validator("positive")
+    @classmethod
+    def _without_spaces(cls, value: str | None) -> str | None:
+        return value if value is None else value.strip()
 
     @model_validator(mode="before")
     @classmethod
@@ -150,4 +168,6 @@ class TaskSettings(Model):
                 "metric",
                 f"is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}",
             )
+        if self.positive is not None and self.metric != "f1":
+            raise misfit("positive", f"says whose f1 is measured, but metric is {self.metric}; leave it out")
         return self

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
+from msplora_search.tasks.exchanges import exchanges
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import (
     NOT_ASKED,
@@ -22,13 +23,13 @@ from msplora_search.tasks.language import (
     asked_scores,
     chance_of,
     cut_note,
-    exchanges,
     token_loss,
     token_sums,
 )
-from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.tables import Table
+from msplora_search.tasks.table import Table
+from msplora_search.tasks.tokenising import bounded, require_whole
 from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
 
 SPARE_TOKENS = 8
@@ -89,9 +90,18 @@ class CausalLM:
         most = most_tokens(self.settings.max_length, self.tokenizer)
         sequences, starts, cut_prompts, cut_responses = [], [], 0, 0
         chat = self.settings.template is None
-        for exchange in exchanges(self.settings, self.tokenizer, table, chat=True):
-            prompt = self.tokenizer(exchange.prompt, add_special_tokens=not chat)["input_ids"] or [self._start()]
-            response = self.tokenizer(exchange.response, add_special_tokens=False)["input_ids"]
+        found, notes = exchanges(self.settings, self.tokenizer, table, chat=True)
+        for row, exchange in enumerate(found):
+            asked_text, answer_text = (
+                bounded(exchange.prompt, most, from_end=True),
+                bounded(exchange.response, most),
+            )
+            prompt = self.tokenizer(asked_text, add_special_tokens=not chat)["input_ids"] or [self._start()]
+            response = self.tokenizer(answer_text, add_special_tokens=False)["input_ids"]
+            if len(prompt) < most:
+                require_whole(exchange.prompt, asked_text, table.source, row)
+            if len(response) < most:
+                require_whole(exchange.response, answer_text, table.source, row)
             cut_responses += len(response) >= most
             response = response[: most - 1]  # the first token of a response is predicted from one before it
             cut_prompts += len(prompt) + len(response) > most
@@ -101,7 +111,8 @@ class CausalLM:
         dialogues = Dialogues(Tokens.of(sequences), np.array(starts, dtype=np.int32))
         asked = (dialogues.lengths - dialogues.starts).astype(np.float64)
         truth = np.ones_like(asked) if self.settings.metric == "exact-match" else asked
-        return Content(dialogues, truth, (), cut_note(cut_prompts, cut_responses, len(asked), most))
+        notes.append(cut_note(cut_prompts, cut_responses, len(asked), most))
+        return Content(dialogues, truth, (), "; ".join(filter(None, notes)))
 
     def load(self, folder: Path) -> Examples:
         """Dialogues."""
@@ -136,7 +147,7 @@ class CausalLM:
             return answered(self.tokenizer, self._generate(model, batch), batch.targets)
         return token_sums(self.settings.metric, self.outputs(model, batch), batch.targets)
 
-    def chance(self, truth: Values) -> float:
+    def chance(self, truth: Values, judge: Metric) -> float:
         """Every token equally likely."""
         return chance_of(self.settings.metric, self.tokenizer)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msplora_search.tasks.metrics import Values, metric
+from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch
 
 CHANCE = "always the most frequent class"
@@ -23,6 +23,6 @@ def class_loss(scores: Tensor, batch: Batch) -> Tensor:
     return F.cross_entropy(scores.float(), batch.targets)
 
 
-def majority(name: str, truth: Values) -> float:
-    """The metric `name` of always predicting the most frequent class."""
-    return metric(name).score(truth, np.full_like(truth, np.bincount(truth).argmax()))
+def majority(judge: Metric, truth: Values) -> float:
+    """The metric of always predicting the most frequent class."""
+    return judge.score(truth, np.full_like(truth, np.bincount(truth).argmax()))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from msplora_search.errors import InputError
-from msplora_search.settings.task import DatasetSource, TaskSettings
+from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.kinds import kind_of
-from msplora_search.tasks.metrics import metric
+from msplora_search.tasks.labels import metric_of
 from msplora_search.tasks.parts import TEST_PART_SEED, Corpus, Part, set_aside
-from msplora_search.tasks.task import Task, read_corpus
+from msplora_search.tasks.task import Task, read_corpus, read_test
+from msplora_search.text import printable, shown
 
 
 @dataclass(frozen=True)
@@ -39,34 +39,30 @@ def prepare_full(
     validation = max(2, int(validation_share * len(pool)))
     if len(pool) < 2 * validation:
         raise InputError(
-            f"{corpus.source}: {len(pool)} training rows are too few to keep {validation} of them back"
+            f"{printable(corpus.source)}: {len(pool)} training rows are too few to keep {validation} of them back",
+            "task.dataset",
         )
-    if settings.dataset.test is None:
-        test = Part(corpus, aside)
-    else:
-        other = read_corpus(kind, _test_source(settings.dataset, settings.dataset.test), classes or None)
-        test = Part(other, np.arange(len(other.truth)))
+    other = read_test(kind, corpus)
+    test = Part(corpus, aside) if other is None else Part(other, np.arange(len(other.truth)))
     if not len(test):
-        raise InputError("task.dataset.test_share is 0 and no test part is named; full training is judged on one")
+        raise InputError(
+            f"{printable(corpus.source)}: no row is left to test on; full training needs task.dataset.test, or a "
+            "larger task.dataset.test_share",
+            "task.dataset.test_share",
+        )
     task = Task(
         kind=kind,
         train=Part(corpus, order[validation:]),
         validation=Part(corpus, order[:validation]),
-        metric=metric(settings.metric),
+        metric=metric_of(settings, corpus.classes),
     )
     return FullParts(task, test)
-
-
-def _test_source(source: DatasetSource, test: str) -> DatasetSource:
-    """A test part is a file of its own, or another split of the same data set."""
-    if Path(test).suffix:
-        return source.model_copy(update={"path": test, "name": None, "test": None})
-    return source.model_copy(update={"split": test, "test": None})
 
 
 def _require_classes(corpus: Corpus, classes: tuple[str, ...]) -> None:
     if corpus.classes != classes:
         raise InputError(
-            f"{corpus.source}: has the classes {list(corpus.classes)}, but the recipe {list(classes)}; "
-            "train on the data that the search was made on"
+            f"{printable(corpus.source)}: has the classes {shown(list(corpus.classes))}, but the recipe "
+            f"{shown(list(classes))}; train on the data that the search was made on",
+            "task.dataset",
         )

@@ -18,9 +18,11 @@ from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, major
 from msplora_search.tasks.images import ImageError, Stored, file_of, how_stored, path_of, read_image, state_of
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
-from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.local_files import is_file
+from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.tables import Table, is_file, read_table
+from msplora_search.tasks.table import Table
+from msplora_search.tasks.tables import read_table
 
 READING = 2
 """Part of the cache key: to be raised when pixels are read otherwise."""
@@ -66,7 +68,7 @@ class ImageClassification:
         assert self.settings.image is not None
         files: list[Any] = []
         if is_file(source.path):
-            table = read_table(source)
+            table = read_table(source, [self.settings.image])
             cells = table.column("task.image", self.settings.image)
             files = [_state(table, path) for cell in cells if (path := path_of(cell)) is not None]
         return [READING, self.settings.image, self.settings.label, self.processor.to_json_string(), files]
@@ -127,9 +129,9 @@ class ImageClassification:
         """The most likely class of each image, (batch,)."""
         return class_scores(model, batch).argmax(dim=-1)
 
-    def chance(self, truth: Values) -> float:
+    def chance(self, truth: Values, judge: Metric) -> float:
         """Always the most frequent class."""
-        return majority(self.settings.metric, truth)
+        return majority(judge, truth)
 
 
 def _folder(table: Table) -> Path:

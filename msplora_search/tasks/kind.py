@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from msplora_search.settings.task import DatasetSource, TaskSettings
-from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.tables import Table
+from msplora_search.tasks.table import Table
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Content:
     truth: Values
     classes: tuple[str, ...] = ()
     note: str = ""
+    """What a user should know of the rows."""
 
 
 class Kind(Protocol):
@@ -75,5 +76,5 @@ class Kind(Protocol):
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """One number for each example, as the metric takes it: (batch,)."""
 
-    def chance(self, truth: Values) -> float:
-        """The metric of a model that has learned nothing."""
+    def chance(self, truth: Values, judge: Metric) -> float:
+        """The metric `judge` of a model that has learned nothing."""

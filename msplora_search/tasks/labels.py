@@ -1,16 +1,22 @@
-"""Labels of a column: classes as indices, or numbers."""
+"""Labels of a column: classes as indices, or numbers; and what is told of classes."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.errors import InputError
-from msplora_search.tasks.tables import Table
+from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.cells import class_of, class_order, number_of
+from msplora_search.tasks.metrics import Metric, metric
+from msplora_search.tasks.table import Table
+from msplora_search.text import printable, shown
 
 MOST_CLASSES = 1000
+MOST_TOLD = 10
+FIELD = "task.label"
 
 
 def labels_of(
@@ -21,71 +27,92 @@ def labels_of(
 
 
 def numbers_of(table: Table, name: str) -> NDArray[np.float64]:
-    """The numbers of a column. Raises InputError naming the row of anything else, and for a constant."""
+    """The numbers of a column, see `cells.number_of`.
+
+    Raises InputError naming the row of anything else, and for a constant.
+    """
     numbers = np.empty(table.rows)
-    for row, cell in enumerate(table.column("task.label", name)):
-        try:
-            numbers[row] = np.nan if cell is None else float(cell)
-        except (TypeError, ValueError):
-            numbers[row] = np.nan
-        if not np.isfinite(numbers[row]):
-            raise InputError(
-                f"{table.source}: row {row + 1} of label column {name!r} is {cell!r}; it must be a number"
+    for row, cell in enumerate(table.column(FIELD, name)):
+        number = number_of(cell)
+        if number is None:
+            raise table.refused(
+                FIELD, name, row, f"is {shown(cell)}; it must be a number, such as -2.5, of at most 1e30"
             )
+        numbers[row] = number
     if (numbers == numbers[0]).all():
         raise InputError(
-            f"{table.source}: label column {name!r} is {numbers[0]:g} everywhere; nothing can be learned"
+            f"{printable(table.source)}: label column {shown(name)} is {numbers[0]:g} everywhere; "
+            "nothing can be learned",
+            FIELD,
         )
     return numbers
 
 
 def class_labels(table: Table, name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Index of each row's class, and the names of the classes in sorted order.
+    """Index of each row's class, and the names of the classes in order; see `cells.class_of` and `class_order`.
 
-    Whole numbers sort by value, so 0/1 labels keep their meaning; class 1 is the positive one of two.
+    So 0/1 labels keep their meaning; class 1 is the positive one of two unless `task.positive` says otherwise.
     Raises InputError naming the row where a label is missing or no class, and for a single class.
     """
     values = _class_values(table, name)
-    if len({type(value) for value in values}) > 1:
-        values = [str(value) for value in values]
-    classes = sorted(set(values))
+    classes = class_order(set(values))
     if not 2 <= len(classes) <= MOST_CLASSES:
-        shown = f"only the class {classes[0]!r}" if len(classes) == 1 else f"{len(classes)} classes"
+        told = f"only the class {shown(classes[0])}" if len(classes) == 1 else f"{len(classes):,} classes"
         raise InputError(
-            f"{table.source}: label column {name!r} has {shown}; classification needs 2 to {MOST_CLASSES}"
+            f"{printable(table.source)}: label column {shown(name)} has {told}; "
+            f"classification needs 2 to {MOST_CLASSES}",
+            FIELD,
         )
-    index = {value: i for i, value in enumerate(classes)}
-    return np.array([index[value] for value in values], dtype=np.int64), tuple(map(str, classes))
+    return _indices(values, classes), tuple(classes)
 
 
 def known_labels(table: Table, name: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """Index of each row's class among `classes`. Raises InputError naming the row of any other label."""
-    index = {value: i for i, value in enumerate(classes)}
-    values = [str(value) for value in _class_values(table, name)]
-    for row, value in enumerate(values, start=1):
-        if value not in index:
-            raise InputError(
-                f"{table.source}: row {row} of label column {name!r} is {value!r}; the classes are {list(classes)}"
-            )
-    return np.array([index[value] for value in values], dtype=np.int64)
+    values, known = _class_values(table, name), set(classes)
+    for row, value in enumerate(values):
+        if value not in known:
+            raise table.refused(FIELD, name, row, f"is {shown(value)}; the classes are {_listed(classes)}")
+    return _indices(values, classes)
 
 
-def _class_values(table: Table, name: str) -> list[Any]:
-    cells = table.column("task.label", name)
-    for row, cell in enumerate(cells, start=1):
-        if not isinstance(_as_class(cell), str | int):
-            wanted = "a class: text, a whole number or true/false"
-            raise InputError(
-                f"{table.source}: row {row} of label column {name!r} is {cell!r}; it must be {wanted}"
-            )
-    return [_as_class(cell) for cell in cells]
+def metric_of(task: TaskSettings, classes: Sequence[str]) -> Metric:
+    """The metric of a task whose data have these classes.
+
+    Raises InputError where `task.positive` is none of two.
+    """
+    return metric(task.metric, len(classes), positive_of(task.metric, task.positive, classes))
 
 
-def _as_class(cell: Any) -> Any:
-    """A label as text or whole number; None or a fraction where it is neither."""
-    if isinstance(cell, float) and cell.is_integer():  # a column of numbers with a hole is read as floats
-        return int(cell)
-    return int(cell) if isinstance(cell, bool) else cell
+def positive_of(metric: str, positive: str | None, classes: Sequence[str]) -> int | None:
+    """Index of the class whose f1 is measured: the one named `positive`, or the second; None for other metrics.
+
+    More than two classes have no positive one: their f1 is the mean over all.
+    Raises InputError where `positive` is named in vain.
+    """
+    if positive is not None and (len(classes) != 2 or positive not in classes):
+        wanted = "one of the two" if len(classes) == 2 else "left out: only one of two classes can be positive"
+        raise InputError(
+            f"task.positive is {shown(positive)}, but the classes are {_listed(classes)}; it must be {wanted}",
+            "task.positive",
+        )
+    if metric != "f1" or len(classes) != 2:
+        return None
+    return 1 if positive is None else list(classes).index(positive)
+
+
+def class_counts(truth: NDArray[np.int64], classes: Sequence[str]) -> list[int]:
+    """How many examples each class has."""
+    return [int(count) for count in np.bincount(truth, minlength=len(classes))]
+
+
+def classes_told(classes: Sequence[str], counts: Sequence[int], positive: int | None) -> str:
+    """Such as `classes: bad (251), good (249, positive)`; of many, the first ten."""
+    each = [
+        f"{printable(name)} ({count:,}{', positive' if i == positive else ''})"
+        for i, (name, count) in enumerate(zip(classes, counts, strict=True))
+    ]
+    rest = len(each) - MOST_TOLD
+    return "classes: " + ", ".join(each[:MOST_TOLD]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def missing_classes(classes: tuple[str, ...], **parts: NDArray[np.int64]) -> list[str]:
@@ -94,9 +121,31 @@ def missing_classes(classes: tuple[str, ...], **parts: NDArray[np.int64]) -> lis
     for name, truth in parts.items():
         missing = [classes[i] for i in sorted(set(range(len(classes))) - set(np.unique(truth).tolist()))]
         if missing:
-            shown = ", ".join(repr(one) for one in missing[:5]) + (", ..." if len(missing) > 5 else "")
-            what = f"the class {shown}" if len(missing) == 1 else f"{len(missing)} classes ({shown})"
+            told = ", ".join(shown(one) for one in missing[:5]) + (", ..." if len(missing) > 5 else "")
+            what = f"the class {told}" if len(missing) == 1 else f"{len(missing)} classes ({told})"
             notes.append(
                 f"{what} has no {name} example" if len(missing) == 1 else f"{what} have no {name} example"
             )
     return notes
+
+
+def _class_values(table: Table, name: str) -> list[str]:
+    values = []
+    for row, cell in enumerate(table.column(FIELD, name)):
+        value = class_of(cell)
+        if value is None:
+            wanted = "a class: text, a whole number or true/false"
+            said = "is empty" if cell == "" else f"is {shown(cell)}"
+            raise table.refused(FIELD, name, row, f"{said}; it must be {wanted}")
+        values.append(value)
+    return values
+
+
+def _indices(values: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    index = {value: i for i, value in enumerate(classes)}
+    return np.array([index[value] for value in values], dtype=np.int64)
+
+
+def _listed(classes: Sequence[str]) -> str:
+    rest = f" and {len(classes) - MOST_TOLD:,} more" if len(classes) > MOST_TOLD else ""
+    return ", ".join(shown(name) for name in classes[:MOST_TOLD]) + rest

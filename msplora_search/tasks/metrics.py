@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,6 +54,8 @@ class ClassMetric:
     from_counts: Callable[[Floats, Floats, Floats], Floats]
     """Right, true and predicted examples of each class, (resamples, classes) each -> values (resamples,)."""
     bounds: tuple[float, float] = (0.0, 1.0)
+    classes: int = 0
+    """How many the task has, also where some do not occur; 0 where they do not matter."""
 
     def score(self, truth: Values, predictions: Values) -> float:
         """By scikit-learn."""
@@ -64,7 +67,7 @@ class ClassMetric:
 
     def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
         """From the counts of each class."""
-        every = np.arange(int(max(truth.max(), predictions.max())) + 1)
+        every = np.arange(max(self.classes, int(truth.max()) + 1, int(predictions.max()) + 1))
         true, predicted = ((of[:, None] == every).astype(np.float64) for of in (truth, predictions))
         return self.from_counts(draws @ (true * predicted), draws @ true, draws @ predicted)
 
@@ -147,9 +150,21 @@ def bootstrap_draws(examples: int, resamples: int = RESAMPLES, seed: int = 0) ->
     return generator.multinomial(examples, np.full(examples, 1 / examples), size=resamples).astype(np.float64)
 
 
-def metric(name: str) -> Metric:
-    """The metric called `name`. f1 is that of class 1, or macro over more than two classes."""
-    return METRICS[name]
+def metric(name: str, classes: int = 0, positive: int | None = None) -> Metric:
+    """The metric called `name`.
+
+    f1 needs to know how many classes the task has: it is that of the class `positive` (of two classes the second
+    unless said otherwise), or with more than two the mean over all, in which one that does not occur counts 0.
+    Raises ValueError for f1 of fewer than two classes.
+    """
+    return _f1_of(classes, positive) if name == "f1" else METRICS[name]
+
+
+def _f1_of(classes: int, positive: int | None) -> Metric:
+    if classes < 2:
+        raise ValueError(f"f1 of {classes} classes; it needs to know how many the task has, at least two")
+    of = 1 if classes == 2 and positive is None else positive
+    return ClassMetric("f1", partial(_sk_f1, classes, of), partial(_f1, of), classes=classes)
 
 
 def _bootstrap_error(judge: Metric, truth: Values, predictions: Values) -> float:
@@ -162,11 +177,11 @@ def _sk_accuracy(labels: Values, predictions: Values) -> float:
     return float(accuracy_score(labels, predictions))
 
 
-def _sk_f1(labels: Values, predictions: Values) -> float:
+def _sk_f1(classes: int, positive: int | None, labels: Values, predictions: Values) -> float:
     from sklearn.metrics import f1_score
 
-    two = max(labels.max(), predictions.max()) <= 1
-    return float(f1_score(labels, predictions, average="binary" if two else "macro", zero_division=0))
+    chosen = range(classes) if positive is None else [positive]
+    return float(f1_score(labels, predictions, labels=list(chosen), average="macro", zero_division=0))
 
 
 def _sk_matthews(labels: Values, predictions: Values) -> float:
@@ -179,13 +194,9 @@ def _accuracy(right: Floats, true: Floats, predicted: Floats) -> Floats:
     return np.asarray(right.sum(axis=1) / true.sum(axis=1))
 
 
-def _f1(right: Floats, true: Floats, predicted: Floats) -> Floats:
-    seen = true + predicted
-    scores = 2 * right / np.maximum(seen, 1)
-    if right.shape[1] == 2:
-        return np.asarray(scores[:, 1])
-    present = np.maximum((seen > 0).sum(axis=1), 1)
-    return np.asarray(scores.sum(axis=1) / present)
+def _f1(positive: int | None, right: Floats, true: Floats, predicted: Floats) -> Floats:
+    scores = 2 * right / np.maximum(true + predicted, 1)
+    return np.asarray(scores.mean(axis=1) if positive is None else scores[:, positive])
 
 
 def _matthews(right: Floats, true: Floats, predicted: Floats) -> Floats:
@@ -225,7 +236,6 @@ METRICS: dict[str, Metric] = {
     found.name: found
     for found in (
         ClassMetric("accuracy", _sk_accuracy, _accuracy),
-        ClassMetric("f1", _sk_f1, _f1),
         ClassMetric("matthews", _sk_matthews, _matthews, bounds=(-1.0, 1.0)),
         Correlation("pearson", of_ranks=False),
         Correlation("spearman", of_ranks=True),
@@ -234,3 +244,4 @@ METRICS: dict[str, Metric] = {
         TokenMean("exact-match"),
     )
 }
+"""Those that need to know nothing of the task."""

@@ -15,6 +15,7 @@ from msplora_search.errors import InputError
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.metrics import Values
+from msplora_search.text import printable
 
 TEST_PART_SEED = 2503_21838
 """Fixed: which rows are the test part may depend on nothing that a user varies."""
@@ -46,7 +47,7 @@ class Corpus:
     source: str
     fingerprint: str
     """Changes when the rows, the columns, or what reads them does."""
-    note: str = ""
+    notes: tuple[str, ...] = ()
     """What a user should know of how the rows were read."""
 
 
@@ -99,8 +100,9 @@ def proxy_rows(settings: StudySettings, rows: int) -> tuple[Rows, Rows, list[str
     train, validation = int(wanted_train * share), int(wanted_validation * share)
     if min(train, validation) < 2:
         raise InputError(
-            f"{settings.task.dataset.path}: {rows} rows are too few; the proxy needs at least two examples "
-            "to train on and two to validate on"
+            f"{printable(settings.task.dataset.path)}: {rows} rows are too few; the proxy needs at least two "
+            "examples to train on and two to validate on",
+            "task.dataset",
         )
     order = np.random.default_rng(settings.search.seed).permutation(pool)
     notes = [f"{len(aside):,} of {rows:,} rows are set aside for the test of full training"] if len(aside) else []

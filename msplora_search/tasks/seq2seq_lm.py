@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.causal_lm import SPARE_TOKENS
+from msplora_search.tasks.exchanges import exchanges
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import (
     NOT_ASKED,
@@ -20,14 +21,14 @@ from msplora_search.tasks.language import (
     asked_scores,
     chance_of,
     cut_note,
-    exchanges,
     token_loss,
     token_sums,
 )
-from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.tables import Table
-from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, tokenise, vocabulary_of
+from msplora_search.tasks.table import Table
+from msplora_search.tasks.tokenising import bounded, require_whole, tokenise
+from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,25 @@ class Seq2SeqLM:
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
         """Prompts and responses, each cut at its end to `max_length` tokens."""
         most = most_tokens(self.settings.max_length, self.tokenizer)
-        found = list(exchanges(self.settings, self.tokenizer, table, chat=False))
-        prompts, cut_prompts = tokenise(self.tokenizer, [[one.prompt for one in found]], most)
+        found, notes = exchanges(self.settings, self.tokenizer, table, chat=False)
+        prompts, cut_prompts = tokenise(self.tokenizer, [[one.prompt for one in found]], most, table.source)
         responses = [one.response.removesuffix(self.tokenizer.eos_token or "") for one in found]
-        encoded = self.tokenizer(text_target=responses, truncation=True, max_length=most)
-        cut_responses = sum(bool(encoding.overflowing) for encoding in encoded.encodings or ())
+        seen = [bounded(response, most) for response in responses]
+        encoded = self.tokenizer(text_target=seen, truncation=True, max_length=most)
+        cut_responses = 0
+        for row, encoding in enumerate(encoded.encodings or ()):
+            if encoding.overflowing:
+                cut_responses += 1
+            else:
+                require_whole(responses[row], seen[row], table.source, row)
         written = Tokens.of(encoded["input_ids"])
         asked = written.lengths.astype(np.float64)
         truth = np.ones_like(asked) if self.settings.metric == "exact-match" else asked
-        note = cut_note(cut_prompts, cut_responses, len(asked), most).replace("their beginning", "their end")
-        return Content(Pairs(Tokens(prompts.ids, prompts.offsets), written), truth, (), note)
+        notes.append(
+            cut_note(cut_prompts, cut_responses, len(asked), most).replace("their beginning", "their end")
+        )
+        examples = Pairs(Tokens(prompts.ids, prompts.offsets), written)
+        return Content(examples, truth, (), "; ".join(filter(None, notes)))
 
     def load(self, folder: Path) -> Examples:
         """Pairs."""
@@ -119,6 +129,6 @@ class Seq2SeqLM:
         generated = answer(model, self.tokenizer, batch.inputs, batch.targets, most)
         return answered(self.tokenizer, generated, batch.targets)
 
-    def chance(self, truth: Values) -> float:
+    def chance(self, truth: Values, judge: Metric) -> float:
         """Every token equally likely."""
         return chance_of(self.settings.metric, self.tokenizer)

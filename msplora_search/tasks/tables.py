@@ -2,138 +2,70 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from msplora_search.errors import InputError, suggest
+from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource
+from msplora_search.tasks import hub
 from msplora_search.tasks.demo import PREFIX, demo_fingerprint, demo_rows
+from msplora_search.tasks.local_files import ENDINGS, FIELD, fingerprint_of, is_file, read_file
+from msplora_search.tasks.table import Table, chosen
+from msplora_search.text import printable, shown
 
-READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns of equal length, and where they came from."""
-
-    columns: dict[str, list[Any]]
-    source: str
-
-    def column(self, field: str, name: str) -> list[Any]:
-        """The column that the setting `field` names. Raises InputError where it is missing."""
-        if name not in self.columns:
-            raise InputError(f"{self.source}: {field} is {name!r}, no such column; {suggest(name, self.columns)}")
-        return self.columns[name]
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
-        return len(next(iter(self.columns.values()), []))
+TEST_FIELD = "task.dataset.test"
 
 
-def fingerprint(source: DatasetSource) -> str:
-    """A text that changes when the rows do. Does not read more than the bytes of a local file."""
+def fingerprint(source: DatasetSource, wanted: Sequence[str] | None = None, field: str = FIELD) -> str:
+    """A text that changes when the wanted columns do. Does not read more than the bytes of a local file."""
     if source.path.startswith(PREFIX):
         return demo_fingerprint(source.path.removeprefix(PREFIX))
     if is_file(source.path):
-        with _existing(source.path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    return str(_hub(source)._fingerprint)
+        return fingerprint_of(source.path, field)
+    return hub.fingerprint_of(source, wanted)
 
 
-def read_table(source: DatasetSource) -> Table:
-    """Read all rows. Raises InputError naming the source where it cannot be read or is empty."""
-    if source.path.startswith(PREFIX):
-        rows = demo_rows(source.path.removeprefix(PREFIX))
-        table = Table({name: [row[name] for row in rows] for name in rows[0]}, source.path)
-    elif is_file(source.path):
-        table = _read_file(_existing(source.path))
-    else:
-        table = _of_dataset(_hub(source), source.path)
-    if not table.rows:
-        raise InputError(f"{source.path}: the data set is empty; it must have rows")
-    return table
+def read_table(source: DatasetSource, wanted: Sequence[str] | None = None, field: str = FIELD) -> Table:
+    """Read all rows; of the columns only those that are wanted, where that is known.
 
-
-def is_file(path: str) -> bool:
-    """Whether `path` is meant as one file; an id, or a folder of data files, is for `load_dataset`."""
-    found = Path(path).expanduser()
-    return not found.is_dir() and (found.suffix in READERS or found.exists() or path.startswith(("/", ".", "~")))
-
-
-def _existing(path: str) -> Path:
-    found = Path(path).expanduser()
-    if not found.is_file():
-        raise InputError(f"task.dataset: {path} is no file; give a {', '.join(READERS)} file, an id or demo:NAME")
-    if found.suffix not in READERS:
-        raise InputError(f"task.dataset: {path} has the ending {found.suffix!r}; it must be {', '.join(READERS)}")
-    return found
-
-
-def _read_file(path: Path) -> Table:
-    import datasets
-
-    if path.stat().st_size == 0:  # datasets has a long explanation of its own for this
-        return Table({}, str(path))
-    options: dict[str, Any] = {"sep": "\t"} if path.suffix == ".tsv" else {}
-    datasets.disable_progress_bars()
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            reader = READERS[path.suffix]
-            data = datasets.load_dataset(
-                reader, data_files=str(path), split="train", cache_dir=scratch, keep_in_memory=True, **options
-            )
-            return _of_dataset(data, str(path))
-    except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
-        if "corresponds to no data" in str(error):
-            return Table({}, str(path))
-        cause = error.__cause__ or error
-        first_line = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        raise InputError(f"{path}: cannot be read as {path.suffix[1:]}: {first_line}") from None
-
-
-def _hub(source: DatasetSource) -> Any:
-    import datasets
-
-    try:
-        return datasets.load_dataset(source.path, source.name, split=source.split, revision=source.revision)
-    except Exception as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"task.dataset {source.path!r}: {first_line}; give a file, demo:NAME, a folder of data files, "
-            "or a Hugging Face id (with name and split) that can be reached"
-        ) from None
-
-
-def _of_dataset(data: Any, source: str) -> Table:
-    import datasets
-
-    for name, feature in data.features.items():
-        if isinstance(feature, datasets.Image):  # opened one by one, with the name of the file at hand
-            data = data.cast_column(name, datasets.Image(decode=False))
-    columns = {name: list(data[name]) for name in data.column_names}
-    for name, feature in data.features.items():
-        if isinstance(feature, datasets.ClassLabel):
-            columns[name] = [None if v is None or v < 0 else feature.int2str(v) for v in columns[name]]
-    return Table(columns, source)
-
-
-def texts(table: Table, names: Sequence[str], field: str) -> list[list[str]]:
-    """The text columns that the setting `field` names, as text: an empty cell is "", a number is written out.
-
-    Raises InputError for a cell that holds a list or a mapping.
+    `field`: the setting that names the source. Raises InputError naming the source where it cannot be read or is
+    empty. A column that is missing is told by `Table.column`.
     """
-    columns = []
-    for name in names:
-        cells = table.column(field, name)
-        odd = next((i for i, cell in enumerate(cells) if isinstance(cell, list | dict)), None)
-        if odd is not None:
-            raise InputError(
-                f"{table.source}: row {odd + 1} of column {name!r} is {cells[odd]!r}; it must be text"
-            )
-        columns.append(["" if cell is None else str(cell) for cell in cells])
-    return columns
+    if source.path.startswith(PREFIX):
+        table = _of_demo(source.path, wanted)
+    elif is_file(source.path):
+        table = read_file(source.path, wanted, field)
+    else:
+        table = hub.read_data_set(source, wanted)
+    if not table.rows:
+        raise InputError(f"{printable(source.path)}: the data set is empty; it must have rows", field)
+    return replace(table, notes=(", ".join((f"{table.rows:,} rows are read", *table.notes)),))
+
+
+def source_of_test(source: DatasetSource) -> DatasetSource | None:
+    """Where the test part is that `source` names: a file of its own, or another split of the same data set.
+
+    A single file and demo data have no splits: beside them a test part is a file, or demo data.
+    Raises InputError where they are to have one.
+    """
+    test = source.test
+    if test is None:
+        return None
+    alone = source.path.startswith(PREFIX) or is_file(source.path)
+    written_as_path = Path(test).suffix.lower() in ENDINGS or test.startswith(("/", "./", "../", "~"))
+    if test.startswith(PREFIX) or written_as_path or (alone and is_file(test)):
+        return source.model_copy(update={"path": test, "name": None, "test": None})
+    if alone:
+        raise InputError(
+            f"{TEST_FIELD} is {shown(test)}, which is no file, and {printable(source.path)} has no splits; name a "
+            f"{', '.join(ENDINGS)} file, or leave it out for a share of the rows",
+            TEST_FIELD,
+        )
+    return source.model_copy(update={"split": test, "test": None})
+
+
+def _of_demo(path: str, wanted: Sequence[str] | None) -> Table:
+    rows = demo_rows(path.removeprefix(PREFIX))
+    names = tuple(rows[0])
+    return Table({name: [row[name] for row in rows] for name in chosen(names, wanted)}, path, names, (), len(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import cached_folder
 from msplora_search.tasks.kind import Kind
 from msplora_search.tasks.kinds import kind_of
-from msplora_search.tasks.labels import missing_classes
-from msplora_search.tasks.metrics import Metric, Values, metric
-from msplora_search.tasks.parts import Batch, Corpus, Part, Rows, proxy_rows
-from msplora_search.tasks.tables import fingerprint, read_table
+from msplora_search.tasks.labels import class_counts, classes_told, metric_of, missing_classes, positive_of
+from msplora_search.tasks.local_files import FIELD
+from msplora_search.tasks.metrics import Metric, Values
+from msplora_search.tasks.parts import Batch, Corpus, Part, Rows, proxy_rows, set_aside
+from msplora_search.tasks.tables import TEST_FIELD, fingerprint, read_table, source_of_test
+from msplora_search.text import printable, shown
 
-FORMAT = 3
+FORMAT = 4
 """Part of the cache key: to be raised when what is cached changes."""
 
 
@@ -35,8 +37,13 @@ class Task:
     train: Part
     validation: Part
     metric: Metric
-    note: str = ""
-    """What a user should know of how the parts were made."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the rows were read and the parts made."""
+
+    @property
+    def note(self) -> str:
+        """The notes in one line."""
+        return "; ".join(self.notes)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -46,7 +53,17 @@ class Task:
     @property
     def chance(self) -> float:
         """The metric on the validation part of a model that has learned nothing."""
-        return self.kind.chance(self.validation.truth)
+        return self.kind.chance(self.validation.truth, self.metric)
+
+    @property
+    def positive(self) -> int | None:
+        """Index of the class whose f1 is measured, where there is one."""
+        return positive_of(self.kind.settings.metric, self.kind.settings.positive, self.classes)
+
+    @property
+    def class_counts(self) -> list[int]:
+        """How many examples each class has among all rows of the data; none where there are no classes."""
+        return class_counts(np.asarray(self.train.corpus.truth), self.classes) if self.classes else []
 
     def collate(self, part: Part, rows: Rows) -> Batch:
         """The examples at `rows` of `part`, padded to the longest of them."""
@@ -84,42 +101,80 @@ def evaluate(judge: Metric, truth: Values, predictions: Values, rung: float, ste
 def prepare(settings: StudySettings, processor: Any) -> Task:
     """Read and split the data of a study; what was read before comes from the cache when it can.
 
+    A test part that the data set names is read too, though no trial sees it: what is wrong with it would
+    otherwise be found when the search is over. Where there will be none, a note says so: a search needs no test
+    part, and a recipe can name one.
+
     Raises InputError for a missing column, rows that cannot be used, a data set that is too small.
     """
     kind = kind_of(settings.task, processor)
     corpus = read_corpus(kind, settings.task.dataset)
+    judge = metric_of(settings.task, corpus.classes)
     train, validation, notes = proxy_rows(settings, len(corpus.truth))
     if corpus.classes and len(set(corpus.truth[train].tolist())) < 2:
         raise InputError(
-            f"{corpus.source}: the {len(train)} training examples hold a single class; raise proxy.train_examples"
+            f"{printable(corpus.source)}: the {len(train)} training examples hold a single class; "
+            "raise proxy.train_examples",
+            "proxy.train_examples",
         )
-    notes += [corpus.note] if corpus.note else []
+    test = read_test(kind, corpus)
+    notes = [*corpus.notes, *notes]
     if corpus.classes:
         notes += missing_classes(corpus.classes, training=corpus.truth[train], validation=corpus.truth[validation])
-    return Task(
+    if test is not None:
+        notes.append(f"the test part of full training has {len(test.truth):,} rows")
+    elif not len(set_aside(settings.task, len(corpus.truth))[1]):
+        notes.append("there is no test part, which full training needs: see task.dataset.test and test_share")
+    task = Task(
         kind=kind.fitted(corpus.truth[train]),
         train=Part(corpus, train),
         validation=Part(corpus, validation),
-        metric=metric(settings.task.metric),
-        note="; ".join(notes),
+        metric=judge,
     )
+    if task.classes:
+        notes.insert(len(corpus.notes), classes_told(task.classes, task.class_counts, task.positive))
+    return replace(task, notes=tuple(notes))
 
 
-def read_corpus(kind: Kind, source: DatasetSource, classes: tuple[str, ...] | None = None) -> Corpus:
+def read_test(kind: Kind, corpus: Corpus) -> Corpus | None:
+    """The test part that the data set of `corpus` names; None where it names none.
+
+    Raises InputError where it cannot be used, has other classes, or is the data themselves.
+    """
+    named = kind.settings.dataset
+    source = source_of_test(named)
+    if source is None:
+        return None
+    if fingerprint(source, kind.settings.columns, TEST_FIELD) == fingerprint(named, kind.settings.columns):
+        raise InputError(
+            f"{TEST_FIELD} is {shown(named.test)}, which holds the rows that are trained on; name other rows, or "
+            "leave it out for a share of them",
+            TEST_FIELD,
+        )
+    return read_corpus(kind, source, corpus.classes or None, TEST_FIELD)
+
+
+def read_corpus(
+    kind: Kind, source: DatasetSource, classes: tuple[str, ...] | None = None, field: str = FIELD
+) -> Corpus:
     """Read a table, or take it from the cache; with `classes`, its labels must be among them.
+
+    `field`: the setting that names it.
 
     Raises InputError for a missing column, and for rows that the kind of task cannot use.
     """
+    wanted = kind.settings.columns
 
     def build(folder: Path) -> None:
-        table = read_table(source)
+        table = read_table(source, wanted, field)
         content = kind.read(table, classes)
         content.examples.save(folder)
         np.save(folder / "truth.npy", content.truth)
-        described = {"classes": content.classes, "source": table.source, "note": content.note}
+        notes = [note for note in (*table.notes, content.note) if note]
+        described = {"classes": content.classes, "source": table.source, "notes": notes}
         (folder / "description.json").write_text(json.dumps(described))
 
-    parts = [FORMAT, kind.settings.kind, fingerprint(source), kind.cache_key(source), classes]
+    parts = [FORMAT, kind.settings.kind, fingerprint(source, wanted, field), kind.cache_key(source), classes]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     folder = cached_folder(f"tokens/{key}", build)
     described = json.loads((folder / "description.json").read_text())
@@ -129,5 +184,5 @@ def read_corpus(kind: Kind, source: DatasetSource, classes: tuple[str, ...] | No
         classes=tuple(described["classes"]),
         source=described["source"],
         fingerprint=key,
-        note=described["note"],
+        notes=tuple(described["notes"]),
     )

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from msplora_search.settings.task import DatasetSource, TaskSettings
+from msplora_search.tasks.cells import empty_note, texts
 from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
-from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.tables import Table, texts
-from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, tokenise, vocabulary_of
+from msplora_search.tasks.table import Table
+from msplora_search.tasks.tokenising import separator, tokenise
+from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
+from msplora_search.text import shown
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,29 @@ class TextClassification:
         """The most likely class of each example, (batch,)."""
         return class_scores(model, batch).argmax(dim=-1)
 
-    def chance(self, truth: Values) -> float:
+    def chance(self, truth: Values, judge: Metric) -> float:
         """Always the most frequent class."""
-        return majority(self.settings.metric, truth)
+        return majority(judge, truth)
 
 
 def key_of_texts(settings: TaskSettings, tokenizer: Any) -> list[Any]:
     """What labelled texts read from a table depend on, beside the table."""
     most = most_tokens(settings.max_length, tokenizer)
-    return [settings.text, settings.label, most, vocabulary_of(tokenizer)]
+    pair = separator(tokenizer) if len(settings.text or ()) == 2 else None
+    return [settings.text, settings.label, most, pair and pair.text, vocabulary_of(tokenizer)]
 
 
 def read_texts(settings: TaskSettings, tokenizer: Any, table: Table) -> tuple[Tokens, str]:
-    """The text columns of a table as tokens, and a note where some had to be cut."""
+    """The text columns of a table as tokens, and what there is to tell: what is empty, cut, or joined how.
+
+    Raises InputError for a column that is empty everywhere.
+    """
     assert settings.text is not None
     most = most_tokens(settings.max_length, tokenizer)
-    tokens, cut = tokenise(tokenizer, texts(table, settings.text, "task.text"), most)
-    return tokens, f"{cut:,} of {len(tokens):,} texts are cut to {most} tokens" if cut else ""
+    columns = texts(table, settings.text, "task.text")
+    notes = [empty_note(table, settings.text, columns, "task.text")]
+    tokens, cut = tokenise(tokenizer, columns, most, table.source)
+    notes.append(f"{cut:,} of {len(tokens):,} texts are cut to {most} tokens" if cut else "")
+    if len(columns) == 2 and (between := separator(tokenizer)).ids:
+        notes.append(f"{shown(between.text)} stands between the two texts, for the tokenizer puts nothing there")
+    return tokens, "; ".join(filter(None, notes))

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import numbers_of
-from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.tables import Table
+from msplora_search.tasks.table import Table
 from msplora_search.tasks.text_classification import key_of_texts, read_texts
 from msplora_search.tasks.tokens import Tokens, pad_of
 
@@ -76,6 +76,6 @@ class TextRegression:
         """The numbers, (batch,), fp32."""
         return self.outputs(model, batch).float() * self.scale + self.center
 
-    def chance(self, truth: Values) -> float:
+    def chance(self, truth: Values, judge: Metric) -> float:
         """A constant correlates with nothing."""
         return 0.0

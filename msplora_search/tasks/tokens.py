@@ -77,22 +77,11 @@ class Tokens:
         return inputs
 
 
-def tokenise(tokenizer: Any, columns: list[list[str]], max_length: int) -> tuple[Tokens, int]:
-    """Tokenise one or two columns of text, cut to `max_length` tokens, special tokens included.
-
-    Also returns how many texts were cut.
-    """
-    encoded = tokenizer(
-        *columns, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
-    )
-    cut = sum(bool(encoding.overflowing) for encoding in encoded.encodings or ())
-    return Tokens.of(encoded["input_ids"], encoded.get("token_type_ids")), cut
-
-
 def vocabulary_of(tokenizer: Any) -> str:
     """A text that changes when a tokenizer does."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    return str(backend.to_str()) if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    words = str(backend.to_str()) if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    return f"{words} {tokenizer.special_tokens_map} {tokenizer.truncation_side}"
 
 
 def pad_of(tokenizer: Any) -> int:

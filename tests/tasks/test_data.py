@@ -14,7 +14,8 @@ from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import cache_root
 from msplora_search.tasks.labels import class_labels
 from msplora_search.tasks.parts import set_aside
-from msplora_search.tasks.tables import Table, fingerprint, read_table
+from msplora_search.tasks.table import Table
+from msplora_search.tasks.tables import fingerprint, read_table
 from msplora_search.tasks.task import Task, prepare
 from msplora_search.tasks.tokens import Tokens
 from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl
@@ -55,8 +56,11 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, suffix: str) -> 
     path = write(tmp_path / f"data{suffix}", ROWS)
     table = read_table(DatasetSource(path=str(path)))
     assert table.rows == 3
-    for name in ("text", "label", "n"):
+    for name in ("text", "label"):
         assert table.column("task.text", name) == [row[name] for row in ROWS]
+    assert class_labels(table, "n")[1] == ("0", "1")
+    only = read_table(DatasetSource(path=str(path)), ["n", "other"])
+    assert (list(only.columns), only.names) == (["n"], ("text", "label", "n"))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,7 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, suffix: str) -> 
     [
         ("data.jsonl", "", "the data set is empty"),
         ("data.csv", "text,label\n", "the data set is empty"),
-        ("data.jsonl", '{"text": "a"\n', "cannot be read as jsonl"),
+        ("data.jsonl", '{"text": "a"\n', "line 1 is no JSON that can be read: Expecting"),
         ("data.parquet", "no parquet", "cannot be read as parquet"),
         ("data.xlsx", "x", "has the ending '.xlsx'; it must be .jsonl, .json, .csv, .tsv, .parquet"),
     ],
@@ -97,7 +101,12 @@ def test_a_missing_column_names_the_columns_there_are() -> None:
         (["b", "a", "b"], [1, 0, 1], ("a", "b")),
         ([10, 2, 10], [1, 0, 1], ("2", "10")),
         ([1.0, 0.0], [1, 0], ("0", "1")),
-        ([True, False], [1, 0], ("0", "1")),
+        ([True, False], [1, 0], ("false", "true")),
+        (["1", "01", " 1 "], [1, 0, 1], ("01", "1")),
+        (["NA", "None", "null", "nan"], [0, 1, 3, 2], ("NA", "None", "nan", "null")),
+        ([b"good", " bad\n"], [1, 0], ("bad", "good")),
+        (["-1", "1", "0"], [0, 2, 1], ("-1", "0", "1")),
+        (["1.10", "1.1"], [1, 0], ("1.1", "1.10")),
         (["1", 2], [0, 1], ("1", "2")),
     ],
 )
@@ -113,10 +122,13 @@ def test_labels_become_indices_in_the_order_of_the_classes(
     ("cells", "said"),
     [
         (["a", None], "row 2 of label column 'label' is None; it must be a class"),
+        (["a", ""], "row 2 of label column 'label' is empty; it must be a class"),
+        (["a", b"\xff"], r"row 2 of label column 'label' is b'\\xff'; it must be a class"),
+        ([1, float("nan")], "row 2 of label column 'label' is nan; it must be a class"),
         ([0.5, 1.0], "row 1 of label column 'label' is 0.5"),
         ([["a"], "b"], r"row 1 of label column 'label' is \['a'\]"),
         (["a", "a"], "only the class 'a'; classification needs 2 to 1000"),
-        (list(range(1001)), "1001 classes"),
+        (list(range(1001)), "1,001 classes"),
     ],
 )
 def test_labels_that_are_no_classes_are_refused(cells: list[Any], said: str) -> None:
@@ -151,9 +163,15 @@ def test_test_rows_are_the_same_for_every_seed_and_never_in_a_proxy(tmp_path: Pa
 
 
 def test_nothing_is_set_aside_where_a_test_part_is_named(tmp_path: Path) -> None:
-    source = {"path": str(tmp_path / "data.jsonl"), "test": str(tmp_path / "test.jsonl")}
+    source = {
+        "path": str(tmp_path / "data.jsonl"),
+        "test": str(write_jsonl(tmp_path / "test.jsonl", sentences(9))),
+    }
     task = prepared(tmp_path, task={"dataset": source}, proxy={"train_examples": 300, "validation_examples": 200})
-    assert (len(task.train), len(task.validation), task.note) == (300, 200, "")
+    assert (len(task.train), len(task.validation)) == (300, 200)
+    assert task.notes == (
+        "500 rows are read", "classes: bad (254), good (246)", "the test part of full training has 9 rows",
+    )  # fmt: skip
 
 
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
@@ -289,6 +307,9 @@ def test_a_repository_without_the_part_asked_for_says_which_there_are(hub_folder
 
 
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
-    save_model(tmp_path / "model")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="give a file, demo:NAME, a folder of data files"):
+        read_table(DatasetSource(path=str(tmp_path / "empty")))
+    save_model(tmp_path / "model")
+    with pytest.raises(InputError, match=r"model/tokenizer.*\.json: holds no rows"):
         read_table(DatasetSource(path=str(tmp_path / "model")))

@@ -28,8 +28,8 @@ def by_sklearn(name: str, labels: Values, predictions: Values, classes: int) -> 
         return float(accuracy_score(labels, predictions))
     if name == "matthews":
         return float(matthews_corrcoef(labels, predictions))
-    average = "binary" if classes == 2 else "macro"
-    return float(f1_score(labels, predictions, average=average, zero_division=0))
+    every = [1] if classes == 2 else list(range(classes))
+    return float(f1_score(labels, predictions, labels=every, average="macro", zero_division=0))
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
@@ -37,7 +37,7 @@ def by_sklearn(name: str, labels: Values, predictions: Values, classes: int) -> 
 @given(pairs=cells(2))
 def test_values_of_two_classes_are_sklearns(name: str, pairs: Cells) -> None:
     labels, predictions = columns(pairs)
-    assert metric(name).score(labels, predictions) == pytest.approx(by_sklearn(name, labels, predictions, 2))
+    assert metric(name, 2).score(labels, predictions) == pytest.approx(by_sklearn(name, labels, predictions, 2))
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
@@ -46,13 +46,34 @@ def test_values_of_two_classes_are_sklearns(name: str, pairs: Cells) -> None:
 @given(data=st.data())
 def test_replicates_are_the_metric_of_the_resampled_examples(name: str, classes: int, data: st.DataObject) -> None:
     labels, predictions = columns(data.draw(cells(classes)))
-    if max(labels.max(), predictions.max()) != classes - 1:
-        labels[0] = classes - 1
     draws = bootstrap_draws(len(labels), resamples=5, seed=1)
-    found = metric(name).replicates(labels, predictions, draws)
+    found = metric(name, classes).replicates(labels, predictions, draws)
     for times, value in zip(draws.astype(int), found, strict=True):
         drawn = np.repeat(np.arange(len(labels)), times)
         assert value == pytest.approx(by_sklearn(name, labels[drawn], predictions[drawn], classes), abs=1e-9)
+
+
+def test_f1_is_of_the_tasks_classes_also_of_one_that_does_not_occur() -> None:
+    labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
+    of_two = (0.8 + 2 / 3) / 2
+    assert metric("f1", 3).score(labels, predictions) == pytest.approx(of_two * 2 / 3)
+    draws = np.ones((1, 4))
+    assert metric("f1", 3).replicates(labels, predictions, draws) == pytest.approx([of_two * 2 / 3])
+    predictions[3] = 2  # a wrong guess of the absent class is worth no more
+    assert metric("f1", 3).score(labels, predictions) == pytest.approx((1 + 2 / 3) / 3)
+
+
+@pytest.mark.parametrize(("positive", "expected"), [(None, 2 / 3), (1, 2 / 3), (0, 0.8)])
+def test_f1_of_two_classes_is_that_of_the_positive_one(positive: int | None, expected: float) -> None:
+    labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
+    judge = metric("f1", 2, positive)
+    assert judge.score(labels, predictions) == pytest.approx(expected)
+    assert judge.replicates(labels, predictions, np.ones((1, 4))) == pytest.approx([expected])
+
+
+def test_f1_of_unknown_classes_is_an_error() -> None:
+    with pytest.raises(ValueError, match="it needs to know how many the task has"):
+        metric("f1")
 
 
 def test_draws_are_resamples_of_the_same_size_and_always_the_same() -> None:
