@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ from msplora_search.results.noise import interval
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone, load_processor, model_location
-from msplora_search.tasks.metrics import metric
+from msplora_search.tasks.labels import classes_told, metric_of, positive_of
 from msplora_search.tasks.parts import Part
 from msplora_search.tasks.task import Task
+from msplora_search.text import markdown
 
 MOST_APART = {"fp32": 1e-5, "bf16": 5e-2}
 """By format of the base, for logits up to 1, and in proportion for larger ones."""
@@ -98,7 +100,7 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
         facts["done"] = _facts(recipe, trained.test, bank.count(), peft.adapter_params, facts["apart"], output)
         told = {"recipe": identity(recipe), **_plain(facts["done"])}
         (folder / "results.json").write_text(json.dumps(told, indent=2) + "\n")
-        (folder / "README.md").write_text(model_card(recipe, facts["done"]), encoding="utf-8")
+        (folder / "README.md").write_text(model_card(recipe, facts["done"], task.class_counts), encoding="utf-8")
 
     try:
         install(output / "model", fill, last="results.json")
@@ -110,8 +112,8 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
     return done
 
 
-def model_card(recipe: Recipe, done: Delivered) -> str:
-    """The README of a delivered model, as hubs read it."""
+def model_card(recipe: Recipe, done: Delivered, class_counts: Sequence[int]) -> str:
+    """The README of a delivered model, as hubs read it; `class_counts`: examples of each class in the data."""
     low, high = done.interval
     chosen = recipe.chosen or {}
     origin = (
@@ -120,7 +122,8 @@ def model_card(recipe: Recipe, done: Delivered) -> str:
         if {"trial", "study", "why", "metric", "metric_se"} <= chosen.keys()
         else "Not taken from a search."
     )
-    classes = f", classes {', '.join(recipe.classes)}" if recipe.classes else ""
+    positive = positive_of(recipe.task.metric, recipe.task.positive, recipe.classes)
+    classes = f"; {markdown(classes_told(recipe.classes, class_counts, positive))}" if recipe.classes else ""
     return f"""---
 base_model: {recipe.model}
 library_name: peft
@@ -165,7 +168,7 @@ def _plain(done: Delivered) -> dict[str, Any]:
 
 
 def _facts(recipe: Recipe, test: Evaluation, trained: int, unrolled: int, apart: float, output: Path) -> Delivered:
-    found = interval(test.metric, Z95 * test.metric_se, metric(recipe.task.metric).bounds)
+    found = interval(test.metric, Z95 * test.metric_se, metric_of(recipe.task, recipe.classes).bounds)
     return Delivered(output / "model", test.metric, found, trained, unrolled, apart)
 
 

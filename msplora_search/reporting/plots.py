@@ -16,7 +16,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from msplora_search.results.noise import interval
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import Point, Summary, hypervolume_of
-from msplora_search.tasks.metrics import metric
 from msplora_search.text import brief, printable
 
 FRONT, PAPER, LORA, QUIET = "#1f5fa8", "#c8442c", "#6b8e23", "#9a9a9a"
@@ -182,7 +181,7 @@ def _scatter(axes: Axes, pairs: Sequence[tuple[int, float]], marker: str, label:
 def _draw_series(
     axes: Axes, summary: Summary, points: Sequence[Point], colour: str, marker: str, label: str, size: float = 6
 ) -> None:
-    bounds = metric(summary.results.settings.task.metric).bounds
+    bounds = summary.results.judge.bounds
     ends = [interval(p.metric, p.record.final.metric_se, bounds) for p in points]
     bars = [[p.metric - low for p, (low, _) in zip(points, ends, strict=True)],
             [high - p.metric for p, (_, high) in zip(points, ends, strict=True)]]  # fmt: skip

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,16 @@ import pytest
 
 from msplora_search.errors import InputError
 from msplora_search.settings import StudySettings
-from msplora_search.settings.task import DatasetSource
+from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.cache import cache_root
+from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.labels import class_labels
 from msplora_search.tasks.parts import set_aside
 from msplora_search.tasks.table import Table
 from msplora_search.tasks.tables import fingerprint, read_table
 from msplora_search.tasks.task import Task, prepare
 from msplora_search.tasks.tokens import Tokens
-from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl
+from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl, write_study
 
 ROWS: list[dict[str, Any]] = [
     {"text": 'a "quoted", good film', "label": "good", "n": 1},
@@ -172,6 +176,100 @@ def test_nothing_is_set_aside_where_a_test_part_is_named(tmp_path: Path) -> None
     assert task.notes == (
         "500 rows are read", "classes: bad (254), good (246)", "the test part of full training has 9 rows",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (None, r"^task\.dataset\.test: .*test\.jsonl is no file"),
+        ([], r"test\.jsonl: the data set is empty"),
+        ([{"sentence": "a", "label": "good"}], r"test\.jsonl: task\.text is 'text', no such column"),
+        ([{"text": "a", "label": "odd"}], r"test\.jsonl: row 1 of label column 'label' is 'odd'; the classes are"),
+        (sentences(500), "which holds the rows that are trained on"),
+    ],
+)
+def test_a_wrong_test_part_is_told_before_the_search(tmp_path: Path, rows: Any, said: str) -> None:
+    settings = settings_of(
+        tmp_path, task={"dataset": {"path": str(tmp_path / "data.jsonl"), "test": str(tmp_path / "test.jsonl")}}
+    )
+    if rows is not None:
+        write_jsonl(tmp_path / "test.jsonl", rows)
+    with pytest.raises(InputError, match=said):
+        prepare(settings, tokenizer())
+
+
+def test_a_test_part_may_lack_a_class_and_is_read_with_the_classes_of_the_data(tmp_path: Path) -> None:
+    test = write_jsonl(tmp_path / "test.jsonl", [{"text": "a good film", "label": "good"}])
+    source = {"path": str(tmp_path / "data.jsonl"), "test": str(test)}
+    parts = prepare_full(settings_of(tmp_path, task={"dataset": source}).task, ("bad", "good"), 0.1, tokenizer())
+    assert parts.test.truth.tolist() == [1]
+
+
+def test_that_there_will_be_no_test_part_is_told_before_the_search(tmp_path: Path) -> None:
+    source = {"path": str(tmp_path / "data.jsonl"), "test_share": 0}
+    assert "there is no test part, which full training needs" in prepared(tmp_path, task={"dataset": source}).note
+    assert "no test part" not in prepared(tmp_path).note
+
+
+def test_the_class_named_positive_is_measured_and_told(tmp_path: Path) -> None:
+    plain = prepared(tmp_path, task={"metric": "f1"})
+    other = prepared(tmp_path, task={"metric": "f1", "positive": "bad"})
+    assert "classes: bad (254), good (246, positive)" in plain.notes
+    assert "classes: bad (254, positive), good (246)" in other.notes
+    always_bad = np.zeros(len(plain.validation), dtype=np.int64)
+    assert plain.metric.score(plain.validation.truth, always_bad) == 0.0
+    assert other.metric.score(other.validation.truth, always_bad) > 0.5
+    with pytest.raises(InputError, match=r"task\.positive is 'great', but the classes are 'bad', 'good'"):
+        prepared(tmp_path, task={"metric": "f1", "positive": "great"})
+
+
+def test_positive_is_for_f1_and_is_text() -> None:
+    task = {"dataset": "none.csv", "metric": "f1"}
+    for given, kept in ((1, "1"), (True, "true"), (" bad", "bad")):
+        assert TaskSettings.model_validate({**task, "positive": given}).positive == kept
+    with pytest.raises(
+        ValueError, match="positive says whose f1 is measured, but metric is accuracy; leave it out"
+    ):
+        TaskSettings.model_validate({**task, "metric": "accuracy", "positive": "a"})
+
+
+def test_f1_of_three_classes_is_one_metric_also_where_one_is_missing(tmp_path: Path) -> None:
+    rows = [{"text": "good", "label": ("x", "y")[i % 2]} for i in range(40)]
+    _, aside = set_aside(settings_of(tmp_path).task, 40)
+    rows[int(aside[0])]["label"] = "z"
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    task = prepared(tmp_path, task={"metric": "f1"}, proxy={"train_examples": 16, "validation_examples": 16})
+    truth = task.validation.truth
+    assert task.metric.score(truth, truth) == pytest.approx(2 / 3)
+
+
+def test_empty_texts_are_counted_and_an_empty_column_is_refused(tmp_path: Path) -> None:
+    rows = sentences(100)
+    rows[3]["text"], rows[4]["text"] = "", None
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    assert "2 of 100 rows have an empty text" in prepared(tmp_path).notes
+    write_jsonl(tmp_path / "data.jsonl", [{**row, "text": " "} for row in rows])
+    with pytest.raises(InputError, match="column 'text' is empty everywhere; it must hold texts"):
+        prepared(tmp_path)
+
+
+@pytest.mark.parametrize("dataset", ["nobody/nothing", "folder"])
+def test_no_library_prints_a_line_before_ours(tmp_path: Path, dataset: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "train.csv").write_text('text,label\n"a, b",x\nc,d,e\n')
+    path = write_study(tmp_path, task={"dataset": dataset})
+    program = [
+        str(Path(sys.executable).parent / "msplora-search"),
+        "run",
+        str(path),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+    found = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+    assert found.returncode == 2
+    assert len(found.stderr.strip().splitlines()) == 1, found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:

@@ -260,9 +260,19 @@ def test_a_folder_is_read_as_its_files_are(tmp_path: Path, monkeypatch: pytest.M
     for i, lines in enumerate(('"a film\t01\nNA\t1\n', "b\t1\n")):
         written(tmp_path / "set", f"train-{i}.tsv", f"text\tlabel\n{lines}")
     assert rows_of(read(tmp_path / "set")) == [('"a film', "01"), ("NA", "1"), ("b", "1")]
+    written(tmp_path / "set", "README.md", "")
     (tmp_path / "a[1]").mkdir()
     with pytest.raises(InputError, match=r"holds one of .* rename it"):
         read(tmp_path / "a[1]")
+
+
+def test_csv_files_that_a_library_reads_are_text_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice of a split, as a repository's files: `datasets` reads them, the wanted columns as text."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "hf")
+    (tmp_path / "set").mkdir()
+    written(tmp_path / "set", "train.csv", "text,label,other\n00123,01,1\nNA,1,x\nb,1,2\n")
+    table = read_table(DatasetSource(path=str(tmp_path / "set"), split="train[:2]"), WANTED)
+    assert rows_of(table) == [("00123", "01"), ("NA", "1")]
 
 
 def test_a_hub_cache_that_cannot_be_written_is_what_is_blamed(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
+from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.backbone import load_processor
 from msplora_search.tasks.causal_lm import Dialogues
+from msplora_search.tasks.exchanges import Exchange, exchanges
+from msplora_search.tasks.table import Table
 from msplora_search.tasks.task import Task, prepare
 from tests.small import write_jsonl
 from tests.tasks.models import requests, save_llama, save_t5, study_of, word_tokenizer
+from tests.tasks.test_tokenising import bytes_tokenizer
 
 CAUSAL: dict[str, Any] = {"kind": "causal-lm", "metric": "loss", "max_length": 24}
 SEQ2SEQ: dict[str, Any] = {"kind": "seq2seq-lm", "metric": "loss", "max_length": 24}
@@ -256,6 +261,126 @@ def test_a_chat_that_the_template_refuses_is_named(tmp_path: Path) -> None:
 def test_a_template_holds_names_alone(tmp_path: Path, template: str) -> None:
     with pytest.raises(InputError, match="a brace may hold a column's name alone"):
         prepared(causal(tmp_path, template=template))
+
+
+CHAT = [{"role": "user", "content": "say red"}, {"role": "assistant", "content": "red"}]
+
+
+def chats(folder: Path, *rows: Any) -> StudySettings:
+    data = write_jsonl(folder / "chats.jsonl", [{"chat": row} for row in (*rows, *[CHAT] * 30)])
+    return causal(folder, dataset=str(data), messages="chat")
+
+
+def test_content_in_parts_of_text_is_their_text(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "say "}, {"type": "text", "text": "red", "image": None}]
+    task = prepared(chats(tmp_path, [{"role": "user", "content": parts, "tool_calls": None}, CHAT[1]]))
+    assert sequence(task, 0) == sequence(task, 1)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": None},
+        {"role": "user", "content": {"text": "say red"}},
+        {"role": "user", "content": [{"type": "image", "image": "red.png"}]},
+        {"role": "user", "content": ["say red"]},
+        {"role": "user", "content": [{"type": "text", "text": 3}]},
+        {"role": 3, "content": "say red"},
+        {"role": "assistant", "content": "", "tool_calls": [{"name": "say"}]},
+    ],
+)
+def test_content_that_is_no_text_is_refused_with_its_row(tmp_path: Path, message: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"chats.jsonl: row 2 of column 'chat' has a message 1 that ") as caught:
+        prepared(chats(tmp_path, CHAT, [message, CHAT[1]]))
+    assert "\n" not in str(caught.value)
+
+
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{{ b }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (LOOPS, "it runs for more than 2,000,000 steps"),
+        ("{{ 1 // 0 }}", "row 1: the tokenizer's chat template refuses .*: integer division or modulo by zero"),
+        ("{{ messages[7].content }}", "has no element 7"),
+        ("{% for", "row 1: the tokenizer's chat template refuses"),
+        ("{{ ''.__class__.__mro__ }}", "is unsafe|refuses"),
+        (
+            "{{ messages | length }}",
+            "row 1: the tokenizer's chat template changes the prompt when the answer follows",
+        ),
+    ],
+)
+def test_a_chat_template_that_fails_is_one_line_with_the_row(tmp_path: Path, template: str, said: str) -> None:
+    settings = causal(tmp_path)
+    tokenizer = load_processor(settings)
+    tokenizer.chat_template = template
+    with pytest.raises(InputError, match=said) as caught:
+        prepare(settings, tokenizer)
+    assert "\n" not in str(caught.value)
+    assert sys.gettrace() is None
+
+
+def first_exchange(tokenizer: Any, chat: bool = True, **task: Any) -> tuple[Exchange, list[str]]:
+    settings = TaskSettings.model_validate({"kind": "causal-lm", "dataset": "none.csv", **task})
+    table = Table({"prompt": ["2 + 2", ""], "more": ["3", ""], "response": ["4", " 5"]}, "d.csv")
+    found, notes = exchanges(settings, tokenizer, table, chat=chat)
+    return found[0], notes
+
+
+@pytest.mark.parametrize(
+    ("template", "response"),
+    [
+        ("{prompt} =", " 4"), ("Q: {prompt}\nA:", " 4"), ("{prompt}", " 4"), ("{prompt} = ", "4"),
+        ("{prompt}\n", "4"),
+        ('{{"q": "{prompt}", "a": "', "4"), ("{prompt} (", "4"),
+    ],
+)  # fmt: skip
+def test_prompt_and_response_do_not_run_together(template: str, response: str) -> None:
+    found, notes = first_exchange(bytes_tokenizer(), template=template)
+    assert found.response == response
+    assert ("a space is put before 1 of 2 responses, for the template ends without" in notes) == (response == " 4")
+    assert first_exchange(word_tokenizer(), template=template)[0].response == "4</s>"  # words stand apart there
+
+
+@pytest.mark.parametrize(
+    ("made", "asked"), [(bytes_tokenizer(), "2 + 2\n3"), (word_tokenizer(ends=True), "2 + 2</s>3")]
+)
+def test_columns_of_a_prompt_do_not_run_together(made: Any, asked: str) -> None:
+    found, notes = first_exchange(made, chat=False, prompt=["prompt", "more"])
+    assert found.prompt == asked
+    assert ("'</s>' stands between the columns of a prompt" in "".join(notes)) == ("</s>" in asked)
+    assert "1 of 2 rows have an empty text" in notes
+
+
+def test_prompts_that_are_all_empty_are_refused(tmp_path: Path) -> None:
+    rows = [{"prompt": " ", "more": "", "response": "red"}] * 40
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
+    with pytest.raises(InputError, match="column 'prompt' is empty everywhere"):
+        prepared(causal(tmp_path, dataset=str(data), prompt=["prompt", "more"]))
+
+
+@pytest.mark.parametrize("make", [causal, seq2seq])
+def test_long_prompts_and_responses_are_cut_before_they_are_tokenised(
+    tmp_path: Path, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make(tmp_path)
+    rows = requests(40)
+    rows[0] = {**rows[0], "prompt": "say red " * 50_000, "response": "blue " * 50_000}
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    whole = prepared(settings).train.corpus.examples
+    monkeypatch.setattr("msplora_search.tasks.tokenising.LEAST_CHARACTERS", 10**9)
+    monkeypatch.setattr("msplora_search.tasks.task.FORMAT", "another")
+    again = prepared(settings).train.corpus.examples
+    assert np.array_equal(whole.lengths, again.lengths)
+    if isinstance(whole, Dialogues) and isinstance(again, Dialogues):
+        assert np.array_equal(whole.tokens.ids, again.tokens.ids)
+    rows[0]["response"] = "x" * 300_000
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    monkeypatch.setattr("msplora_search.tasks.tokenising.LEAST_CHARACTERS", 100_000)
+    with pytest.raises(InputError, match="row 1 has a text of 300,00"):
+        prepared(settings)
 
 
 def test_messages_stand_alone(tmp_path: Path) -> None:
