@@ -112,6 +112,19 @@ def set_aside(path: Path) -> Path:
     return path.rename(aside)
 
 
+def public_name(name: str) -> str:
+    """The name of a model or a data set as it may leave this machine: of a path, its last part alone.
+
+    An id such as org/model and a demo name stay as they are.
+    """
+    path = Path(name)
+    try:
+        local = path.is_absolute() or name.startswith((".", "~")) or path.exists()
+    except (OSError, ValueError):  # no name of a file at all
+        local = False
+    return (path.name or path.resolve().name or "unnamed") if local else name
+
+
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
     """An empty folder beside `folder`, on the same disk; gone afterwards unless it was renamed."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from msplora_search.errors import InputError
-from msplora_search.files import install, make_whole, read_json, set_aside, write_whole
+from msplora_search.files import install, make_whole, public_name, read_json, set_aside, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -130,3 +130,31 @@ def test_what_is_set_aside_replaces_nothing(tmp_path: Path) -> None:
         set_aside(tmp_path / "x")
     found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {"x.damaged": "one", "x.damaged-2": "two", "x.damaged-3": "three"}
+
+
+@pytest.mark.parametrize(
+    ("name", "public"),
+    [
+        ("org/model", "org/model"),
+        ("demo:minilm", "demo:minilm"),
+        ("/home/user/models/my-encoder", "my-encoder"),
+        ("~nobody/my-encoder/", "my-encoder"),
+        ("../models/my-encoder", "my-encoder"),
+        ("here/data.csv", "data.csv"),
+        ("/", "unnamed"),
+        ("\0", "\0"),
+        ("x" * 5_000, "x" * 5_000),
+    ],
+)
+def test_a_path_leaves_this_machine_as_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, public: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "data.csv").touch()
+    assert public_name(name) == public
+
+
+def test_the_folder_one_stands_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert public_name(".") == tmp_path.name

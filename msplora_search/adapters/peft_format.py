@@ -1,22 +1,24 @@
 """Exact conversion to stock PEFT LoRA: what PEFT loads computes what the pyramid computes.
 
-Per site `A = cat(s * A_level)` and `B = cat(B_level)`, rank the sum of ranks, `lora_alpha` equal to
-it, so that PEFT's own scaling is 1. Sharing is unrolled by this: the file is larger than the
-pyramid, and training it on would untie what was shared.
+Per site `A = cat(s * A_level)` and `B = cat(B_level)`, filled up with zeros to the largest rank of all
+sites; `lora_alpha` equals that rank, so that the scaling is 1 everywhere, also for programs that know one
+rank and one alpha for the whole adapter (llama.cpp's converter, vLLM). Sharing is unrolled by this: the
+file is larger than the pyramid, and training it on would untie what was shared.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from msplora_search.adapters.bank import bank_of, pyramid_linear, trained_beside
+from msplora_search.adapters.layer import LowRankAdapter
+from msplora_search.errors import InputError
 from msplora_search.files import install
 
 TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -25,36 +27,49 @@ PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class PeftAdapter:
-    """A LoRA adapter as PEFT has it on disk."""
+    """A LoRA adapter as PEFT has it on disk: one rank, and a scaling of 1, at every site."""
 
     tensors: dict[str, Tensor]
     ranks: dict[str, int]
-    """Rank by module path."""
+    """Rank by module path, before the filling with zeros."""
     modules_to_save: tuple[str, ...]
     """Modules that are stored whole: the task head."""
     fan_in_fan_out: bool = False
     """Whether the adapted weights are stored as (d_in, d_out), as GPT-2's are."""
 
     @property
+    def rank(self) -> int:
+        """The rank of every site in the file: the largest."""
+        return max(self.ranks.values())
+
+    @property
     def adapter_params(self) -> int:
-        """Numbers in the low-rank factors, sharing unrolled."""
-        return sum(t.numel() for name, t in self.tensors.items() if ".lora_" in name)
+        """Numbers in the low-rank factors, sharing unrolled, without the zeros that fill them up."""
+        return sum(
+            rank * (self._factor(path, "A").shape[1] + self._factor(path, "B").shape[0])
+            for path, rank in self.ranks.items()
+        )
+
+    @property
+    def stored_params(self) -> int:
+        """Numbers in the low-rank factors as they are stored, zeros included."""
+        return sum(self._factor(path, name).numel() for path in self.ranks for name in ("A", "B"))
 
     def save(self, folder: str | Path, base_model: str, task_type: str | None = None) -> None:
-        """Write `adapter_config.json` and `adapter_model.safetensors` for `PeftModel.from_pretrained`."""
+        """Write `adapter_config.json` and `adapter_model.safetensors` for `PeftModel.from_pretrained`.
+
+        Other files in `folder` stay. Raises InputError where it cannot be written; an earlier adapter
+        there is then untouched.
+        """
         from peft import LoraConfig
 
-        rank = Counter(self.ranks.values()).most_common(1)[0][0]
-        other = {f"^{re.escape(path)}": r for path, r in self.ranks.items() if r != rank}
         config = LoraConfig(
-            r=rank,
-            lora_alpha=rank,
+            r=self.rank,
+            lora_alpha=self.rank,
             lora_dropout=0.0,
             use_rslora=False,
             fan_in_fan_out=self.fan_in_fan_out,
             target_modules=sorted(self.ranks),
-            rank_pattern=other,
-            alpha_pattern=dict(other),
             modules_to_save=list(self.modules_to_save) or None,
             task_type=task_type,
             base_model_name_or_path=base_model,
@@ -65,7 +80,13 @@ class PeftAdapter:
             config.save_pretrained(str(part))
             save_file(self.tensors, part / TENSORS, metadata={"format": "pt"})
 
-        install(Path(folder), fill, last=CONFIG)
+        try:
+            install(Path(folder).resolve(), fill, last=CONFIG)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+
+    def _factor(self, path: str, name: str) -> Tensor:
+        return self.tensors[_name(path, name)]
 
 
 @torch.no_grad()
@@ -75,20 +96,31 @@ def to_peft(model: nn.Module) -> PeftAdapter:
     Raises ValueError when the model is not adapted.
     """
     bank = bank_of(model)
+    ranks = {path: sum(a.rank for a in adapters) for path, adapters in bank.sites.items()}
     tensors: dict[str, Tensor] = {}
     for path, adapters in bank.sites.items():
-        down = torch.cat([a.A * a.scaling for a in adapters])
-        up = torch.cat([a.B for a in adapters], dim=1)
-        tensors[f"{PREFIX}{path}.lora_A.weight"] = down.contiguous().cpu()
-        tensors[f"{PREFIX}{path}.lora_B.weight"] = up.contiguous().cpu()
+        tensors[_name(path, "A")], tensors[_name(path, "B")] = _filled(adapters, max(ranks.values()))
     modules = _modules_of(model, set(trained_beside(model)))
     whole = model.state_dict()
     for module in modules:
         for name, tensor in whole.items():
             if name.startswith(f"{module}."):
                 tensors[PREFIX + name] = tensor.contiguous().cpu()
-    ranks = {path: sum(a.rank for a in adapters) for path, adapters in bank.sites.items()}
     return PeftAdapter(tensors, ranks, modules, any(pyramid_linear(model, path).is_transposed for path in ranks))
+
+
+def _name(path: str, factor: str) -> str:
+    return f"{PREFIX}{path}.lora_{factor}.weight"
+
+
+def _filled(adapters: tuple[LowRankAdapter, ...], rank: int) -> tuple[Tensor, Tensor]:
+    """The scaled factors of a site, (rank, d_in) and (d_out, rank), with rows and columns of zeros behind."""
+    down = torch.cat([a.A * a.scaling for a in adapters])
+    up = torch.cat([a.B for a in adapters], dim=1)
+    spare = rank - len(down)
+    down = torch.cat([down, down.new_zeros(spare, down.shape[1])])
+    up = torch.cat([up, up.new_zeros(up.shape[0], spare)], dim=1)
+    return down.contiguous().cpu(), up.contiguous().cpu()
 
 
 def _modules_of(model: nn.Module, trained: set[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from msplora_search.adapters.bank import AdapterBank
+from msplora_search.adapters.bank import AdapterBank, attach
 from msplora_search.adapters.layer import PyramidLinear
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
@@ -104,6 +104,16 @@ def train_a_little(bank: AdapterBank, seed: int = 1, size: float = 0.3) -> None:
     for adapter in bank.adapters.children():
         assert isinstance(adapter.B, nn.Parameter)
         adapter.B.copy_(torch.randn(adapter.B.shape, generator=generator) * size)
+
+
+def trained(model: nn.Module, pyramid: Pyramid) -> nn.Module:
+    """`model` as after training: no B is zero, and the head has moved."""
+    train_a_little(attach(model, pyramid))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and not name.startswith("pyramid_bank"):
+                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)) * 0.1)
+    return model
 
 
 def adapted(model: nn.Module) -> dict[str, PyramidLinear]:

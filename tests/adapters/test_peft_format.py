@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,27 +9,29 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
+from safetensors.torch import load_file
 from torch import nn
 
-from msplora_search import attach, load_pyramid, save_pyramid, to_peft
+from msplora_search import to_peft
 from msplora_search.adapters.bank import merge
+from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from tests.adapters.models import QV, bert, distilbert, llama, logits, roberta, train_a_little, uneven
+from tests.adapters.models import (
+    QV,
+    bart,
+    bert,
+    distilbert,
+    llama,
+    logits,
+    roberta,
+    trained,
+    uneven,
+)
 from tests.strategies import RawPyramid, raw_pyramids
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 MOST_APART = 1e-5
-
-
-def trained(model: nn.Module, pyramid: Pyramid) -> nn.Module:
-    """`model` as after training: no B is zero, and the head has moved."""
-    train_a_little(attach(model, pyramid))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad and not name.startswith("pyramid_bank"):
-                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)) * 0.1)
-    return model
 
 
 def reloaded(base: nn.Module, folder: Path) -> nn.Module:
@@ -88,81 +91,67 @@ def test_both_counts_are_told() -> None:
     assert peft.adapter_params == 2 * 64 * 6 * 14
     assert peft.modules_to_save == ("classifier",)
     assert set(peft.ranks.values()) == {14}
+    assert peft.stored_params == peft.adapter_params
 
 
-def test_a_saved_pyramid_holds_each_adapter_once_and_comes_back(tmp_path: Path) -> None:
-    pyramid = Pyramid.geometric(8, 12)
-    model = trained(bert(12), pyramid)
-    folder = save_pyramid(model, tmp_path / "pyramid", "base")
-    size = (folder / "pyramid.safetensors").stat().st_size
-    head = 2 * 32 + 2
-    assert size < 4 * (pyramid.count({"query": (32, 32), "value": (32, 32)}) + head) + 10_000
-    fresh = bert(12)
-    bank = load_pyramid(fresh, folder)
-    assert bank.pyramid == pyramid
-    assert torch.equal(logits(fresh), logits(model))
-    assert {n for n, p in fresh.named_parameters() if p.requires_grad} == {
-        n for n, p in model.named_parameters() if p.requires_grad
-    }
+PER_GROUP = Pyramid(2, [DepthGroup(0, 1, 3, 0), DepthGroup(1, 3, 0, 5)], QV)
+"""Sites of rank 5 in one layer, of rank 7 in the others."""
+LONE_GROUP = Pyramid(0, [DepthGroup(0, 1, 3, 0), DepthGroup(1, 3, 0, 0)], QV)
+"""Nothing at all in two of three layers."""
 
 
-def test_saving_again_replaces_the_whole(tmp_path: Path) -> None:
-    model = trained(bert(4), uneven(4))
-    save_pyramid(model, tmp_path / "p")
-    train_a_little(model.get_submodule("pyramid_bank"), seed=9)  # type: ignore[arg-type]
-    save_pyramid(model, tmp_path / "p")
-    fresh = bert(4)
-    load_pyramid(fresh, tmp_path / "p")
-    assert torch.equal(logits(fresh), logits(model))
-    assert [p.name for p in tmp_path.iterdir()] == ["p"]
+def served(base: nn.Module, folder: Path) -> nn.Module:
+    """`base` with the adapter as programs read it that know one rank and alpha: llama.cpp's converter, vLLM."""
+    config = json.loads((folder / "adapter_config.json").read_text())
+    tensors = load_file(folder / "adapter_model.safetensors")
+    for name in [name for name in tensors if name.endswith(".lora_A.weight")]:
+        path = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+        down, up = tensors[name], tensors[name.replace(".lora_A.", ".lora_B.")]
+        assert down.shape[0] == up.shape[1] == config["r"]
+        base.get_parameter(f"{path}.weight").data += config["lora_alpha"] / config["r"] * up @ down
+    for name, tensor in tensors.items():
+        if ".lora_" not in name:
+            base.get_parameter(name.removeprefix("base_model.model.")).data.copy_(tensor)
+    return base
 
 
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (
-            lambda f: (f / "pyramid.safetensors").write_bytes((f / "pyramid.safetensors").read_bytes()[:500]),
-            "damaged",
-        ),
-        (lambda f: (f / "pyramid.json").write_text("{"), "damaged"),
-        (lambda f: (f / "pyramid.json").write_text("{}"), "is no pyramid of format 1"),
-        (lambda f: (f / "pyramid.safetensors").unlink(), "no such file"),
-    ],
-)
-def test_a_damaged_folder_is_refused_and_the_model_stays(
-    tmp_path: Path, spoil: Callable[[Path], object], said: str
+@pytest.mark.parametrize("pyramid", [PER_GROUP, LONE_GROUP, uneven(3)])
+@pytest.mark.parametrize("make", [lambda: bert(3), bart, lambda: roberta(3)])
+def test_programs_that_know_one_rank_and_one_alpha_compute_the_same(
+    tmp_path: Path, make: Callable[[], nn.Module], pyramid: Pyramid
 ) -> None:
-    folder = save_pyramid(trained(bert(4), uneven(4)), tmp_path / "p")
-    spoil(folder)
-    fresh = bert(4)
-    before = logits(fresh)
-    with pytest.raises(InputError, match=said):
-        load_pyramid(fresh, folder)
-    assert torch.equal(logits(fresh), before)
-    assert not hasattr(fresh, "pyramid_bank")
+    model = trained(make(), pyramid.at_depth(3))
+    tied = logits(model)
+    to_peft(model).save(tmp_path / "peft", "base", "SEQ_CLS")
+    with torch.no_grad():
+        assert (logits(served(make(), tmp_path / "peft")) - tied).abs().max() <= MOST_APART
+    config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
+    assert (config["rank_pattern"], config["alpha_pattern"], config["lora_alpha"]) == ({}, {}, config["r"])
+    assert (logits(reloaded(make(), tmp_path / "peft")) - tied).abs().max() <= MOST_APART
 
 
-@pytest.mark.parametrize("make", [lambda: bert(5), lambda: distilbert(4), lambda: bert(4, labels=3)])
-def test_another_architecture_is_refused_and_stays(tmp_path: Path, make: Callable[[], nn.Module]) -> None:
-    folder = save_pyramid(trained(bert(4), uneven(4)), tmp_path / "p")
-    other = make()
-    before = logits(other)
-    with pytest.raises(InputError, match=r"pyramid\.(json|safetensors): .*(fit|has shape)"):
-        load_pyramid(other, folder)
-    assert torch.equal(logits(other), before)
-    assert not hasattr(other, "pyramid_bank")
+def test_the_count_leaves_the_filling_with_zeros_out() -> None:
+    peft = to_peft(trained(bert(3), PER_GROUP))
+    assert (peft.rank, sorted(peft.ranks.values())) == (7, [5, 5, 7, 7, 7, 7])
+    assert peft.adapter_params == 2 * 64 * (5 + 7 + 7)
+    assert peft.stored_params == 2 * 64 * 3 * 7
 
 
-def test_a_full_disk_leaves_the_earlier_pyramid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = trained(bert(4), uneven(4))
-    folder = save_pyramid(model, tmp_path / "p")
-    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+def test_saving_touches_no_file_of_the_user(tmp_path: Path) -> None:
+    folder = tmp_path / "peft"
+    mine = [folder / "notes.txt", tmp_path / "peft.old" / "data", tmp_path / "peft.part" / "data"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    for _ in range(2):
+        to_peft(trained(bert(3), uneven(3))).save(folder, "base", "SEQ_CLS")
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert {p.name for p in folder.iterdir()} == {"notes.txt", "adapter_config.json", "adapter_model.safetensors"}
+    assert {p.name for p in tmp_path.iterdir()} == {"peft", "peft.old", "peft.part"}
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("msplora_search.adapters.pyramid_file.save_file", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        save_pyramid(model, folder)
-    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
-    assert [p.name for p in tmp_path.iterdir()] == ["p"]
+def test_a_file_in_the_way_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "peft").write_text("mine")
+    with pytest.raises(InputError, match="peft: cannot be written: File exists"):
+        to_peft(trained(bert(3), uneven(3))).save(tmp_path / "peft", "base", "SEQ_CLS")
+    assert (tmp_path / "peft").read_text() == "mine"
