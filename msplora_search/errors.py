@@ -21,6 +21,10 @@ class InputError(Exception):
         self.field = field
 
 
+class DamagedError(InputError):
+    """A file that this program stored, and cannot read any more."""
+
+
 @contextmanager
 def placed(origin: Callable[[str], str | None]) -> Iterator[None]:
     """Put the place of a setting, as `origin` tells it for a field, in front of an InputError on that field."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from msplora_search.errors import InputError
+from msplora_search.errors import DamagedError, InputError
 
 PART = ".msplora-part-"
 """Stands in the names of files and folders that are being written; what a killed process leaves has it too."""
@@ -88,7 +88,7 @@ def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
 def read_json(path: Path, remedy: str) -> Any:
     """The content of a JSON file of this program.
 
-    Raises InputError with `remedy`, what to do, where it is damaged or cannot be read.
+    Raises DamagedError with `remedy`, what to do, where it is damaged, InputError where it cannot be read.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -98,9 +98,9 @@ def read_json(path: Path, remedy: str) -> Any:
         raise damaged(path, str(error) or type(error).__name__, remedy) from None
 
 
-def damaged(path: Path, what: str, remedy: str) -> InputError:
+def damaged(path: Path, what: str, remedy: str) -> DamagedError:
     """How every file that this program stored, and cannot read any more, is spoken of."""
-    return InputError(f"{path}: is damaged ({' '.join(what.split())}); {remedy}")
+    return DamagedError(f"{path}: is damaged ({' '.join(what.split())}); {remedy}")
 
 
 def set_aside(path: Path) -> Path:
