@@ -95,7 +95,7 @@ def train_peft(recipe: Recipe, folder: Path) -> tuple[Evaluation, int]:
 
     processor = load_processor(recipe)
     parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor)
-    base = load_backbone(recipe, processor, 2, recipe.training.seed).model
+    base = load_backbone(recipe, processor, recipe.classes, recipe.training.seed).model
     torch.manual_seed(recipe.training.seed)
     config = LoraConfig(r=8, lora_alpha=16, target_modules=["query", "value"], modules_to_save=["classifier"])
     model: Any = get_peft_model(base, config)

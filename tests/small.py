@@ -100,4 +100,5 @@ def classifier(
     """A model folder as text-classification loads it."""
     task = {"kind": "text-classification", "dataset": "none.jsonl", "max_length": 16}
     settings = StudySettings.model_validate({"name": "small", "model": str(folder), "task": task})
-    return load_backbone(settings, own or tokenizer(), classes, seed)
+    names = [f"class {i}" for i in range(classes)]
+    return load_backbone(settings, own or tokenizer(), names, seed)

@@ -19,11 +19,13 @@ from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.choices import dissect_choices, space_in
 from msplora_search.proxy.workbench import require_rungs
 from msplora_search.settings.models import StudySettings
-from msplora_search.settings.recipe import Recipe, RecipeTraining
+from msplora_search.settings.recipe import WITH_CLASSES, Recipe, RecipeTraining
 from msplora_search.tasks.backbone import bare_model, load_processor, require_weights
 from msplora_search.tasks.holding import placement
 from msplora_search.tasks.task import Task, prepare
 
+ANY_TWO = ("0", "1")
+"""Stand for the classes of data that are not read."""
 HINT = "; where there is no connection, --no-files checks the text alone"
 
 
@@ -59,7 +61,7 @@ def check_study(settings: StudySettings) -> Findings:
         found.facts += [task.note] if task.note else []
         require_rungs(ProxyBatches.of(task, settings.proxy, settings.search.seed).steps, settings.proxy)
     with _collecting(found, settings):
-        found.facts.append(_structure(settings, processor, len(task.classes) if task else 2))
+        found.facts.append(_structure(settings, processor, task.classes if task else ANY_TWO))
     return found
 
 
@@ -70,6 +72,7 @@ def require_training(settings: StudySettings) -> None:
         name=settings.name,
         model=settings.model,
         task=settings.task,
+        classes=ANY_TWO if settings.task.kind in WITH_CLASSES else (),
         pyramid=Pyramid.lora(1, 1, ("query",)).to_json(),
         training=training,
         backbone=settings.backbone,
@@ -78,7 +81,7 @@ def require_training(settings: StudySettings) -> None:
         training_arguments(recipe, Path(tempfile.gettempdir()))
 
 
-def _structure(settings: StudySettings, processor: Any, classes: int) -> str:
+def _structure(settings: StudySettings, processor: Any, classes: tuple[str, ...]) -> str:
     """Depth and targets of the model, and the size of the space in it."""
     anatomies = dissect_choices(settings, bare_model(settings, processor, classes))
     space, first = space_in(settings, anatomies), next(iter(anatomies.values()))

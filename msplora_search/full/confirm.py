@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from msplora_search.errors import InputError
+from msplora_search.errors import DamagedError, InputError
+from msplora_search.files import damaged, read_json, write_whole
+from msplora_search.full.delivered import set_aside_and_tell
+from msplora_search.full.identity import forget_run, identity
 from msplora_search.full.judgement import Confirmation, judge
 from msplora_search.full.recipe import recipe_of
 from msplora_search.full.selection import Pick
-from msplora_search.full.training import CHECKPOINTS, identity, train_recipe
+from msplora_search.full.training import train_recipe
 from msplora_search.results.records import Evaluation
 from msplora_search.scale.crew import together
 from msplora_search.search.results import StudyResults
@@ -27,6 +30,7 @@ from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.metrics import Values
 
 FOLDER, RESULT, LOCK = "confirm", "test.json", ".lock"
+REMEDY = "it is set aside, and that training done anew"
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def _train(jobs: Sequence[Job], tell: Tell, workers: int) -> None:
         metric = _read(job)[0].metric
         tell(OneTraining(job.name, job.recipe.training.seed, metric, seconds, done, len(jobs)))
 
+    _set_damaged_aside(jobs)
     for job in jobs:
         if job.stored.is_file():
             hear(job, None)
@@ -142,22 +147,38 @@ def _do(job: Job) -> None:
     """One full training; its result on the test part, and the truth there, are stored whole or not at all."""
     trained = train_recipe(job.recipe, job.folder, quiet=True)
     labels = trained.parts.test.truth.tolist()
-    part = job.stored.with_suffix(".part")
     told = {"recipe": identity(job.recipe), "test": trained.test.to_json(), "labels": labels}
-    part.write_text(json.dumps(told) + "\n")
-    part.rename(job.stored)
-    shutil.rmtree(job.folder / CHECKPOINTS)
+    write_whole(job.stored, json.dumps(told) + "\n")
+    forget_run(job.folder)
 
 
 def _read(job: Job) -> tuple[Evaluation, Values]:
-    """The stored result of a job. Raises InputError where it is of other settings."""
-    data = json.loads(job.stored.read_text())
-    if data["recipe"] != identity(job.recipe):
+    """The stored result of a job. Raises DamagedError where it is none, InputError where it is of other ones."""
+    data = read_json(job.stored, REMEDY)
+    try:
+        recipe, test, labels = data["recipe"], Evaluation.from_json(data["test"]), np.array(data["labels"])
+        whole = isinstance(recipe, str) and labels.shape == test.predictions.shape == test.qualities.shape
+        whole = whole and labels.dtype.kind in "if" and isinstance(test.metric, float) and len(labels) > 0
+    except (LookupError, ValueError, TypeError, AttributeError, zlib.error) as error:
+        raise damaged(job.stored, str(error) or type(error).__name__, REMEDY) from None
+    if not whole:
+        raise damaged(job.stored, "it is no result of a test part", REMEDY)
+    if recipe != identity(job.recipe):
         raise InputError(
             f"{job.stored}: is of other settings; give the --set that it was trained with, "
             f"or delete {job.folder.parent} to confirm anew"
         )
-    return Evaluation.from_json(data["test"]), np.array(data["labels"])
+    return test, labels
+
+
+def _set_damaged_aside(jobs: Sequence[Job]) -> None:
+    """Take results that cannot be read any more out of the way, and say so: their trainings are done anew."""
+    for job in jobs:
+        if job.stored.is_file():
+            try:
+                _read(job)
+            except DamagedError as error:
+                set_aside_and_tell(job.stored, error)
 
 
 def _jobs(results: StudyResults, point: Point, seeds: int, overrides: Sequence[str], output: Path) -> list[Job]:

@@ -5,10 +5,8 @@ Nothing is called delivered before the three forms agree on real batches.
 
 from __future__ import annotations
 
-import json
+import copy
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,19 @@ from msplora_search.adapters.peft_format import to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.errors import InputError
 from msplora_search.files import install
-from msplora_search.full.training import Trained, identity, require_same_run, train_recipe
+from msplora_search.full.card import Base, Facts, model_card
+from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_delivered, results_text
+from msplora_search.full.identity import require_same_run
+from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.results.noise import interval
 from msplora_search.results.records import Evaluation
+from msplora_search.search.folder import only_run
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import load_backbone, load_processor, model_location
-from msplora_search.tasks.labels import classes_told, metric_of, positive_of
+from msplora_search.tasks.backbone import load_backbone, load_processor
+from msplora_search.tasks.labels import metric_of
 from msplora_search.tasks.parts import Part
 from msplora_search.tasks.task import Task
-from msplora_search.text import markdown
+from msplora_search.tasks.tokens import most_tokens, pad_of
 
 MOST_APART = {"fp32": 1e-5, "bf16": 5e-2}
 """By format of the base, for logits up to 1, and in proportion for larger ones."""
@@ -40,40 +42,36 @@ MOST_NUMBERS = 20_000_000
 Z95 = 1.959963984540054
 
 
-@dataclass(frozen=True)
-class Delivered:
-    """What was written, and how it did."""
-
-    folder: Path
-    metric: float
-    interval: tuple[float, float]
-    """95% over the test examples."""
-    trained_params: int
-    unrolled_params: int
-    apart: float
-    """Largest difference of logits between tied, PEFT and merged model."""
-
-
 def train_and_deliver(recipe: Recipe, output: Path, with_merged: bool = False) -> Delivered | None:
     """Train `recipe` and deliver it into `output`; None in processes that only help to train.
 
     A recipe that was delivered into `output` before is not trained again.
-    Raises InputError, see `train_recipe` and `deliver`.
+    Raises InputError, see `train_recipe` and `deliver`, and where another process trains in `output`.
     """
     if with_merged and recipe.backbone.quantization != "none":
         raise InputError(
             f"--merge: {recipe.backbone.quantization} weights cannot be merged; leave it out, or set "
             "backbone.quantization to none"
         )
+    if done := _done(recipe, output, with_merged):
+        return done
+    if not is_first_process():  # the process that does holds the folder
+        train_recipe(recipe, output).finish()
+        return None
+    with only_run(output):
+        if done := _done(recipe, output, with_merged):  # by one that has just ended
+            return done
+        trained = train_recipe(recipe, output)
+        try:
+            return deliver(recipe, trained, output, with_merged)
+        finally:
+            trained.finish()
+
+
+def _done(recipe: Recipe, output: Path, with_merged: bool) -> Delivered | None:
     require_same_run(recipe, output)
     done = read_delivered(recipe, output)
-    if done is not None and (not with_merged or (output / "model" / "merged").is_dir()):
-        return done
-    trained = train_recipe(recipe, output)
-    try:
-        return deliver(recipe, trained, output, with_merged) if trained.writes else None
-    finally:
-        trained.finish()
+    return None if done is None or (with_merged and not (done.folder / "merged").is_dir()) else done
 
 
 def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = False) -> Delivered:
@@ -83,93 +81,62 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
     """
     model, task, part = trained.backbone.model, trained.parts.task, trained.parts.test
     tied = _logits(recipe, model, task, part)
-    bank, peft = bank_of(model), to_peft(model)
-    location = model_location(recipe.model)
-    facts: dict[str, Any] = {}
+    bank, peft, base = bank_of(model), to_peft(model), Base.of(recipe.model)
+    processor, made = _processor(recipe), []
 
     def fill(folder: Path) -> None:
-        save_pyramid(model, folder / "pyramid", recipe.model)
-        peft.save(folder / "peft", location, task_type=task.kind.peft_type)
+        save_pyramid(model, folder / "pyramid", base.name)
+        peft.save(folder / "peft", base.name, task_type=task.kind.peft_type)
+        processor.save_pretrained(folder / "peft")
         forms = {"PEFT": _logits(recipe, _reload_peft(recipe, trained, folder / "peft"), task, part)}
         if recipe.backbone.quantization == "none":
             forms["merged"] = _logits(recipe, merge(model), task, part)
-        facts["apart"] = _require_equal(tied, forms, MOST_APART[recipe.backbone.dtype])
+        apart = _require_equal(tied, forms, MOST_APART[recipe.backbone.dtype])
         if with_merged:
-            model.save_pretrained(folder / "merged")  # type: ignore[operator]
-            load_processor(recipe).save_pretrained(folder / "merged")
-        facts["done"] = _facts(recipe, trained.test, bank.count(), peft.adapter_params, facts["apart"], output)
-        told = {"recipe": identity(recipe), **_plain(facts["done"])}
-        (folder / "results.json").write_text(json.dumps(told, indent=2) + "\n")
-        (folder / "README.md").write_text(model_card(recipe, facts["done"], task.class_counts), encoding="utf-8")
+            _save_merged(model, folder / "merged")
+            processor.save_pretrained(folder / "merged")
+        counts = tuple(np.bincount(part.truth, minlength=len(recipe.classes)).tolist()) if recipe.classes else ()
+        params = (bank.count(), peft.adapter_params, peft.stored_params)
+        facts = Facts(trained.test.metric, _interval(recipe, trained.test), *params, apart, with_merged, counts)
+        most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
+        (folder / "README.md").write_text(model_card(recipe, task.kind, most, facts), encoding="utf-8")
+        made.append(Delivered(output / FOLDER, facts.metric, facts.interval, *params, apart))
+        (folder / RESULTS).write_text(results_text(recipe, made[0]), encoding="utf-8")
 
     try:
-        install(output / "model", fill, last="results.json")
+        install(output / FOLDER, fill, last=RESULTS)
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
-        raise InputError(f"{output / 'model'}: cannot be written: {said}; checkpoints are kept") from None
-    done = facts["done"]
-    assert isinstance(done, Delivered)
-    return done
+        raise InputError(f"{output / FOLDER}: cannot be written: {said}; checkpoints are kept") from None
+    return made[0]
 
 
-def model_card(recipe: Recipe, done: Delivered, class_counts: Sequence[int]) -> str:
-    """The README of a delivered model, as hubs read it; `class_counts`: examples of each class in the data."""
-    low, high = done.interval
-    chosen = recipe.chosen or {}
-    origin = (
-        f"Trial {chosen['trial']} of the study {chosen['study']}: {chosen['why']}. In the search, after a short "
-        f"proxy, it had {recipe.task.metric_label} {chosen['metric']:.4f} ± {chosen['metric_se']:.4f}."
-        if {"trial", "study", "why", "metric", "metric_se"} <= chosen.keys()
-        else "Not taken from a search."
-    )
-    positive = positive_of(recipe.task.metric, recipe.task.positive, recipe.classes)
-    classes = f"; {markdown(classes_told(recipe.classes, class_counts, positive))}" if recipe.classes else ""
-    return f"""---
-base_model: {recipe.model}
-library_name: peft
-tags: [lora, msplora, msplora-search]
----
-
-# {recipe.name}
-
-MSPLoRA pyramid {recipe.built()} on `{recipe.model}`, targets {", ".join(recipe.built().targets)}.
-
-- Data: `{recipe.task.dataset.path}`, {recipe.task.kind}{classes}.
-- Test part: {recipe.task.metric_label} {done.metric:.4f}, 95% interval {low:.4f} to {high:.4f} over its examples.
-- Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled:
-  {done.unrolled_params:,}.
-- {origin}
-
-`peft/` is a stock LoRA adapter: `PeftModel.from_pretrained(base, "peft")`. `pyramid/` holds the shared form:
-`msplora_search.load_pyramid(base, "pyramid")`. Their logits and those of the merged model differ by at most
-{done.apart:.1e} on real batches in {recipe.backbone.dtype}. Training the PEFT form on would untie what the pyramid
-shares.
-"""
+def _processor(recipe: Recipe) -> Any:
+    """What makes the inputs, as it is delivered: with a padding token, and padding where the model wants it."""
+    processor = load_processor(recipe)
+    if recipe.task.kind != "image-classification":
+        if processor.pad_token_id is None:
+            processor.pad_token = processor.convert_ids_to_tokens(pad_of(processor))
+        # A decoder goes on from the last token; a classifier was trained with the first tokens in their places.
+        processor.padding_side = "left" if recipe.task.kind == "causal-lm" else "right"
+    return processor
 
 
-def read_delivered(recipe: Recipe, output: Path) -> Delivered | None:
-    """What an earlier call delivered into `output`; None where nothing was.
-
-    Raises InputError where it was another recipe's model.
-    """
-    file = output / "model" / "results.json"
-    if not file.is_file():
-        return None
-    data = json.loads(file.read_text())
-    if data.pop("recipe", None) != identity(recipe):
-        raise InputError(
-            f"--output {output}: holds the model of another recipe; name another folder, or delete it"
-        )
-    return Delivered(**{**data, "folder": output / "model", "interval": tuple(data["interval"])})
+def _save_merged(model: nn.Module, folder: Path) -> None:
+    """The merged model, with a config for those who use it."""
+    ours: Any = model.config
+    theirs = copy.deepcopy(ours)
+    if getattr(ours, "use_cache", None) is False:  # switched off for training
+        theirs.use_cache = True
+    model.config = theirs
+    try:
+        model.save_pretrained(folder)  # type: ignore[operator]
+    finally:
+        model.config = ours
 
 
-def _plain(done: Delivered) -> dict[str, Any]:
-    return {name: value for name, value in vars(done).items() if name != "folder"}
-
-
-def _facts(recipe: Recipe, test: Evaluation, trained: int, unrolled: int, apart: float, output: Path) -> Delivered:
-    found = interval(test.metric, Z95 * test.metric_se, metric_of(recipe.task, recipe.classes).bounds)
-    return Delivered(output / "model", test.metric, found, trained, unrolled, apart)
+def _interval(recipe: Recipe, test: Evaluation) -> tuple[float, float]:
+    return interval(test.metric, Z95 * test.metric_se, metric_of(recipe.task, recipe.classes).bounds)
 
 
 @torch.no_grad()
@@ -192,7 +159,7 @@ def _reload_peft(recipe: Recipe, trained: Trained, folder: Path) -> nn.Module:
     """The adapter as a stranger loads it: a fresh base model, and PEFT."""
     from peft import PeftModel
 
-    base = load_backbone(recipe, load_processor(recipe), len(recipe.classes)).model
+    base = load_backbone(recipe, load_processor(recipe), recipe.classes).model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name of its older versions
         loaded = PeftModel.from_pretrained(base, str(folder))
@@ -203,10 +170,18 @@ def _reload_peft(recipe: Recipe, trained: Trained, folder: Path) -> nn.Module:
 
 
 def _require_equal(tied: Tensor, forms: dict[str, Tensor], most_apart: float) -> float:
+    """The largest difference. Raises InputError where it is too large, or where there are no finite numbers."""
+    for name, logits in {"trained": tied, **forms}.items():
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError(
+                f"the {name} model gives logits that are no finite numbers; lower training.learning_rate; nothing "
+                "was written, checkpoints are kept",
+                field="training.learning_rate",
+            )
     apart = {name: float((tied - other).abs().max()) for name, other in forms.items()}
     worst = max(apart, key=lambda name: apart[name])
     most_apart *= max(1.0, float(tied.abs().max()))
-    if not apart[worst] <= most_apart:
+    if apart[worst] > most_apart:
         raise InputError(
             f"the {worst} model differs from the trained one by {apart[worst]:.1e} in its logits (at most "
             f"{most_apart:.0e} is right); nothing was written, checkpoints are kept"

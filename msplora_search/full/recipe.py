@@ -9,6 +9,7 @@ from typing import Any
 from msplora_search.adapters.census import anatomy_of
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
+from msplora_search.files import write_whole
 from msplora_search.full.selection import Pick
 from msplora_search.search.results import StudyResults
 from msplora_search.settings.document import dump
@@ -77,7 +78,7 @@ def write_recipe(recipe: dict[str, Any], folder: Path) -> Path:
     path = folder / RECIPE_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text("# Full training of one point of a front.\n" + dump(recipe), encoding="utf-8")
+        write_whole(path, "# Full training of one point of a front.\n" + dump(recipe))
     except OSError as error:
         raise InputError(f"--to {folder}: {error.strerror or error}; name a folder that can be written") from None
     return path

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, Trainer, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from msplora_search.adapters.anatomy import AnatomyError
 from msplora_search.adapters.bank import attach
-from msplora_search.errors import InputError, suggest
+from msplora_search.errors import InputError, placed, suggest
+from msplora_search.full.identity import CHECKPOINTS, checkpoints, mark_run, require_same_run
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
@@ -31,8 +30,8 @@ from msplora_search.tasks.full_parts import FullParts, prepare_full
 from msplora_search.tasks.parts import Batch, Part
 from msplora_search.tasks.task import Task, evaluate
 
-CHECKPOINTS = "checkpoints"
-IDENTITY = "recipe.sha256"
+RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+"""Where torchrun and the launchers of MPI say which of several processes one is, as accelerate reads them."""
 OURS = {
     "output_dir", "num_train_epochs", "per_device_train_batch_size", "learning_rate", "weight_decay",
     "warmup_steps", "seed", "data_seed", "remove_unused_columns", "label_names", "metric_for_best_model",
@@ -49,8 +48,6 @@ class Trained:
     parts: FullParts
     test: Evaluation
     """On the test part, once, at the end."""
-    writes: bool
-    """Whether this process is the one that writes results."""
     finish: Callable[[], None]
     """To be called by every process when the results are written."""
 
@@ -58,8 +55,10 @@ class Trained:
 class TrainedPart(nn.Module):
     """What the Trainer sees: batches in, loss and predictions out. Its state is only what trains."""
 
-    def __init__(self, model: nn.Module, task: Task) -> None:
+    def __init__(self, model: nn.Module, task: Task, diverged: Callable[[float], Exception] = ValueError) -> None:
+        """`diverged` makes the error that is raised for a loss that is no finite number."""
         super().__init__()
+        self.diverged = diverged
         self.model = model
         self.task = task
         self.trained = {name for name, p in self.named_parameters() if p.requires_grad}
@@ -76,6 +75,8 @@ class TrainedPart(nn.Module):
         """
         batch = Batch(inputs, targets, np.arange(len(labels)))
         found = {"loss": self.task.loss(self.model, batch)}
+        if not bool(torch.isfinite(found["loss"])):  # the Trainer looks too, and logs the last finite one instead
+            raise self.diverged(found["loss"].item())
         if not self.training:
             found["logits"] = self.task.kind.predict(self.model, batch).to(labels.device)
         return found
@@ -111,21 +112,40 @@ def train_recipe(recipe: Recipe, output: Path, quiet: bool = False) -> Trained:
 
     `quiet`: print no losses; what `training.trainer` reports to gets them all the same.
     Runs under `torchrun` and `accelerate launch` as it stands: `training.batch_size` is that of all
-    processes together. Raises InputError for a recipe that does not fit its model or its data, and
-    for checkpoints of another recipe.
+    processes together. Raises InputError, with the line of the recipe where it is on a field, for a recipe
+    that does not fit its model or its data, for checkpoints of another recipe, and where training diverges.
     """
+    with placed(recipe.origin):
+        return _train(recipe, output, quiet)
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one of a training that writes."""
+    return next((rank for name in RANKS if (rank := os.environ.get(name))), "0") == "0"
+
+
+def _train(recipe: Recipe, output: Path, quiet: bool) -> Trained:
     require_same_run(recipe, output)
     processor, seed = load_processor(recipe), recipe.training.seed
     parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor)
-    backbone = load_backbone(recipe, processor, len(recipe.classes), seed)
+    backbone = load_backbone(recipe, processor, recipe.classes, seed)
     try:
         attach(backbone.model, recipe.built(), seed=seed, trainable=backbone.head)
     except AnatomyError as error:
-        raise InputError(f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}") from None
+        what = f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}"
+        raise InputError(what, field="pyramid") from None
     arguments = training_arguments(recipe, output / CHECKPOINTS)
-    _mark_run(recipe, output)
+    mark_run(recipe, output)
+
+    def diverged(loss: float) -> InputError:
+        return InputError(
+            f"training diverged: the loss is {loss} at step {trainer.state.global_step + 1}; lower "
+            f"training.learning_rate, and name another --output or delete {output / CHECKPOINTS}",
+            field="training.learning_rate",
+        )
+
     trainer = Trainer(
-        model=TrainedPart(backbone.model, parts.task),
+        model=TrainedPart(backbone.model, parts.task, diverged),
         args=arguments,
         data_collator=lambda examples: collate(parts.task, examples),
         train_dataset=PartDataset(whole_batches(parts.task.train, recipe.training.batch_size)),
@@ -148,7 +168,7 @@ def train_recipe(recipe: Recipe, output: Path, quiet: bool = False) -> Trained:
         trainer.accelerator.wait_for_everyone()
         trainer.accelerator.end_training()
 
-    return Trained(backbone, parts, test, trainer.is_world_process_zero(), finish)
+    return Trained(backbone, parts, test, finish)
 
 
 def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
@@ -218,7 +238,7 @@ def whole_batches(part: Part, batch_size: int) -> Part:
 
 def last_whole_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end; half-written ones are removed."""
-    found = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    found = checkpoints(folder)
     while found:
         newest = found.pop()
         if _is_whole(newest):
@@ -267,27 +287,3 @@ def score(task: Task, found: EvalPrediction) -> float:
 def metric_key(recipe: Recipe) -> str:
     """The metric's name in the Trainer's logs; its own `loss` is another thing."""
     return recipe.task.metric_label.replace(" ", "_")
-
-
-def identity(recipe: Recipe) -> str:
-    """A text that differs between recipes whose results differ."""
-    plain: Mapping[str, Any] = recipe.model_dump(mode="json", exclude={"name", "chosen", "versions"})
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-
-def require_same_run(recipe: Recipe, output: Path) -> None:
-    """Raise InputError where `output` holds the training of another recipe."""
-    marker = output / CHECKPOINTS / IDENTITY
-    if marker.is_file() and marker.read_text().strip() != identity(recipe):
-        raise InputError(
-            f"--output {output}: holds checkpoints of another recipe; name another folder, "
-            f"or delete {marker.parent}"
-        )
-
-
-def _mark_run(recipe: Recipe, output: Path) -> None:
-    try:
-        (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        (output / CHECKPOINTS / IDENTITY).write_text(identity(recipe) + "\n")
-    except OSError as error:
-        raise InputError(f"--output {output}: {error.strerror}; name a folder that can be written") from None

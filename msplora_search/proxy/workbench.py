@@ -48,7 +48,7 @@ class Workbench:
             processor = load_processor(settings)
             task = prepare(settings, processor)
             seed, keep_dropout = settings.search.seed, settings.proxy.dropout
-            backbone = load_backbone(settings, processor, len(task.classes), seed, keep_dropout)
+            backbone = load_backbone(settings, processor, task.classes, seed, keep_dropout)
             anatomies = dissect_choices(settings, backbone.model)
             space_in(settings, anatomies)
             batches = ProxyBatches.of(task, settings.proxy, seed)

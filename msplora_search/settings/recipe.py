@@ -5,26 +5,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.files import user_path
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import BackboneSettings, TrainingSettings
-from msplora_search.settings.task import Model, TaskSettings
-from msplora_search.settings.values import Name, Seed, Switch
+from msplora_search.settings.task import Model, TaskSettings, misfit
+from msplora_search.settings.values import WHOLE, Name, Seed, Switch
 from msplora_search.text import brief
 
 RECIPE_FILE = "recipe.yaml"
+WITH_CLASSES = ("text-classification", "image-classification")
+"""Kinds of tasks whose recipes name classes."""
 
 
 class RecipeTraining(TrainingSettings):
     """Full training, with its seed."""
 
     seed: Seed = 0
+
+
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0), WHOLE]
+
+
+class CarriedFrom(Model):
+    """What the pyramid was found on, where it was carried over to another model."""
+
+    model: str
+    pyramid: dict[str, Any]
+
+
+class Chosen(Model):
+    """Where a pyramid comes from, why it was chosen, and how it did in the search."""
+
+    study: str | None = None
+    trial: Count | None = None
+    why: str | None = None
+    learning_rate: Finite | None = None
+    """The proxy's."""
+    metric: Finite | None = None
+    metric_se: Finite | None = None
+    front_probability: Finite | None = None
+    adapter_params: Count | None = None
+    trainable_params: Count | None = None
+    carried_from: CarriedFrom | None = None
 
 
 class Recipe(Model):
@@ -41,7 +70,7 @@ class Recipe(Model):
     """As in front.json."""
     training: RecipeTraining = RecipeTraining()
     backbone: BackboneSettings = BackboneSettings()
-    chosen: dict[str, Any] | None = None
+    chosen: Chosen | None = None
     """Where the pyramid comes from, and why it was chosen."""
     versions: dict[str, str] = Field(default_factory=dict)
 
@@ -53,6 +82,17 @@ class Recipe(Model):
         except TypeError as error:
             raise ValueError(str(error)) from None
         return value
+
+    @model_validator(mode="after")
+    def _classes_fit_the_kind(self) -> Self:
+        kind, names = self.task.kind, self.classes
+        if kind in WITH_CLASSES and len(names) < 2:
+            raise misfit("classes", f"has {len(names)} names; {kind} needs at least two")
+        if kind not in WITH_CLASSES and names:
+            raise misfit("classes", f"has {len(names)} names, but {kind} has no classes")
+        if len(set(names)) < len(names):
+            raise misfit("classes", "has a name twice; each must be another")
+        return self
 
     def built(self) -> Pyramid:
         """The pyramid to train."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from msplora_search.adapters.anatomy import head_parameters
 from msplora_search.adapters.census import bounded
 from msplora_search.adapters.hub import require_bounds
+from msplora_search.adapters.outputs import Outputs
 from msplora_search.errors import InputError
 from msplora_search.settings.models import BackboneSettings
 from msplora_search.settings.task import TaskSettings
@@ -142,11 +144,12 @@ def load_image_processor(model: str, trust_remote_code: bool = False) -> Any:
 
 
 def load_backbone(
-    settings: ModelSettings, processor: Any, classes: int, seed: int = 0, dropout: bool = True
+    settings: ModelSettings, processor: Any, classes: Sequence[str], seed: int = 0, dropout: bool = True
 ) -> Backbone:
     """The model with the head of the task; a head that the checkpoint does not have is drawn from `seed`.
 
-    `classes`: number of classes, 0 where the task has none. Without `dropout` a model that computes
+    `classes`: names of the classes, none where the task has none; whatever the checkpoint calls the outputs
+    of its own head is forgotten. Without `dropout` a model that computes
     activations again in the backward pass, for which it must be in training mode, has none either.
     Weights are read from safetensors only. Raises InputError where the model cannot be loaded, or
     its architecture cannot do the task.
@@ -178,7 +181,7 @@ def load_backbone(
     return _backbone_of(model, set(found["missing_keys"]), found["mismatched_keys"], settings)
 
 
-def bare_model(settings: ModelSettings, processor: Any, classes: int) -> nn.Module:
+def bare_model(settings: ModelSettings, processor: Any, classes: Sequence[str]) -> nn.Module:
     """The model of `load_backbone` without its weights, on the meta device. Raises InputError as that does."""
     from transformers.initialization import no_init_weights
 
@@ -239,7 +242,9 @@ def _contiguous(module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tenso
     return tuple(argument.contiguous() for argument in arguments)
 
 
-def _architecture(settings: ModelSettings, location: str, processor: Any, classes: int) -> tuple[Any, Any]:
+def _architecture(
+    settings: ModelSettings, location: str, processor: Any, classes: Sequence[str]
+) -> tuple[Any, Any]:
     """The class of transformers that makes the model, and its configuration, for this task.
 
     Raises InputError where the architecture cannot do it.
@@ -252,14 +257,20 @@ def _architecture(settings: ModelSettings, location: str, processor: Any, classe
     return getattr(transformers, kind_of(settings.task, processor).auto_class), config
 
 
-def _config(settings: ModelSettings, location: str, processor: Any, classes: int) -> Any:
+def outputs_of(task: TaskSettings, classes: Sequence[str]) -> Outputs | None:
+    """The names of the head's outputs: the classes, or the column of the number; None where words are scored."""
+    if task.kind == "text-regression":
+        return Outputs.of_number(str(task.label))
+    return Outputs.of_classes(tuple(classes)) if classes else None
+
+
+def _config(settings: ModelSettings, location: str, processor: Any, classes: Sequence[str]) -> Any:
     """The model's configuration, for this task."""
     from transformers import AutoConfig
 
     task = settings.task
-    further: dict[str, Any] = {"num_labels": classes} if classes else {}
-    if task.kind == "text-regression":
-        further = {"num_labels": 1, "problem_type": "regression"}
+    outputs = outputs_of(task, classes)
+    further = outputs.fields() if outputs else {}
     config = AutoConfig.from_pretrained(location, trust_remote_code=settings.trust_remote_code, **further)
     if task.kind == "image-classification":
         return config

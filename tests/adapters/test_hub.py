@@ -199,7 +199,7 @@ def test_no_part_of_a_model_runs_its_code_unless_the_study_says_so(tmp_path: Pat
     for load in (
         lambda: load_tokenizer(str(model)),
         lambda: load_image_processor(str(model)),
-        lambda: load_backbone(settings, tokenizer(), 2),
+        lambda: load_backbone(settings, tokenizer(), ("a", "b")),
         lambda: anatomy_of(str(model), ["query"]),
     ):
         with pytest.raises(InputError):

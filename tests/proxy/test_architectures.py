@@ -96,7 +96,7 @@ def test_it_is_taken_apart_without_its_weights(architecture: Architecture, tmp_p
     save(architecture, tmp_path / "model")
     data = task_of(architecture, tmp_path)
     settings = study_of(tmp_path, data, space={"targets": [list(QV)]})
-    (found,) = dissect_choices(settings, bare_model(settings, load_processor(settings), 2)).values()
+    (found,) = dissect_choices(settings, bare_model(settings, load_processor(settings), ("a", "b"))).values()
     assert dict(found.stacks) == architecture.stacks
     assert found.targets == architecture.targets
 

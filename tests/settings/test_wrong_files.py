@@ -41,6 +41,7 @@ pyramid:
   targets: [query, value]
   alpha: 16
 training: {epochs: 2}
+classes: [bad, good]
 """
 WHOLES = {"study.yaml": STUDY, "space.yaml": SPACE, "recipe.yaml": RECIPE}
 LOADERS: dict[str, Callable[[str], object]] = {
@@ -296,6 +297,15 @@ SPACES = [
 ]  # fmt: skip
 
 RECIPES = [
+    ("[bad, good]", "[good]", 10, "classes has 1 names; text-classification needs at least two"),
+    ("[bad, good]", "[good, good]", 10, "classes has a name twice; each must be another"),
+    ("[bad, good]", "[a, b]\nchosen: {metric: good}", 11, f"chosen.metric is 'good'; {NUMBER}"),
+    ("[bad, good]", "[a, b]\nchosen: {metric: .nan}", 11, f"chosen.metric is .nan; {PLAIN}"),
+    ("[bad, good]", "[a, b]\nchosen: {trial: 1.5}", 11, f"chosen.trial is 1.5; {WHOLE}"),
+    ("[bad, good]", "[a, b]\nchosen: {trial: true}", 11, f"chosen.trial is true; {WHOLE}"),
+    ("[bad, good]", "[a, b]\nchosen: {why: [a]}", 11, f"chosen.why is ['a']; {TEXT}"),
+    ("[bad, good]", "[a, b]\nchosen: {carried_from: {model: a}}", 11, "chosen.carried_from.pyramid is missing"),
+    ("[bad, good]", "[a, b]\nchosen: {other: 1}", 11, "chosen.other is no known field"),
     ("pyramid:", "pyramidd:", 4, "pyramidd is no known field; did you mean 'pyramid'?"),
     ("global_rank: 8", "global_rank: true", 4, "pyramid: global_rank is True; it must be a whole number"),
     ("global_rank: 8", "global_rank: 1e3", 4, "pyramid: global_rank is 1000.0; it must be a whole number"),
@@ -321,9 +331,9 @@ RECIPES = [
     ("training: {epochs: 2}", "training: {trainer: [a]}", 9, f"training.trainer is ['a']; {FIELDS}"),
     ("training: {epochs: 2}", "training: {trainer: {bf16: no}}", 9, f"training.trainer.bf16 is no; {WORD}"),
     ("training: {epochs: 2}", "training: {early_stopping: 0}", 9, "training.early_stopping is 0; it should be"),
-    ("training: {epochs: 2}", "classes: positive", 9, f"classes is 'positive'; {LIST}"),
+    ("[bad, good]", "positive", 10, f"classes is 'positive'; {LIST}"),
     ("training: {epochs: 2}", "classes: [no, yes]", 9, f"classes.0 is no; {WORD}"),
-    ("training: {epochs: 2}", "classes: [0, 1]", 9, f"classes.0 is 0; {TEXT}"),
+    ("[bad, good]", "[0, 1]", 10, f"classes.0 is 0; {TEXT}"),
 ]  # fmt: skip
 
 EDITED = [

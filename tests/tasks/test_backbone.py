@@ -183,7 +183,7 @@ def test_a_task_that_the_model_cannot_do_names_those_it_can(folder: Path, kind: 
         InputError,
         match=rf"task.kind is {kind}, which .* \(bert\) cannot do; it can do text-classification, text-reg",
     ):
-        load_backbone(settings, tokenizer(), 0)
+        load_backbone(settings, tokenizer(), ())
 
 
 def test_a_decoder_without_its_weights_is_refused(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_decoder_without_its_weights_is_refused(tmp_path: Path) -> None:
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     settings = study_of(tmp_path, {"kind": "causal-lm", "dataset": "none.jsonl"})
     with pytest.raises(InputError, match=r"weights such as lm_head.weight of LlamaForCausalLM are missing"):
-        load_backbone(settings, word_tokenizer(), 0)
+        load_backbone(settings, word_tokenizer(), ())
 
 
 def test_positions_that_begin_behind_the_padding_are_no_context() -> None:
@@ -296,3 +296,19 @@ def test_a_decoder_without_a_padding_token_classifies_by_its_last_token(tmp_path
         for i in range(8):
             alone = bench.task.collate(bench.task.train, np.array([i]))
             assert torch.allclose(model(**alone.inputs).logits[0], together[i], atol=1e-5)
+
+
+def test_the_outputs_are_called_what_the_data_call_them(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config.update(id2label={"0": "POSITIVE", "1": "NEGATIVE"}, label2id={"POSITIVE": 0, "NEGATIVE": 1})
+    (folder / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
+    for task, classes, names, problem in (
+        ({"kind": "text-classification"}, ("bad", "good"), ["bad", "good"], "single_label_classification"),
+        ({"kind": "text-classification"}, ("a", "b", "c"), ["a", "b", "c"], "single_label_classification"),
+        ({"kind": "text-regression", "label": "stars"}, (), ["stars"], "regression"),
+    ):
+        settings = study_of(folder.parent, {**task, "dataset": "none.jsonl"}, model=str(folder))
+        found: Any = load_backbone(settings, tokenizer(), classes).model.config
+        assert found.id2label == dict(enumerate(names))
+        assert found.label2id == {name: i for i, name in enumerate(names)}
+        assert (found.problem_type, found.num_labels) == (problem, len(names))

@@ -30,6 +30,12 @@ def without_demo_names(model: str) -> str:
     return str(demo_model(model.removeprefix(PREFIX))) if model.startswith(PREFIX) else model
 
 
+def published_model(model: str) -> tuple[str | None, str | None]:
+    """The id on the Hugging Face hub of a demo model, and in what it differs; None where there is none."""
+    known = DEMO_MODELS.get(model.removeprefix(PREFIX)) if model.startswith(PREFIX) else None
+    return (known.published, known.changed) if known else (None, None)
+
+
 def demo_rows(name: str) -> list[dict[str, object]]:
     """Rows of a demo data set. Raises InputError for an unknown name or a failed download."""
     if name not in DEMO_DATA:

@@ -62,6 +62,10 @@ class DemoModel:
 
     make: Callable[[Path], None]
     takes: str
+    published: str | None = None
+    """The model on the Hugging Face hub that it is; None where it is made here."""
+    changed: str | None = None
+    """In what its weights differ from the published ones."""
 
 
 def _minilm(folder: Path) -> None:
@@ -115,9 +119,14 @@ def _digits_vit(folder: Path) -> None:
 
 
 DEMO_MODELS = {
-    "minilm": DemoModel(_minilm, "from a download of 91 MB"),
-    "mpnet": DemoModel(_mpnet, "from a download of 405 MB"),
-    "smollm2": DemoModel(_smollm2, "from a download of 93 MB, which takes half a minute to unpack"),
+    "minilm": DemoModel(_minilm, "from a download of 91 MB", "sentence-transformers/all-MiniLM-L6-v2"),
+    "mpnet": DemoModel(_mpnet, "from a download of 405 MB", "sentence-transformers/all-mpnet-base-v2"),
+    "smollm2": DemoModel(
+        _smollm2,
+        "from a download of 93 MB, which takes half a minute to unpack",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "dequantised from 4 bits",
+    ),
     "digits-vit": DemoModel(_digits_vit, "by training it for a minute"),
 }
 

@@ -1,0 +1,165 @@
+"""The README of a delivered model: what it is, how good it is, and code that loads it.
+
+Whatever came from data, models or file names stands in it as text: no link, picture or HTML of theirs acts.
+No path of this machine stands in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msplora_search.files import public_name
+from msplora_search.full.card_code import Usage, merged_code, peft_code, pyramid_code
+from msplora_search.settings.document import dump
+from msplora_search.settings.recipe import Recipe
+from msplora_search.tasks.backbone import outputs_of
+from msplora_search.tasks.demo import PREFIX, published_model
+from msplora_search.tasks.kind import Kind
+from msplora_search.tasks.labels import positive_of
+from msplora_search.text import code
+
+MOST_CLASSES = 20
+"""Classes that the text names; the code has all of them."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """How the pretrained model is spoken of outside this machine."""
+
+    name: str
+    """An id of the hub, the name of a folder, or that of a demo model."""
+    is_id: bool
+    changed: str | None = None
+    """In what it differs from the model of that id."""
+
+    @classmethod
+    def of(cls, model: str) -> Base:
+        """`model` as a recipe names it."""
+        published, changed = published_model(model)
+        if published:
+            return cls(published, True, changed)
+        name = public_name(model)
+        return cls(name, name == model and not model.startswith(PREFIX))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells beside the recipe."""
+
+    metric: float
+    interval: tuple[float, float]
+    trained_params: int
+    unrolled_params: int
+    stored_params: int
+    apart: float
+    merged: bool
+    """Whether the merged model is written too."""
+    counts: tuple[int, ...] = ()
+    """Examples of each class in the test part."""
+
+
+def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts) -> str:
+    """The whole README. `most_tokens`: what texts are cut to."""
+    base, pyramid = Base.of(recipe.model), recipe.built()
+    header: dict[str, Any] = {"base_model": base.name} if base.is_id else {}
+    header |= {"library_name": "peft", "tags": ["lora", "msplora", "msplora-search"]}
+    low, high = facts.interval
+    lines = [
+        "---",
+        dump(header).rstrip("\n"),
+        "---",
+        "",
+        f"# {recipe.name}",
+        "",
+        f"MSPLoRA pyramid {pyramid} on {code(base.name)}{f', {base.changed}' if base.changed else ''}, "
+        f"targets {', '.join(map(code, pyramid.targets))}.",
+        "",
+        f"- Data: {code(public_name(recipe.task.dataset.path))}, {recipe.task.kind}"
+        f"{_classes(recipe, facts.counts)}.",
+        f"- Test part: {recipe.task.metric_label} {facts.metric:.4f}, 95% interval {low:.4f} to {high:.4f} over "
+        "its examples.",
+        f"- Trained adapter parameters: {facts.trained_params:,} (shared ones once); as stock LoRA, unrolled: "
+        f"{facts.unrolled_params:,}{_filled(facts)}.",
+        f"- {_origin(recipe)}",
+        *_held(recipe),
+        "",
+        *_forms(_usage(recipe, kind, base, most_tokens), facts.merged),
+        f"The logits of all forms differ by at most {facts.apart:.1e} on real batches in {recipe.backbone.dtype}. "
+        "Training the PEFT form on would untie what the pyramid shares.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int) -> Usage:
+    return Usage(
+        task=recipe.task,
+        auto_class=kind.auto_class,
+        outputs=outputs_of(recipe.task, recipe.classes),
+        base=base.name,
+        base_is_folder=not base.is_id,
+        most_tokens=most_tokens,
+        dtype="bfloat16" if recipe.backbone.dtype == "bf16" else "float32",
+        trust_remote_code=recipe.trust_remote_code,
+    )
+
+
+def _forms(usage: Usage, merged: bool) -> list[str]:
+    """What each folder is, and the code that loads it."""
+    told = [
+        "`peft/` is a stock LoRA adapter of one rank, filled up with zeros, with what makes the inputs beside it. "
+        "In the folder of this card:",
+        *_block(peft_code(usage)),
+    ]
+    if merged:
+        told += ["`merged/` is a whole model; it needs no base and no PEFT:", *_block(merged_code(usage))]
+    shared = "`pyramid/` holds the shared form, every adapter once, for `msplora_search`:"
+    return [*told, shared, *_block(pyramid_code(usage))]
+
+
+def _block(text: str) -> list[str]:
+    """A fenced block that nothing in it can end."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return ["", f"{fence}python", text, fence, ""]
+
+
+def _classes(recipe: Recipe, counts: Sequence[int]) -> str:
+    """The classes with their test examples."""
+    if not recipe.classes:
+        return ""
+    known = zip(recipe.classes, counts, strict=True)
+    told = [f"{code(name)} ({count:,} test examples)" for name, count in known][:MOST_CLASSES]
+    more = len(recipe.classes) - len(told)
+    return f", classes {', '.join(told)}{f' and {more:,} more' if more else ''}{_positive(recipe)}"
+
+
+def _positive(recipe: Recipe) -> str:
+    positive = positive_of(recipe.task.metric, recipe.task.positive, recipe.classes)
+    return "" if positive is None else f"; the positive class is {code(recipe.classes[positive])}"
+
+
+def _filled(facts: Facts) -> str:
+    zeros = facts.stored_params - facts.unrolled_params
+    return f", and {zeros:,} zeros that fill all ranks up to the largest" if zeros else ""
+
+
+def _held(recipe: Recipe) -> list[str]:
+    kept = recipe.backbone.quantization
+    return [] if kept == "none" else [f"- Trained on a base in {kept}; another base gives other numbers."]
+
+
+def _origin(recipe: Recipe) -> str:
+    chosen = recipe.chosen
+    if chosen is None or chosen.trial is None or chosen.study is None:
+        return "Not taken from a search."
+    why = f": {code(chosen.why)}" if chosen.why else ""
+    told = f"Trial {chosen.trial} of the study {code(chosen.study)}{why}."
+    if chosen.metric is None or chosen.metric_se is None:
+        return told
+    return (
+        f"{told} In the search, after a short proxy, it had {recipe.task.metric_label} {chosen.metric:.4f} ± "
+        f"{chosen.metric_se:.4f}."
+    )

@@ -1,0 +1,181 @@
+"""The code of a model card: it loads a form of the delivered model by stock libraries, and asks it something."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msplora_search.adapters.outputs import Outputs
+from msplora_search.settings.task import TaskSettings
+
+CLASSES = "AutoModelForSequenceClassification"
+MOST_NEW = 64
+"""Tokens that the example of a language model may generate."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the code depends on."""
+
+    task: TaskSettings
+    auto_class: str
+    outputs: Outputs | None
+    """What the head's outputs are called; None where words are scored."""
+    base: str
+    """The id of the base model, or the name of its folder."""
+    base_is_folder: bool
+    most_tokens: int
+    between: str = ""
+    """What stands between two texts; nothing where the tokenizer itself puts something there."""
+    dtype: str = "float32"
+    trust_remote_code: bool = False
+
+    @property
+    def reads(self) -> str:
+        """The class that loads what makes the inputs."""
+        return "AutoImageProcessor" if self.task.kind == "image-classification" else "AutoTokenizer"
+
+    @property
+    def processor(self) -> str:
+        """What the code calls it."""
+        return "processor" if self.task.kind == "image-classification" else "tokenizer"
+
+
+def peft_code(usage: Usage) -> str:
+    """Load `peft/` by PEFT and ask it; the folder of the card is the current one."""
+    loaded = [
+        *_imports(usage, "from peft import PeftModel"),
+        *_base(usage),
+        'model = PeftModel.from_pretrained(model, "peft").eval()',
+    ]
+    return _code(loaded, usage)
+
+
+def merged_code(usage: Usage) -> str:
+    """Load `merged/`, which needs no base and no PEFT, and ask it."""
+    loaded = [
+        *_imports(usage),
+        f'{usage.processor} = {usage.reads}.from_pretrained("merged"{_trust(usage)})',
+        f'model = {usage.auto_class}.from_pretrained("merged", dtype="{usage.dtype}"{_trust(usage)}).eval()',
+    ]
+    return _code(loaded, usage)
+
+
+def pyramid_code(usage: Usage) -> str:
+    """Load `pyramid/` by this program and ask it."""
+    loaded = [
+        *_imports(usage, "from msplora_search import load_pyramid"),
+        *_base(usage),
+        'load_pyramid(model, "pyramid")',
+        "model.eval()",
+    ]
+    return _code(loaded, usage)
+
+
+def _code(loaded: Sequence[str], usage: Usage) -> str:
+    return "\n".join([*loaded, "", *_asked(usage)])
+
+
+def _imports(usage: Usage, further: str | None = None) -> list[str]:
+    lines = ["import torch"]
+    if further and further.startswith("from peft"):
+        lines.append(further)
+    if usage.task.kind == "image-classification":
+        lines.append("from PIL import Image")
+    lines.append(f"from transformers import {', '.join(sorted((usage.auto_class, usage.reads)))}")
+    if further and not further.startswith("from peft"):
+        lines.append(further)
+    return [*lines, ""]
+
+
+def _base(usage: Usage) -> list[str]:
+    """The base with a head for this task, and what makes its inputs, which lies beside the adapter."""
+    where = "  # the folder of the model that was trained on" if usage.base_is_folder else ""
+    lines = [
+        f"base = {usage.base!a}{where}",
+        f'{usage.processor} = {usage.reads}.from_pretrained("peft"{_trust(usage)})',
+    ]
+    given = [f'dtype="{usage.dtype}"']
+    if usage.outputs:
+        lines.append(f"names = [{', '.join(map(ascii, usage.outputs.names))}]")
+        given += [
+            "id2label=dict(enumerate(names))",
+            "label2id={name: i for i, name in enumerate(names)}",
+            f'problem_type="{usage.outputs.problem}"',
+            "ignore_mismatched_sizes=True",
+        ]
+    lines.append(f"model = {usage.auto_class}.from_pretrained(")
+    lines.append(f"    base, {', '.join(given)}{_trust(usage)}")
+    lines.append(")")
+    if usage.auto_class == CLASSES:
+        lines.append("model.config.pad_token_id = tokenizer.pad_token_id")
+    return lines
+
+
+def _trust(usage: Usage) -> str:
+    return ", trust_remote_code=True" if usage.trust_remote_code else ""
+
+
+def _asked(usage: Usage) -> list[str]:
+    match usage.task.kind:
+        case "text-classification" | "text-regression":
+            return [*_texts(usage), *_scored(usage)]
+        case "image-classification":
+            opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
+            return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
+        case "causal-lm":
+            return [*_prompt(usage.task), *_generated('[0, inputs["input_ids"].shape[1] :]')]
+        case "seq2seq-lm":
+            cut = (
+                f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
+            )
+            return [*_prompt_of_columns(usage.task), cut, *_generated("[0]")]
+
+
+def _texts(usage: Usage) -> list[str]:
+    cut = f'padding=True, truncation=True, max_length={usage.most_tokens}, return_tensors="pt"'
+    columns = usage.task.text or ()
+    if len(columns) == 1:
+        return [f"texts = [{f'some {columns[0]}'!a}]", f"inputs = tokenizer(texts, {cut})"]
+    lists = [f"{name} = [{f'some {column}'!a}]" for name, column in zip(("first", "second"), columns, strict=True)]
+    if not usage.between:
+        return [*lists, f"inputs = tokenizer(first, second, {cut})"]
+    joined = f"texts = [a + {usage.between!a} + b for a, b in zip(first, second)]"
+    return [*lists, joined, f"inputs = tokenizer(texts, {cut})"]
+
+
+def _scored(usage: Usage) -> list[str]:
+    told = "[model.config.id2label[i] for i in scores.argmax(dim=-1).tolist()]"
+    if usage.task.kind == "text-regression":
+        told = "scores.squeeze(-1).tolist()"
+    return ["with torch.inference_mode():", "    scores = model(**inputs).logits.float()", f"print({told})"]
+
+
+def _prompt(task: TaskSettings) -> list[str]:
+    """The tokens of a prompt for a decoder: in the chat template, or in the task's own."""
+    if task.template is not None:
+        return [*_prompt_of_columns(task), 'inputs = tokenizer(prompt, return_tensors="pt")']
+    told = "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
+    coded = 'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")'
+    return ['messages = [{"role": "user", "content": "some prompt"}]', told, coded]
+
+
+def _prompt_of_columns(task: TaskSettings) -> list[str]:
+    columns = task.prompt or ()
+    cells = ", ".join(f"{column!a}: {f'some {column}'!a}" for column in columns)
+    if task.template is None:
+        return [f"cells = {{{cells}}}", 'prompt = "\\n".join(cells.values())']
+    pieces = []
+    for literal, name, _, _ in string.Formatter().parse(task.template):
+        pieces += [ascii(literal)] if literal else []
+        pieces += [f"cells[{name!a}]"] if name is not None else []
+    return [f"cells = {{{cells}}}", f"prompt = {' + '.join(pieces)}"]
+
+
+def _generated(place: str) -> list[str]:
+    return [
+        "with torch.inference_mode():",
+        f"    generated = model.generate(**inputs, max_new_tokens={MOST_NEW}, do_sample=False)",
+        f"print(tokenizer.decode(generated{place}, skip_special_tokens=True))",
+    ]

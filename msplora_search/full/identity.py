@@ -1,0 +1,67 @@
+"""Which recipe the checkpoints of an output folder are of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msplora_search.errors import InputError
+from msplora_search.files import write_whole
+from msplora_search.settings.recipe import Recipe
+
+CHECKPOINTS = "checkpoints"
+IDENTITY = "recipe.sha256"
+
+
+def identity(recipe: Recipe) -> str:
+    """A text that differs between recipes whose results differ."""
+    plain: Mapping[str, Any] = recipe.model_dump(mode="json", exclude={"name", "chosen", "versions"})
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def require_same_run(recipe: Recipe, output: Path) -> None:
+    """Raise InputError where `output` holds the training of another recipe.
+
+    A marker that was emptied or damaged says nothing, and good checkpoints are not condemned for it: it counts as
+    missing, and is written anew.
+    """
+    marker = output / CHECKPOINTS / IDENTITY
+    try:
+        known = marker.read_text(encoding="ascii", errors="replace").strip() if marker.is_file() else ""
+    except OSError as error:
+        raise InputError(f"{marker}: cannot be read: {error.strerror or error}") from None
+    if re.fullmatch("[0-9a-f]{64}", known) and known != identity(recipe):
+        raise InputError(
+            f"--output {output}: holds checkpoints of another recipe; name another folder, "
+            f"or delete {marker.parent}"
+        )
+
+
+def mark_run(recipe: Recipe, output: Path) -> None:
+    """Write down whose checkpoints will be in `output`. Raises InputError where it cannot be written."""
+    try:
+        (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        write_whole(output / CHECKPOINTS / IDENTITY, identity(recipe) + "\n")
+    except OSError as error:
+        raise InputError(f"--output {output}: {error.strerror}; name a folder that can be written") from None
+
+
+def forget_run(output: Path) -> None:
+    """Remove the checkpoints of a training that is done, and nothing else that may stand beside them."""
+    folder = output / CHECKPOINTS
+    for checkpoint in checkpoints(folder):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    (folder / IDENTITY).unlink(missing_ok=True)
+    if folder.is_dir() and not folder.is_symlink() and not list(folder.iterdir()):
+        folder.rmdir()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The folders of checkpoints as transformers' Trainer names them, oldest first."""
+    found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted((path for path in found if path.is_dir()), key=lambda path: int(path.name.rpartition("-")[2]))
