@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +79,13 @@ class Tokens:
 
 
 def vocabulary_of(tokenizer: Any) -> str:
-    """A text that changes when a tokenizer does."""
+    """A text that changes when a tokenizer does; how it was last asked to cut and to pad is no part of it."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    words = str(backend.to_str()) if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    if backend is None:
+        words = repr(sorted(tokenizer.get_vocab().items()))
+    else:
+        told = json.loads(backend.to_str())
+        words = json.dumps({name: told[name] for name in told if name not in ("truncation", "padding")})
     return f"{words} {tokenizer.special_tokens_map} {tokenizer.truncation_side}"
 
 

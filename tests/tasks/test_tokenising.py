@@ -14,6 +14,7 @@ from msplora_search.errors import InputError
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.table import Table
 from msplora_search.tasks.tokenising import separator, tokenise
+from msplora_search.tasks.tokens import vocabulary_of
 from tests.small import tokenizer
 from tests.tasks.models import study_of, word_tokenizer
 
@@ -122,3 +123,11 @@ def test_rows_are_tokenised_in_portions_with_the_same_result() -> None:
     types = tokenise(tokenizer(), [texts, texts], 32, "d.csv")[0].types
     assert types is not None
     assert types.sum() > 0
+
+
+def test_a_tokenizer_that_was_used_is_the_same_tokenizer() -> None:
+    used = tokenizer()
+    before = vocabulary_of(used)
+    used(["good film"], truncation=True, max_length=8, padding="max_length")
+    assert vocabulary_of(used) == before
+    assert vocabulary_of(word_tokenizer()) != before
