@@ -181,7 +181,7 @@ def study_fields() -> st.SearchStrategy[dict[str, Any]]:
     task = st.fixed_dictionaries(
         {"dataset": st.just("demo:movie-reviews") | source},
         optional={
-            "text": column | st.lists(column, min_size=1, max_size=2),
+            "text": column | st.lists(column, min_size=1, max_size=2, unique=True),
             "label": column,
             "metric": st.sampled_from(["accuracy", "f1", "matthews"]),
             "max_length": st.integers(8, 512),
