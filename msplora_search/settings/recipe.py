@@ -15,7 +15,7 @@ from msplora_search.files import user_path
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import BackboneSettings, TrainingSettings
 from msplora_search.settings.task import Model, TaskSettings, misfit
-from msplora_search.settings.values import WHOLE, Name, Seed, Switch
+from msplora_search.settings.values import WHOLE, Name, Rate, Seed, Switch
 from msplora_search.text import brief
 
 RECIPE_FILE = "recipe.yaml"
@@ -30,7 +30,8 @@ class RecipeTraining(TrainingSettings):
 
 
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=0), WHOLE]
+"""What was measured, which has no bounds that are known beforehand."""
+Count = Annotated[int, Field(strict=True, ge=0, le=10**15), WHOLE]
 
 
 class CarriedFrom(Model):
@@ -46,11 +47,11 @@ class Chosen(Model):
     study: str | None = None
     trial: Count | None = None
     why: str | None = None
-    learning_rate: Finite | None = None
+    learning_rate: Rate | None = None
     """The proxy's."""
     metric: Finite | None = None
     metric_se: Finite | None = None
-    front_probability: Finite | None = None
+    front_probability: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     adapter_params: Count | None = None
     trainable_params: Count | None = None
     carried_from: CarriedFrom | None = None

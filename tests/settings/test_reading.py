@@ -113,9 +113,13 @@ def numbers(schema: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict
                 yield from numbers(part, f"{place}/{key}{i}")
 
 
+MEASURED = {"metric0", "metric_se0"}
+"""Fields of a recipe that repeat what a search found, under the names that `numbers` gives them."""
+
+
 @pytest.mark.parametrize("model", [StudySettings, Recipe])
 def test_every_number_has_bounds(model: type[Model]) -> None:
-    found = list(numbers(model.model_json_schema()))
+    found = [pair for pair in numbers(model.model_json_schema()) if not MEASURED & set(pair[0].split("/"))]
     assert len(found) > 8
     loose = [place for place, schema in found if not {"maximum", "exclusiveMaximum"} & schema.keys()]
     loose += [place for place, schema in found if not {"minimum", "exclusiveMinimum"} & schema.keys()]
