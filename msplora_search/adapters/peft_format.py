@@ -55,10 +55,11 @@ class PeftAdapter:
         """Numbers in the low-rank factors as they are stored, zeros included."""
         return sum(self._factor(path, name).numel() for path in self.ranks for name in ("A", "B"))
 
-    def save(self, folder: str | Path, base_model: str, task_type: str | None = None) -> None:
+    def save(self, folder: str | Path, base_model: str | None, task_type: str | None = None) -> None:
         """Write `adapter_config.json` and `adapter_model.safetensors` for `PeftModel.from_pretrained`.
 
-        Other files in `folder` stay. Raises InputError where it cannot be written; an earlier adapter
+        `base_model`: its id on the hub; None for a folder of this machine, which PEFT, given its name, would look
+        for on the hub. Other files in `folder` stay. Raises InputError where it cannot be written; an earlier adapter
         there is then untouched.
         """
         from peft import LoraConfig

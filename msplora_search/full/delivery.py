@@ -86,7 +86,7 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
 
     def fill(folder: Path) -> None:
         save_pyramid(model, folder / "pyramid", base.name)
-        peft.save(folder / "peft", base.name, task_type=task.kind.peft_type)
+        peft.save(folder / "peft", base.name if base.is_id else None, task_type=task.kind.peft_type)
         processor.save_pretrained(folder / "peft")
         forms = {"PEFT": _logits(recipe, _reload_peft(recipe, trained, folder / "peft"), task, part)}
         if recipe.backbone.quantization == "none":

@@ -142,7 +142,7 @@ def test_a_folder_in_other_hands_is_left_alone(tmp_path: Path) -> None:
     output.mkdir()
     with (
         FileLock(output / ".lock", is_singleton=False),
-        pytest.raises(InputError, match=r"^--output .*out: another process is at work there"),
+        pytest.raises(InputError, match=r"^--output .*out: another run is at work there"),
     ):
         train_and_deliver(recipe, output)
     assert not (output / CHECKPOINTS).exists()
