@@ -59,8 +59,8 @@ class PeftAdapter:
         """Write `adapter_config.json` and `adapter_model.safetensors` for `PeftModel.from_pretrained`.
 
         `base_model`: its id on the hub; None for a folder of this machine, which PEFT, given its name, would look
-        for on the hub. Other files in `folder` stay. Raises InputError where it cannot be written; an earlier adapter
-        there is then untouched.
+        for on the hub. Other files in `folder` stay. Raises InputError where it cannot be written; an earlier
+        adapter there is then untouched.
         """
         from peft import LoraConfig
 
