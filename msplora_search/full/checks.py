@@ -58,7 +58,7 @@ def check_study(settings: StudySettings) -> Findings:
     task: Task | None = None
     with _collecting(found, settings):
         task = prepare(settings, processor)
-        found.facts += [task.note] if task.note else []
+        found.facts += task.notes
         require_rungs(ProxyBatches.of(task, settings.proxy, settings.search.seed).steps, settings.proxy)
     with _collecting(found, settings):
         found.facts.append(_structure(settings, processor, task.classes if task else ANY_TWO))

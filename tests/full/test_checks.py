@@ -57,7 +57,7 @@ PROBLEMS: list[tuple[str, Callable[[Path], None], dict[str, Any], str, str]] = [
     ("no test part", nothing, {"task": {"dataset": {"path": "data.jsonl", "test": "gone.jsonl"}}},
      "task.dataset.test", "gone.jsonl"),
     ("other classes in the test part", other_labels,
-     {"task": {"dataset": {"path": "data.jsonl", "test": "test.jsonl"}}}, "task.dataset.test", "so-so"),
+     {"task": {"dataset": {"path": "data.jsonl", "test": "test.jsonl"}}}, "task.label", "so-so"),
 ]  # fmt: skip
 
 
