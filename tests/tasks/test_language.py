@@ -384,5 +384,5 @@ def test_long_prompts_and_responses_are_cut_before_they_are_tokenised(
 
 
 def test_messages_stand_alone(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="messages and template exclude each other"):
+    with pytest.raises(ValueError, match="and template exclude each other"):
         causal(tmp_path, messages="chat", template="{prompt}")
