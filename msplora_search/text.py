@@ -29,7 +29,10 @@ def printable(text: str) -> str:
 def shown(value: object, most: int = 80) -> str:
     """A value as an error message shows it: its `repr` in one line, cut in the middle where it is long."""
     cut = value[: 4 * most] if isinstance(value, str | bytes | list | tuple) else value  # 100 MB take a while
-    return brief(repr(cut), most)
+    try:
+        return brief(repr(cut), most)
+    except ValueError:  # Python writes out no integer of more than some thousands of digits
+        return "a number of thousands of digits"
 
 
 def brief(text: str, most: int = 80) -> str:

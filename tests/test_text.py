@@ -82,6 +82,7 @@ def test_a_long_value_is_cut_in_the_middle() -> None:
     assert shown("short") == "'short'"
     assert len(shown("x" * 10_000_000)) == 79
     assert shown([1] * 1_000, 40).startswith("[1, 1, 1")
+    assert shown(10**10_000) == "a number of thousands of digits"
     assert brief("abcdefghij", 7) == "ab...ij"
 
 

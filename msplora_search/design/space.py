@@ -181,13 +181,7 @@ class SearchSpace:
     @property
     def extent(self) -> str:
         """How large the space is, for people."""
-        match self.size, self.pyramids:
-            case _, None:
-                return "more configurations than can be counted"
-            case None, pyramids:
-                return f"{pyramids:,} pyramids times a range of rates"
-            case size, _:
-                return f"{size:,} configurations"
+        return extent_of(self.size, self.pyramids)
 
     def locate(self, pyramid: Pyramid) -> Choice | None:
         """A choice of this space that builds `pyramid`; None where there is none."""
@@ -236,6 +230,13 @@ class SearchSpace:
             for m, r in zip(shared, layers, strict=True)
         ]
         return shared, tuple(fitted)
+
+
+def extent_of(size: int | None, pyramids: int | None) -> str:
+    """How large a space of so many configurations and pyramids is, for people; see `SearchSpace`."""
+    if pyramids is None:
+        return "more configurations than can be counted"
+    return f"{pyramids:,} pyramids times a range of rates" if size is None else f"{size:,} configurations"
 
 
 def _require_split(split: tuple[int, ...], layers: int) -> None:

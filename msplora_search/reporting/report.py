@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.space import extent_of
 from msplora_search.full.confirm import FOLDER
 from msplora_search.reporting.confirmation import PICTURE, confirmation_section
 from msplora_search.reporting.folder import write_folder
@@ -145,9 +146,8 @@ program's own are one line each, and no formulas (see `_inert`)."""
 
 def _space_sentence(summary: Summary) -> str:
     facts = summary.results.facts
-    size = facts["configurations"]
-    known = f"{size:,} configurations" if size else f"{facts['pyramids']:,} pyramids times a range of rates"
-    return f"The space holds {known}; equal models are counted, and trained, once."
+    extent = extent_of(facts["configurations"], facts["pyramids"])
+    return f"The space holds {extent}; equal models are counted, and trained, once."
 
 
 def _failures(records: list[TrialRecord]) -> list[str]:

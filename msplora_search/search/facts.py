@@ -17,7 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "validation_examples": 0,
     "note": "",
     "configurations": None,
-    "pyramids": 0,
+    "pyramids": None,
     "baselines": 0,
     "proxy_steps": 0,
     "head_params": 0,
@@ -39,8 +39,9 @@ def complete_facts(stored: Any) -> dict[str, Any]:
     wanted = {**REQUIRED, **{name: type(value) for name, value in DEFAULTS.items() if value is not None}}
     if wrong := [name for name, kind in wanted.items() if not isinstance(facts[name], kind)]:
         raise TypeError(f"facts have no {wanted[wrong[0]].__name__} under {wrong[0]}")
-    if not isinstance(facts["configurations"], int | None):
-        raise TypeError("facts have no number under configurations")
+    for name in ("configurations", "pyramids"):  # None: too many to count, or a range of learning rates
+        if not isinstance(facts[name], int | None):
+            raise TypeError(f"facts have no number under {name}")
     point = facts["reference_point"]
     facts["reference_point"] = {name: float(point[name]) for name in ("metric", "log10_adapter_params")}
     return facts

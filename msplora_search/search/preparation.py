@@ -23,6 +23,7 @@ from msplora_search.search.proposal import Proposer
 from msplora_search.search.sameness import FACTS, require_same_data
 from msplora_search.settings.document import dump
 from msplora_search.settings.models import StudySettings
+from msplora_search.tasks.task import FORMAT
 
 
 def prepare_study(
@@ -78,6 +79,7 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
     return {
         "settings": workbench.settings.model_dump(mode="json"),
         "data": task.train.corpus.fingerprint,
+        "reading": FORMAT,
         "labels": base64.b64encode(truth.astype(labels_dtype).tobytes()).decode(),
         "labels_dtype": labels_dtype,
         "classes": list(task.classes),

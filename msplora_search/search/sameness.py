@@ -12,6 +12,7 @@ from msplora_search.errors import InputError
 from msplora_search.search.stored import attributes_of
 from msplora_search.settings.load import stored_settings
 from msplora_search.settings.models import StudySettings
+from msplora_search.tasks.task import FORMAT
 from msplora_search.text import shown
 
 SETTINGS = "settings"
@@ -20,6 +21,8 @@ VERSION = "settings_version"
 """Study attribute with the form of those fields, and of all else that is stored."""
 CURRENT = 1
 """Rises where what an older version stored means something else now; new fields with defaults need no new one."""
+READING_OF_0_1 = 3
+"""What `tasks.task.FORMAT` was before it was stored."""
 FACTS = "facts"
 """Study attribute with what a report needs beside the trials."""
 NOT_RESULT_BEARING: Mapping[str, set[str]] = {"search": {"trials"}}
@@ -78,13 +81,20 @@ def require_readable(study: optuna.Study) -> None:
 def require_same_data(fingerprint: str, study: optuna.Study) -> None:
     """Raise InputError unless the data are those that `study` was begun with."""
     facts = attributes_of(study).get(FACTS)
-    before = facts.get("data", fingerprint) if isinstance(facts, dict) else fingerprint
-    if before != fingerprint:
+    before = facts if isinstance(facts, dict) else {}
+    if before.get("data", fingerprint) == fingerprint:
+        return
+    if before.get("reading", READING_OF_0_1) != FORMAT:
         raise InputError(
-            f"study {study.study_name!r} was begun with other data: the rows of task.dataset or the tokenizer "
-            "have changed since; bring them back, or choose another --output or name",
+            f"study {study.study_name!r} was begun by a version that reads data by other rules; choose another "
+            "--output or name, or install the version that began it",
             field="task.dataset",
         )
+    raise InputError(
+        f"study {study.study_name!r} was begun with other data: the rows of task.dataset or the tokenizer "
+        "have changed since; bring them back, or choose another --output or name",
+        field="task.dataset",
+    )
 
 
 def settings_of(stored: Any, study: str) -> StudySettings:

@@ -70,7 +70,8 @@ def spoilt(text: str) -> Summary:
     fields = {"model": text, "task": task.model_copy(update={"dataset": data})}
     told = {"note": text, "precision": text, "chance_is": text, "versions": {text: text, "torch": text}}
     odd = replace(
-        record(10, Pyramid.lora(4, 6, ("query",)), 50, baseline=text), pyramid=Pyramid.lora(4, 6, (text or "q",))
+        record(10, Pyramid.lora(4, 6, ("query",)), 50, baseline=text),
+        pyramid=Pyramid.lora(4, 6, (text[:255] or "q",)),
     )
     failed = record(11, split(1, 0, 0), 0, state=State.FAILED, reason=text, curve=())
     trials = replace(

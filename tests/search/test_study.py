@@ -200,7 +200,16 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
-    with pytest.raises(InputError, match="data"):
+    with pytest.raises(InputError, match=r"begun with other data: the rows of task\.dataset"):
+        search(tmp_path, search={"trials": 6})
+
+
+def test_data_that_an_older_version_read_by_other_rules_are_refused_as_such(tmp_path: Path) -> None:
+    search(tmp_path)
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'out' / 'study.db'}")
+    facts = {name: fact for name, fact in study.user_attrs["facts"].items() if name != "reading"}
+    study.set_user_attr("facts", {**facts, "data": "as the older version knew them"})
+    with pytest.raises(InputError, match="begun by a version that reads data by other rules; choose another"):
         search(tmp_path, search={"trials": 6})
 
 
