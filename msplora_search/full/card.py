@@ -60,8 +60,8 @@ class Facts:
     """Examples of each class in the test part."""
 
 
-def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts) -> str:
-    """The whole README. `most_tokens`: what texts are cut to."""
+def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, between: str = "") -> str:
+    """The whole README. `most_tokens`: what texts are cut to; `between`: see `Usage`."""
     base, pyramid = Base.of(recipe.model), recipe.built()
     header: dict[str, Any] = {"base_model": base.name} if base.is_id else {}
     header |= {"library_name": "peft", "tags": ["lora", "msplora", "msplora-search"]}
@@ -85,14 +85,14 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts) -> st
         f"- {_origin(recipe)}",
         *_held(recipe),
         "",
-        *_forms(_usage(recipe, kind, base, most_tokens), facts.merged),
+        *_forms(_usage(recipe, kind, base, most_tokens, between), facts.merged),
         f"The logits of all forms differ by at most {facts.apart:.1e} on real batches in {recipe.backbone.dtype}. "
         "Training the PEFT form on would untie what the pyramid shares.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int) -> Usage:
+def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int, between: str) -> Usage:
     return Usage(
         task=recipe.task,
         auto_class=kind.auto_class,
@@ -100,6 +100,7 @@ def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int) -> Usage:
         base=base.name,
         base_is_folder=not base.is_id,
         most_tokens=most_tokens,
+        between=between,
         dtype="bfloat16" if recipe.backbone.dtype == "bf16" else "float32",
         trust_remote_code=recipe.trust_remote_code,
     )

@@ -27,7 +27,8 @@ class Usage:
     base_is_folder: bool
     most_tokens: int
     between: str = ""
-    """What stands between two texts; nothing where the tokenizer itself puts something there."""
+    """What stands between two texts, nothing where the tokenizer itself puts something there; or between the
+    columns of a prompt."""
     dtype: str = "float32"
     trust_remote_code: bool = False
 
@@ -125,12 +126,12 @@ def _asked(usage: Usage) -> list[str]:
             opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
             return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
         case "causal-lm":
-            return [*_prompt(usage.task), *_generated('[0, inputs["input_ids"].shape[1] :]')]
+            return [*_prompt(usage), *_generated('[0, inputs["input_ids"].shape[1] :]')]
         case "seq2seq-lm":
             cut = (
                 f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
             )
-            return [*_prompt_of_columns(usage.task), cut, *_generated("[0]")]
+            return [*_prompt_of_columns(usage), cut, *_generated("[0]")]
 
 
 def _texts(usage: Usage) -> list[str]:
@@ -152,20 +153,21 @@ def _scored(usage: Usage) -> list[str]:
     return ["with torch.inference_mode():", "    scores = model(**inputs).logits.float()", f"print({told})"]
 
 
-def _prompt(task: TaskSettings) -> list[str]:
+def _prompt(usage: Usage) -> list[str]:
     """The tokens of a prompt for a decoder: in the chat template, or in the task's own."""
-    if task.template is not None:
-        return [*_prompt_of_columns(task), 'inputs = tokenizer(prompt, return_tensors="pt")']
+    if usage.task.template is not None:
+        return [*_prompt_of_columns(usage), 'inputs = tokenizer(prompt, return_tensors="pt")']
     told = "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
     coded = 'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")'
     return ['messages = [{"role": "user", "content": "some prompt"}]', told, coded]
 
 
-def _prompt_of_columns(task: TaskSettings) -> list[str]:
+def _prompt_of_columns(usage: Usage) -> list[str]:
+    task = usage.task
     columns = task.prompt or ()
     cells = ", ".join(f"{column!a}: {f'some {column}'!a}" for column in columns)
     if task.template is None:
-        return [f"cells = {{{cells}}}", 'prompt = "\\n".join(cells.values())']
+        return [f"cells = {{{cells}}}", f"prompt = {usage.between!a}.join(cells.values())"]
     pieces = []
     for literal, name, _, _ in string.Formatter().parse(task.template):
         pieces += [ascii(literal)] if literal else []

@@ -29,9 +29,11 @@ from msplora_search.results.records import Evaluation
 from msplora_search.search.folder import only_run
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone, load_processor
+from msplora_search.tasks.exchanges import between_columns
 from msplora_search.tasks.labels import metric_of
 from msplora_search.tasks.parts import Part
 from msplora_search.tasks.task import Task
+from msplora_search.tasks.tokenising import separator
 from msplora_search.tasks.tokens import most_tokens, pad_of
 
 MOST_APART = {"fp32": 1e-5, "bf16": 5e-2}
@@ -99,7 +101,8 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
         params = (bank.count(), peft.adapter_params, peft.stored_params)
         facts = Facts(trained.test.metric, _interval(recipe, trained.test), *params, apart, with_merged, counts)
         most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
-        (folder / "README.md").write_text(model_card(recipe, task.kind, most, facts), encoding="utf-8")
+        card = model_card(recipe, task.kind, most, facts, _between(recipe, processor))
+        (folder / "README.md").write_text(card, encoding="utf-8")
         made.append(Delivered(output / FOLDER, facts.metric, facts.interval, *params, apart))
         (folder / RESULTS).write_text(results_text(recipe, made[0]), encoding="utf-8")
 
@@ -120,6 +123,13 @@ def _processor(recipe: Recipe) -> Any:
         # A decoder goes on from the last token; a classifier was trained with the first tokens in their places.
         processor.padding_side = "left" if recipe.task.kind == "causal-lm" else "right"
     return processor
+
+
+def _between(recipe: Recipe, processor: Any) -> str:
+    """What stands between two texts, or between the columns of a prompt."""
+    if recipe.task.text is not None and len(recipe.task.text) == 2:
+        return separator(processor).text
+    return between_columns(processor, chat=False) if recipe.task.kind == "seq2seq-lm" else ""
 
 
 def _save_merged(model: nn.Module, folder: Path) -> None:

@@ -53,7 +53,7 @@ def exchanges(
         )
         notes.append(_space_note(found, responses))
         return found, [note for note in notes if note]
-    between = "\n" if chat or keeps_line_breaks(tokenizer) else tokenizer.sep_token or tokenizer.eos_token or " "
+    between = between_columns(tokenizer, chat)
     asked = [between.join(cell for cell in cells if cell) for cells in zip(*prompts, strict=True)]
     if between != "\n" and len(prompts) > 1:
         notes.append(
@@ -65,6 +65,11 @@ def exchanges(
     require_chat_template(tokenizer)
     said = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in pairs]
     return [_of_chat(tokenizer, table, row, one) for row, one in enumerate(said)], [note for note in notes if note]
+
+
+def between_columns(tokenizer: Any, chat: bool) -> str:
+    """What stands between the columns of a prompt that no template puts together."""
+    return "\n" if chat or keeps_line_breaks(tokenizer) else tokenizer.sep_token or tokenizer.eos_token or " "
 
 
 def _responses(settings: TaskSettings, table: Table) -> list[str]:

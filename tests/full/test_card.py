@@ -98,6 +98,20 @@ def decoder(folder: Path) -> dict[str, Any]:
     return {"kind": "text-classification", "dataset": str(write_jsonl(folder / "data.jsonl", rows))}
 
 
+def pairs_of_a_decoder(folder: Path) -> dict[str, Any]:
+    """Pairs for a tokenizer that puts nothing between two texts."""
+    save_llama(folder / "model", chat=False)
+    rows = [{"a": row["prompt"], "b": "say", "label": row["response"][:1]} for row in requests(100)]
+    data = write_jsonl(folder / "data.jsonl", rows)
+    return {"kind": "text-classification", "dataset": str(data), "text": ["a", "b"]}
+
+
+def columns(folder: Path) -> dict[str, Any]:
+    save_t5(folder / "model")
+    data = write_jsonl(folder / "data.jsonl", [{**row, "more": "please"} for row in requests(100)])
+    return {"kind": "seq2seq-lm", "dataset": str(data), "prompt": ["more", "prompt"], "max_length": 24}
+
+
 def regression(folder: Path) -> dict[str, Any]:
     save_model(folder / "model")
     return {"kind": "text-regression", "dataset": str(write_jsonl(folder / "data.jsonl", rated(100)))}
@@ -176,7 +190,13 @@ def first_texts(folder: Path, recipe: Recipe) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "task_of",
-    [classification, *(pytest.param(t, marks=pytest.mark.slow) for t in (pairs, decoder, regression, pictures))],
+    [
+        classification,
+        *(
+            pytest.param(task_of, marks=pytest.mark.slow)
+            for task_of in (pairs, decoder, pairs_of_a_decoder, regression, pictures)
+        ),
+    ],
 )
 def test_the_code_of_the_card_scores_as_the_trained_model(tmp_path: Path, task_of: Any) -> None:
     recipe = recipe_of(tmp_path, task_of(tmp_path))
@@ -202,26 +222,27 @@ def test_the_code_of_the_card_scores_as_the_trained_model(tmp_path: Path, task_o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task_of", [causal, templated, seq2seq])
+@pytest.mark.parametrize("task_of", [causal, templated, seq2seq, columns])
 def test_the_code_of_the_card_answers_as_the_trained_model(tmp_path: Path, task_of: Any) -> None:
     recipe = recipe_of(tmp_path, task_of(tmp_path))
     assert train_and_deliver(recipe, tmp_path / "out", with_merged=True) is not None
-    prompt = json.loads((tmp_path / "data.jsonl").read_text().splitlines()[0])["prompt"]
-    said = '"some prompt"' if task_of is causal else "'some prompt'"
-    found = strangers(tmp_path, {said: repr(prompt)})
+    row = json.loads((tmp_path / "data.jsonl").read_text().splitlines()[0])
+    quote = '"' if task_of is causal else "'"
+    given = {f"{quote}some {name}{quote}": repr(row[name]) for name in recipe.task.prompt or ()}
+    found = strangers(tmp_path, given)
     processor = load_processor(recipe)
     model: Any = load_backbone(recipe, processor, recipe.classes).model
     load_pyramid(model, tmp_path / "out" / "model" / "pyramid")
     examples: Any = prepare_full(recipe.task, recipe.classes, 0.1, processor).task.train.corpus.examples
-    of_prompt = examples.read[0] if task_of is seq2seq else examples.tokens[0][: examples.starts[0]]
+    of_prompt = examples.read[0] if recipe.task.kind == "seq2seq-lm" else examples.tokens[0][: examples.starts[0]]
     ids = torch.from_numpy(of_prompt.astype(np.int64))[None]
     with torch.inference_mode():
         generated = model.eval().generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=64, do_sample=False
         )
-        asked = (
-            {"input_ids": ids, "decoder_input_ids": generated} if task_of is seq2seq else {"input_ids": generated}
-        )
+        asked = {"input_ids": generated}
+        if recipe.task.kind == "seq2seq-lm":
+            asked = {"input_ids": ids, "decoder_input_ids": generated}
         tied = model(**asked).logits
     for one in found:
         assert torch.equal(one["ids"], ids)
