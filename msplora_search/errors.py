@@ -49,3 +49,13 @@ def suggest(wrong: str, names: Iterable[str]) -> str:
         return f"did you mean {shown(close[0])}?"
     more = f", ... ({len(others) - MOST_NAMES:,} more)" if len(others) > MOST_NAMES else ""
     return f"there are: {', '.join(brief(name) for name in others[:MOST_NAMES])}{more}"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and what it came from, one after the other."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or following.__context__

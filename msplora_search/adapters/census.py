@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from msplora_search.adapters.anatomy import Anatomy, AnatomyError, dissect
-from msplora_search.adapters.hub import load_config, telling
+from msplora_search.adapters.foreign import loading
+from msplora_search.adapters.hub import CODE, load_config
 from msplora_search.design.depth import MOST_RANK, split_by_fractions
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
@@ -81,7 +82,7 @@ def anatomy_of(model: str, targets: Sequence[str]) -> Anatomy:
     Raises InputError where there is no such model, it cannot be built, or a target matches nothing in it.
     """
     config = load_config(model)
-    with telling(model, "cannot be built from its config.json"), bounded(model), torch.device("meta"):
+    with loading(model, "cannot be built from its config.json", code=CODE), bounded(model), torch.device("meta"):
         bare = _bare(config)
     try:
         return dissect(bare, targets)

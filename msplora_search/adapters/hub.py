@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msplora_search.adapters.foreign import loading
 from msplora_search.design.depth import MOST_LAYERS
 from msplora_search.errors import InputError, suggest
-from msplora_search.text import brief, printable, shown
+from msplora_search.text import shown
 
+CODE = (
+    "has code of its own (auto_map in its config.json), which is not run here; "
+    "give a config.json of an architecture that transformers knows, or a bare architecture such as roberta"
+)
 MOST_BYTES = 16 * 2**20
 MOST_NUMBER = 10**11
 MOST_LABELS = 1_000_000
@@ -30,7 +32,7 @@ def load_config(model: str) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
 
     if model in CONFIG_MAPPING:
-        with telling(model, "has no default sizes"):
+        with loading(model, "has no default sizes", code=CODE):
             return AutoConfig.for_model(model)
     path = os.path.expanduser(model)
     if not os.path.exists(path) and ("/" not in model or os.path.isabs(path)):
@@ -39,7 +41,7 @@ def load_config(model: str) -> Any:
             f"an id such as org/name, or an architecture such as roberta{_meant(model)}"
         )
     location = path if os.path.exists(path) else model
-    with telling(model, "no usable config.json"):
+    with loading(model, "no usable config.json", code=CODE):
         require_bounds(model, location)
         return AutoConfig.from_pretrained(location, trust_remote_code=False)
 
@@ -55,70 +57,6 @@ def require_bounds(model: str, location: str) -> None:
         _require_small(model, Path(location))
     fields, _ = PreTrainedConfig.get_config_dict(location)
     _require_bounds(model, fields)
-
-
-@contextmanager
-def telling(model: str, what: str) -> Iterator[None]:
-    """Let nothing out of transformers but an InputError in one line: `what`, and why."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except InputError:
-        raise
-    except Exception as error:  # a foreign configuration makes transformers raise whatever it stumbles over
-        why = hub_cache_fault(error) or _own_code(error) or f"{what}: {_one_line(error)}"
-        raise InputError(f"model {shown(model, 200)}: {why}") from None
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def hub_cache_fault(error: BaseException) -> str | None:
-    """One line where `error` comes from the cache of models and data sets from the hub; None where it does not.
-
-    Libraries wrap what the system said, so its causes are looked at too.
-    """
-    from huggingface_hub import constants
-
-    roots = [Path(os.path.abspath(root)) for root in (constants.HF_HOME, constants.HF_HUB_CACHE)]
-    for cause in _causes(error):
-        named = cause.filename if isinstance(cause, OSError) else None
-        if not isinstance(named, str | bytes | os.PathLike):
-            continue
-        file = Path(os.path.abspath(os.fsdecode(named)))
-        if any(file.is_relative_to(root) or root.is_relative_to(file) for root in roots):
-            said = getattr(cause, "strerror", None) or str(cause)
-            return (
-                f"the hub's cache {printable(str(roots[0]))} cannot be used: {said}; "
-                "set HF_HOME to a folder that can be written and has room"
-            )
-    return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    following: BaseException | None = error
-    while following is not None and id(following) not in seen:
-        seen.add(id(following))
-        yield following
-        following = following.__cause__ or following.__context__
-
-
-def _own_code(error: Exception) -> str | None:
-    if "trust_remote_code" not in str(error):
-        return None
-    return (
-        "has code of its own (auto_map in its config.json), which is not run here; "
-        "give a config.json of an architecture that transformers knows, or a bare architecture such as roberta"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return brief(" ".join(str(error).split()), 300) or type(error).__name__
 
 
 def _require_small(model: str, path: Path) -> None:

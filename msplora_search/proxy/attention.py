@@ -19,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from msplora_search.tasks.foreign import quiet_transformers
+from msplora_search.adapters.foreign import quiet_transformers
 
 NAME = "msplora_search_short"
 KEY_MULTIPLE = 32

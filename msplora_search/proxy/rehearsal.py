@@ -14,6 +14,7 @@ from torch import Tensor
 
 from msplora_search.adapters.anatomy import Anatomy
 from msplora_search.adapters.bank import BANK, attach, detach
+from msplora_search.adapters.foreign import in_one_line
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.proxy.batching import Batches
@@ -21,7 +22,6 @@ from msplora_search.proxy.precision import Precision
 from msplora_search.proxy.training import predict
 from msplora_search.settings.models import StudySettings
 from msplora_search.tasks.backbone import Backbone
-from msplora_search.tasks.foreign import first_line
 from msplora_search.tasks.parts import Part
 from msplora_search.tasks.task import Task
 from msplora_search.text import printable
@@ -75,7 +75,7 @@ def refusing(settings: StudySettings, backbone: Backbone, precision: Precision) 
                 "model",
             ) from None
         raise InputError(
-            f"{name}: cannot be trained in {precision.name}: {first_line(error)}; {_advice(settings, precision)}",
+            f"{name}: cannot be trained in {precision.name}: {in_one_line(error)}; {_advice(settings, precision)}",
             "model",
         ) from None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
 
+from msplora_search.errors import causes
 from msplora_search.results.records import Failure
 
 OUT_OF_MEMORY = re.compile(
@@ -22,7 +22,7 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 def failure_of(error: BaseException) -> Failure:
     """The kind of failure behind an exception and what it was raised for."""
-    kinds = [_kind(one) for one in _chain(error)]
+    kinds = [_kind(one) for one in causes(error)]
     return next((kind for kind in kinds if kind != Failure.ERROR), Failure.ERROR)
 
 
@@ -51,12 +51,3 @@ def _kind(error: BaseException) -> Failure:
             return failure_told(str(error))
         case _:
             return Failure.ERROR
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        yield found
-        found = found.__cause__ or found.__context__

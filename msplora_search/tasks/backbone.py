@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from msplora_search.adapters.anatomy import head_parameters
 from msplora_search.adapters.census import bounded
+from msplora_search.adapters.foreign import loading
 from msplora_search.adapters.hub import require_bounds
 from msplora_search.adapters.outputs import Outputs
 from msplora_search.errors import InputError
@@ -19,11 +20,10 @@ from msplora_search.settings.models import BackboneSettings
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.demo import without_demo_names
 from msplora_search.tasks.fit import require_embedding, require_fit, require_vocabulary
-from msplora_search.tasks.foreign import loading
 from msplora_search.tasks.holding import placement, without_dropout
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.tokens import pad_of
-from msplora_search.text import printable
+from msplora_search.text import printable, shown
 
 COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "roberta-prelayernorm")
 VERY_LARGE_INTEGER = 10**30
@@ -272,6 +272,13 @@ def _config(settings: ModelSettings, location: str, processor: Any, classes: Seq
     outputs = outputs_of(task, classes)
     further = outputs.fields() if outputs else {}
     config = AutoConfig.from_pretrained(location, trust_remote_code=settings.trust_remote_code, **further)
+    attention = getattr(config, "_attn_implementation", None)
+    if isinstance(attention, str) and "/" in attention and not settings.trust_remote_code:
+        raise InputError(
+            f"model {printable(settings.model)}: its config.json asks for attention code of the hub, "
+            f"{shown(attention)}, which is run only where the study says trust_remote_code: true",
+            "model",
+        )
     if task.kind == "image-classification":
         return config
     words = getattr(config.get_text_config(), "vocab_size", None)

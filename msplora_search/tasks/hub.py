@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msplora_search.adapters.foreign import hub_cache_fault, in_one_line
 from msplora_search.errors import InputError
 from msplora_search.files import user_path
 from msplora_search.settings.task import DatasetSource
@@ -104,30 +104,14 @@ def _asked(source: DatasetSource) -> Iterator[None]:
         with _quiet():
             yield
     except Exception as error:
-        cache = str(datasets.config.HF_DATASETS_CACHE)
-        if isinstance(error, OSError) and error.errno and _within(error.filename, cache):
-            raise InputError(
-                f"cache folder {printable(cache)}: {error.strerror or type(error).__name__}; set HF_HOME to a "
-                "folder that can be written and has room"
-            ) from None
+        if fault := hub_cache_fault(error, str(datasets.config.HF_DATASETS_CACHE)):
+            raise InputError(f"task.dataset {shown(source.path)}: {fault}", "task.dataset") from None
         cause = error.__cause__ if type(error).__module__.startswith("datasets") and error.__cause__ else error
-        lines = str(cause).strip().splitlines() or [type(cause).__name__]
         raise InputError(
-            f"task.dataset {shown(source.path)}: {printable(lines[0])}; give a file, demo:NAME, a folder of data "
+            f"task.dataset {shown(source.path)}: {in_one_line(cause)}; give a file, demo:NAME, a folder of data "
             "files, or a Hugging Face id (with name and split) that can be reached",
             "task.dataset",
         ) from None
-
-
-def _within(name: Any, cache: str) -> bool:
-    """Whether a file is of the cache that the library keeps, or stands above it."""
-    if not isinstance(name, str):
-        return False
-    from huggingface_hub import constants
-
-    path = os.path.abspath(name)
-    roots = (os.path.abspath(cache), os.path.abspath(constants.HF_HUB_CACHE), os.path.abspath(constants.HF_HOME))
-    return any(path.startswith(root) or root.startswith(path + os.sep) for root in roots)
 
 
 @contextmanager

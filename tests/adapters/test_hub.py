@@ -20,7 +20,8 @@ import pytest
 from huggingface_hub import constants
 
 from msplora_search.adapters.census import MOST_MODULES, anatomy_of, count_beside_lora
-from msplora_search.adapters.hub import MOST_BYTES, hub_cache_fault, load_config
+from msplora_search.adapters.foreign import hub_cache_fault
+from msplora_search.adapters.hub import MOST_BYTES, load_config
 from msplora_search.errors import InputError
 from msplora_search.settings import StudySettings
 from msplora_search.tasks.backbone import load_backbone, load_image_processor, load_tokenizer
@@ -77,7 +78,7 @@ def test_a_config_that_cannot_be_built_is_one_line(
 def test_a_file_that_is_no_config_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     for model in (tmp_path, tmp_path / "config.json"):
-        with pytest.raises(InputError, match=f"^model '{model}': no usable config.json: ") as caught:
+        with pytest.raises(InputError, match=f"^model {model}: no usable config.json: ") as caught:
             load_config(str(model))
         assert len(str(caught.value)) < 600
 
@@ -186,7 +187,7 @@ def test_params_runs_no_code_of_a_model_whatever_is_typed(tmp_path: Path) -> Non
     code, said = run_saying_yes([sys.executable, "-c", program, "params", str(model)])
     assert code == 2
     assert said == (
-        f"error: model '{model}': has code of its own (auto_map in its config.json), which is not run here; "
+        f"error: model {model}: has code of its own (auto_map in its config.json), which is not run here; "
         "give a config.json of an architecture that transformers knows, or a bare architecture such as roberta\n"
     )
     assert not (model / "was-run").exists()
@@ -254,7 +255,7 @@ def test_a_cache_of_the_hub_that_cannot_be_written_is_named(tmp_path: Path) -> N
             told[name] = done.stdout + done.stderr
     assert told["home"] == "32\n"
     assert re.fullmatch(
-        f"model 'some/model': the hub's cache {tmp_path}/file cannot be used: .*; "
+        f"model some/model: the hub's cache {tmp_path}/file cannot be used: .*; "
         "set HF_HOME to a folder that can be written and has room\n",
         told["file"],
     )

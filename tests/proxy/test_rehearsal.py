@@ -102,7 +102,8 @@ def test_what_fails_in_bf16_only_is_told_so(
         raise RuntimeError("mixed dtype (CPU)\nexpect Float")
 
     monkeypatch.setattr(attention, "_additive", fails)
-    with pytest.raises(InputError, match=rf"\(bert\): cannot be trained in bf16: mixed dtype \(CPU\); {advice}$"):
+    said = rf"\(bert\): cannot be trained in bf16: mixed dtype \(CPU\) expect Float; {advice}$"
+    with pytest.raises(InputError, match=said):
         Workbench.load(settings_of(tmp_path, **changes))
 
 

@@ -94,6 +94,15 @@ def test_code_in_a_model_folder_is_not_run_unless_asked_for(folder: Path, tmp_pa
     assert not mark.exists()
 
 
+def test_attention_code_of_the_hub_is_not_fetched_unless_asked_for(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "attn_implementation": "kernels-community/flash"}))
+    with pytest.raises(
+        InputError, match="attention code of the hub, 'kernels-community/flash', which is run only"
+    ):
+        classifier(folder, 2)
+
+
 def test_a_damaged_weight_file_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\x10" * 100)
     with pytest.raises(InputError, match="cannot be loaded"):

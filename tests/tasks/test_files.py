@@ -282,7 +282,9 @@ def test_a_hub_cache_that_cannot_be_written_is_what_is_blamed(
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "hf" / "datasets")
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "train.txt").write_text("a\n")
-    with pytest.raises(InputError, match=r"cache folder .*hf/datasets: Not a directory; set HF_HOME to a folder"):
+    with pytest.raises(
+        InputError, match=r"the hub's cache .*hf/datasets cannot be used: Not a directory; set HF_HOME to a folder"
+    ):
         read(tmp_path / "set")
 
 
