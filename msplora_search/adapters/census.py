@@ -19,7 +19,7 @@ from msplora_search.adapters.hub import CODE, load_config
 from msplora_search.design.depth import MOST_RANK, split_by_fractions
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.text import brief, shown
+from msplora_search.text import brief
 
 LORA_RANKS = (1, 2, 4, 8, 16, 32, 64)
 MOST_MODULES = 100_000
@@ -110,7 +110,8 @@ def bounded(model: str) -> Iterator[None]:
 
     def tally(*_: object) -> None:
         if next(made) > MOST_MODULES:
-            raise InputError(f"model {shown(model)}: its config.json asks for more than {MOST_MODULES:,} modules")
+            said = f"its config.json asks for more than {MOST_MODULES:,} modules"
+            raise InputError(f"model {brief(model, 200)}: {said}")
 
     hook = register_module_module_registration_hook(tally)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 from msplora_search.adapters.foreign import loading
 from msplora_search.design.depth import MOST_LAYERS
 from msplora_search.errors import InputError, suggest
-from msplora_search.text import shown
+from msplora_search.text import brief, shown
 
 CODE = (
     "has code of its own (auto_map in its config.json), which is not run here; "
@@ -66,7 +66,8 @@ def _require_small(model: str, path: Path) -> None:
         return
     found = file.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
-        raise InputError(f"model {shown(model)}: its config.json must be a file of at most {MOST_BYTES:,} bytes")
+        said = f"its config.json must be a file of at most {MOST_BYTES:,} bytes"
+        raise InputError(f"model {brief(model, 200)}: {said}")
 
 
 def _require_bounds(model: str, value: Any, name: str = "") -> None:
@@ -82,7 +83,7 @@ def _require_bounds(model: str, value: Any, name: str = "") -> None:
             most = next((most for names, most in BOUNDS if names.search(name)), MOST_NUMBER)
             if not -MOST_NUMBER <= value <= most:
                 raise InputError(
-                    f"model {shown(model)}: its config.json has {shown(name)} {shown(value)}; "
+                    f"model {brief(model, 200)}: its config.json has {shown(name)} {shown(value)}; "
                     f"it must be at most {most:,}"
                 )
 

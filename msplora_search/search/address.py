@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -22,13 +23,16 @@ SHORT = 4
 
 
 def default_url(output: Path) -> str:
-    """SQLite under the output folder, whatever characters its path has. Raises InputError for no text at all."""
+    """SQLite under the output folder, whatever characters its path has.
+
+    Raises InputError for a name that is no text, or none in the encoding that this process has for file names.
+    """
     try:
         return URL.create("sqlite", database=str(output / DATABASE)).render_as_string(hide_password=False)
     except UnicodeEncodeError:
-        raise InputError(
-            f"--output {printable(str(output))}: its name is no valid UTF-8; name another folder"
-        ) from None
+        what = f"its name is no text in {sys.getfilesystemencoding()}; name another folder"
+        mend = "" if sys.flags.utf8_mode else ", or set PYTHONUTF8=1 where it is UTF-8"
+        raise InputError(f"--output {printable(str(output))}: {what}{mend}") from None
 
 
 def for_optuna(url: str) -> str:

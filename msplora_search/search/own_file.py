@@ -42,7 +42,7 @@ def _studies(path: Path) -> int:
     """How many studies a database holds. Raises InputError where it is no whole database."""
     try:
         # rw: what a killed process left half written is rolled back, but no file is made
-        address = f"file:{quote(str(path.resolve()))}?mode=rw"
+        address = f"file:{quote(os.fsencode(path.resolve()))}?mode=rw"
         with closing(sqlite3.connect(address, uri=True, timeout=60)) as database:
             (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":

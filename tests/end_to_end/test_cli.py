@@ -260,7 +260,7 @@ def nothing(_: Path) -> None:
 
 BAD: list[tuple[str, Callable[[Path], None], dict[str, Any], list[str], list[str]]] = [
     ("misspelt key", nothing, {"serach": {}}, [], ["study.yaml:", "serach is no known field", "'search'"]),
-    ("wrong type", nothing, {"search": {"trials": "many"}}, [], ["search.trials is 'many'", "integer"]),
+    ("wrong type", nothing, {"search": {"trials": "many"}}, [], ["search.trials is 'many'", "whole number"]),
     ("missing column", nothing, {"task": {"text": ["sentence"]}}, [], ["task.text is 'sentence'", "text"]),
     ("missing label", nothing, {"task": {"label": "lable"}}, [], ["task.label is 'lable'", "'label'"]),
     ("wrong labels", fractions, {}, [], ["row 4 of label column 'label' is 0.5", "whole number"]),
@@ -350,9 +350,11 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def start(study: Path, folder: Path) -> subprocess.Popen[str]:
+    """A search that can be stopped by Ctrl-C, also where what started this process ignores that."""
     return subprocess.Popen(
         [str(PROGRAM), "run", str(study), "--output", "out"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=os.environ.copy(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,7 +23,7 @@ OUTPUTS = {
 }
 COMMANDS = {
     "status": ["out put ±"],
-    "report": ["out put ±"],
+    "report": ["plain"],
     "export": ["out put ±", "--to", "recipe é"],
 }
 
@@ -50,7 +51,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         (made / "study.yaml").write_text(dump(fields), encoding="utf-8")
         run_study(load_study(str(made / "study.yaml")), made / "out put ±")
+    shutil.copytree(made / "out put ±", made / "plain")
     return made
+
+
+def test_a_folder_whose_name_the_locale_cannot_tell_is_one_line(folder: Path) -> None:
+    done = call("status", "out put ±", cwd=folder, **OUTPUTS["C"])
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: --output ")
+    assert done.stderr.endswith(
+        b"is no text in ascii; name another folder, or set PYTHONUTF8=1 where it is UTF-8\n"
+    )
+    assert done.stderr.count(b"\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -62,7 +74,7 @@ def test_an_output_of_few_characters_gets_all_that_is_said(folder: Path, output:
     text = done.stdout.decode("cp1252" if output == "cp1252" else "ascii")
     assert ("±" if output == "cp1252" else "+-") in text
     if command == "report":
-        assert "модель [b] é" in (folder / "out put ±" / "report" / "report.md").read_text(encoding="utf-8")
+        assert "модель [b] é" in (folder / "plain" / "report" / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

@@ -35,7 +35,9 @@ def test_the_database_lies_in_its_folder_whatever_that_is_called(tmp_path: Path,
 
 
 def test_a_folder_whose_name_is_no_text_is_refused() -> None:
-    with pytest.raises(InputError, match=r"--output /x/\\udcff: its name is no valid UTF-8"):
+    with pytest.raises(
+        InputError, match=r"--output /x/\\udcff: its name is no text in utf-8; name another folder"
+    ):
         default_url(Path("/x/\udcff"))
 
 
