@@ -265,7 +265,7 @@ def _looked_at(study: StudySettings) -> tuple[list[str], list[str]]:
 
 def _as_given(storage: str | None, context: typer.Context) -> str:
     """` --storage URL` for the next command: without its password, and not where the environment has it."""
-    from msplora_search.search.address import hide_password
+    from msplora_search.search.store.address import hide_password
 
     source = context.get_parameter_source("storage")
     if storage is None or source is None or source.name != "COMMANDLINE":

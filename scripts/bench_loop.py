@@ -79,8 +79,8 @@ def search() -> dict[str, Any]:
     from msplora_search.proxy.batching import ProxyBatches
     from msplora_search.proxy.workbench import Workbench
     from msplora_search.search.events import Event, TrialMeasured
-    from msplora_search.search.identity import Crew
     from msplora_search.search.part import work_off
+    from msplora_search.search.store.identity import Crew
     from msplora_search.settings import load_study
 
     began = psutil.Process().create_time()
@@ -108,8 +108,8 @@ def workers() -> dict[str, Any]:
     """Two workers one after another: the first also waits for the process that the others come from."""
     from msplora_search.scale.crew import together
     from msplora_search.search.events import Event, TrialStarted
-    from msplora_search.search.identity import Crew
     from msplora_search.search.part import take_part
+    from msplora_search.search.store.identity import Crew
     from msplora_search.settings import load_study
 
     class Begun(Exception):  # noqa: N818 # it is no error

@@ -26,7 +26,7 @@ from msplora_search.full.identity import require_same_run
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.results.noise import interval
 from msplora_search.results.records import Evaluation
-from msplora_search.search.folder import only_run
+from msplora_search.search.store.folder import only_run
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone, load_processor
 from msplora_search.tasks.exchanges import between_columns

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from msplora_search.errors import InputError
-from msplora_search.search.failure import failure_of
+from msplora_search.search.store.failure import failure_of
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext

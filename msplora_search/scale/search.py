@@ -7,9 +7,9 @@ from pathlib import Path
 from msplora_search.errors import InputError
 from msplora_search.scale.crew import together
 from msplora_search.search.events import Event, Listener, SearchEnded, SearchStarted, TrialEnded, WorkerLost
-from msplora_search.search.folder import only_run
-from msplora_search.search.identity import Crew
 from msplora_search.search.part import take_part
+from msplora_search.search.store.folder import only_run
+from msplora_search.search.store.identity import Crew
 from msplora_search.search.study import output_of, require_compatible, run_study
 from msplora_search.settings.models import StudySettings
 

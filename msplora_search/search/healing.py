@@ -6,7 +6,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.results.records import Failure, State, TrialRecord
-from msplora_search.search.history import (
+from msplora_search.search.objective import TrialFailedError, tell_values
+from msplora_search.search.store.history import (
     PLAN,
     RESTART,
     is_interrupted,
@@ -15,9 +16,8 @@ from msplora_search.search.history import (
     started_again,
     worker_of,
 )
-from msplora_search.search.identity import Crew
-from msplora_search.search.objective import TrialFailedError, tell_values
-from msplora_search.search.stored import trials_of
+from msplora_search.search.store.identity import Crew
+from msplora_search.search.store.stored import trials_of
 
 Key = tuple[str, float]
 """Name and learning rate of a baseline."""

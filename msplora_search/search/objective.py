@@ -14,15 +14,15 @@ from msplora_search.proxy.pruning import Peer, should_stop
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
-from msplora_search.search.failure import failure_of
-from msplora_search.search.history import (
+from msplora_search.search.proposal import Proposer
+from msplora_search.search.store.failure import failure_of
+from msplora_search.search.store.history import (
     History,
     store_plan,
     store_progress,
     with_result,
 )
-from msplora_search.search.identity import Crew, this_worker
-from msplora_search.search.proposal import Proposer
+from msplora_search.search.store.identity import Crew, this_worker
 
 
 class TrialFailedError(Exception):

@@ -13,19 +13,19 @@ from optuna.trial import TrialState
 
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
-from msplora_search.search.address import default_url
 from msplora_search.search.baselines import Baseline, planned_baselines
 from msplora_search.search.events import Listener, SearchEnded, SearchStarted, light
-from msplora_search.search.history import History
-from msplora_search.search.identity import Crew
 from msplora_search.search.objective import Objective, TrialFailedError
-from msplora_search.search.own_file import Watch
 from msplora_search.search.preparation import prepare_study
 from msplora_search.search.proposal import Proposer
-from msplora_search.search.sameness import open_study
 from msplora_search.search.sampler import sampler_for
-from msplora_search.search.storage import answering, connect
-from msplora_search.search.stored import trials_of
+from msplora_search.search.store.address import default_url
+from msplora_search.search.store.history import History
+from msplora_search.search.store.identity import Crew
+from msplora_search.search.store.own_file import Watch
+from msplora_search.search.store.sameness import open_study
+from msplora_search.search.store.storage import answering, connect
+from msplora_search.search.store.stored import trials_of
 from msplora_search.search.turns import Turns
 from msplora_search.settings.models import StudySettings
 

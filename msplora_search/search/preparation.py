@@ -16,11 +16,11 @@ from msplora_search.files import write_whole
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline
 from msplora_search.search.healing import baselines_to_start, heal
-from msplora_search.search.history import RESTART
-from msplora_search.search.identity import Crew
-from msplora_search.search.own_file import STUDY_FILE
 from msplora_search.search.proposal import Proposer
-from msplora_search.search.sameness import FACTS, require_same_data
+from msplora_search.search.store.history import RESTART
+from msplora_search.search.store.identity import Crew
+from msplora_search.search.store.own_file import STUDY_FILE
+from msplora_search.search.store.sameness import FACTS, require_same_data
 from msplora_search.settings.document import dump
 from msplora_search.settings.models import StudySettings
 from msplora_search.tasks.task import FORMAT

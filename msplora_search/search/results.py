@@ -14,15 +14,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.errors import InputError
 from msplora_search.results.records import State, TrialRecord
-from msplora_search.search.address import DATABASE, default_url, hide_password
-from msplora_search.search.facts import complete_facts, labels_of
-from msplora_search.search.folder import is_running
-from msplora_search.search.history import History, is_interrupted, started_again, worker_of
-from msplora_search.search.identity import is_gone
-from msplora_search.search.own_file import STUDY_FILE, holds_study
-from msplora_search.search.sameness import FACTS, require_readable, settings_of
-from msplora_search.search.storage import answering, connect
-from msplora_search.search.stored import StoredError, attributes_of, reading, trials_of
+from msplora_search.search.store.address import DATABASE, default_url, hide_password
+from msplora_search.search.store.facts import complete_facts, labels_of
+from msplora_search.search.store.folder import is_running
+from msplora_search.search.store.history import History, is_interrupted, started_again, worker_of
+from msplora_search.search.store.identity import is_gone
+from msplora_search.search.store.own_file import STUDY_FILE, holds_study
+from msplora_search.search.store.sameness import FACTS, require_readable, settings_of
+from msplora_search.search.store.storage import answering, connect
+from msplora_search.search.store.stored import StoredError, attributes_of, reading, trials_of
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import StudySettings
 from msplora_search.tasks.labels import metric_of

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from msplora_search.search.history import is_interrupted
+from msplora_search.search.store.history import is_interrupted
 from msplora_search.settings.models import SearchSettings
 
 NSGA2_POPULATION = 12

@@ -7,14 +7,14 @@ from pathlib import Path
 import optuna
 
 from msplora_search.proxy.workbench import Workbench
-from msplora_search.search.address import default_url
 from msplora_search.search.events import Listener
-from msplora_search.search.folder import only_run, unusable
-from msplora_search.search.identity import Crew
-from msplora_search.search.own_file import holds_study
 from msplora_search.search.part import work_off
-from msplora_search.search.sameness import require_same
-from msplora_search.search.storage import answering, connect
+from msplora_search.search.store.address import default_url
+from msplora_search.search.store.folder import only_run, unusable
+from msplora_search.search.store.identity import Crew
+from msplora_search.search.store.own_file import holds_study
+from msplora_search.search.store.sameness import require_same
+from msplora_search.search.store.storage import answering, connect
 from msplora_search.settings.models import StudySettings
 
 

@@ -15,12 +15,9 @@ from filelock import FileLock, Timeout
 from msplora_search.errors import InputError
 from msplora_search.files import write_whole
 from msplora_search.search.events import Listener, Waiting
+from msplora_search.search.store.folder import ASKING, HOLDER
 from msplora_search.text import printable
 
-ASKING = ".asking.lock"
-"""Held while a trial is asked for and begun."""
-HOLDER = ".asking.holder"
-"""Who holds it: process number and host."""
 FIRST, AGAIN = 30.0, 60.0
 """Seconds of waiting after which it is told, and told again. A turn takes less than a second."""
 

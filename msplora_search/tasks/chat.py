@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import TemplateError
 
 from msplora_search.errors import InputError
-from msplora_search.tasks.cells import text_of
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.cells import text_of
+from msplora_search.tasks.reading.table import Table
 from msplora_search.text import printable, shown
 
 FIELD = "task.messages"

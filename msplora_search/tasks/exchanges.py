@@ -8,9 +8,9 @@ from typing import Any
 
 from msplora_search.errors import InputError, suggest
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.cells import empty_note, texts
 from msplora_search.tasks.chat import messages_of, rendered, require_chat_template
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.cells import empty_note, texts
+from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.tokenising import ids_of, keeps_line_breaks
 from msplora_search.text import printable, shown
 

@@ -15,14 +15,22 @@ from torch import Tensor, nn
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
-from msplora_search.tasks.images import ImageError, Stored, file_of, how_stored, path_of, read_image, state_of
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
-from msplora_search.tasks.local_files import is_file
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.table import Table
-from msplora_search.tasks.tables import read_table
+from msplora_search.tasks.reading.images import (
+    ImageError,
+    Stored,
+    file_of,
+    how_stored,
+    path_of,
+    read_image,
+    state_of,
+)
+from msplora_search.tasks.reading.local_files import is_file
+from msplora_search.tasks.reading.table import Table
+from msplora_search.tasks.reading.tables import read_table
 
 READING = 2
 """Part of the cache key: to be raised when pixels are read otherwise."""

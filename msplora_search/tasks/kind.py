@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.table import Table
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.cells import class_of, class_order, number_of
 from msplora_search.tasks.metrics import Metric, metric
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.cells import class_of, class_order, number_of
+from msplora_search.tasks.reading.table import Table
 from msplora_search.text import printable, shown
 
 MOST_CLASSES = 1000

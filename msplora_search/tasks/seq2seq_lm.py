@@ -26,7 +26,7 @@ from msplora_search.tasks.language import (
 )
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.tokenising import bounded, require_whole, tokenise
 from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
 

@@ -19,10 +19,10 @@ from msplora_search.tasks.cache import cached_folder
 from msplora_search.tasks.kind import Kind
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.labels import class_counts, classes_told, metric_of, missing_classes, positive_of
-from msplora_search.tasks.local_files import FIELD
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Corpus, Part, Rows, proxy_rows, set_aside
-from msplora_search.tasks.tables import TEST_FIELD, fingerprint, read_table, source_of_test
+from msplora_search.tasks.reading.local_files import FIELD
+from msplora_search.tasks.reading.tables import TEST_FIELD, fingerprint, read_table, source_of_test
 from msplora_search.text import printable, shown
 
 FORMAT = 4

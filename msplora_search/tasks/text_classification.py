@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from msplora_search.settings.task import DatasetSource, TaskSettings
-from msplora_search.tasks.cells import empty_note, texts
 from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.cells import empty_note, texts
+from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.tokenising import separator, tokenise
 from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
 from msplora_search.text import shown

@@ -15,7 +15,7 @@ from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import numbers_of
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Examples, Rows
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.text_classification import key_of_texts, read_texts
 from msplora_search.tasks.tokens import Tokens, pad_of
 

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from msplora_search.errors import InputError
-from msplora_search.search.address import DATABASE, default_url, file_of, hide_password, redact
-from msplora_search.search.storage import connect
+from msplora_search.search.store.address import DATABASE, default_url, file_of, hide_password, redact
+from msplora_search.search.store.storage import connect
 
 NASTY = [
     "a?b=c", "100%20 done", "a#b", "ü", "a;b", "'quoted' \"twice\"", "%41", "a::b", "[brackets]", "*", "{braces}",

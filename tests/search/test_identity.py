@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from msplora_search.search import identity
-from msplora_search.search.identity import Crew, is_gone, this_worker
+from msplora_search.search.store import identity
+from msplora_search.search.store.identity import Crew, is_gone, this_worker
 
 OURS, NOBODY = Crew("ours"), 2**22 + 1
 

@@ -28,9 +28,10 @@ from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import Failure, State
 from msplora_search.search import turns
 from msplora_search.search.events import Event, SearchEnded, SearchStarted, TrialEnded, TrialStarted, Waiting
-from msplora_search.search.failure import failure_of, failure_told
 from msplora_search.search.proposal import Proposer
 from msplora_search.search.results import StudyResults, load_results
+from msplora_search.search.store import folder
+from msplora_search.search.store.failure import failure_of, failure_told
 from msplora_search.search.summary import summarise
 from msplora_search.search.turns import Turns
 from msplora_search.settings import StudySettings
@@ -323,7 +324,7 @@ def test_failures_are_told_apart(error: Exception, failure: Failure) -> None:
 
 def test_a_trial_that_really_finds_no_memory_is_recorded_so() -> None:
     code = (
-        "import resource, torch\nfrom msplora_search.search.failure import failure_of\n"
+        "import resource, torch\nfrom msplora_search.search.store.failure import failure_of\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))\n"
         "for ask in (lambda: torch.empty(2**36), lambda: bytearray(2**36)):\n"
         "    try: ask()\n"
@@ -394,7 +395,7 @@ def test_who_is_waited_for_is_told_again_and_again(
             holder.kill()
 
     with Turns.of(tmp_path, listen).mine():
-        assert f"{os.getpid()} " in (tmp_path / turns.HOLDER).read_text()
+        assert f"{os.getpid()} " in (tmp_path / folder.HOLDER).read_text()
     assert f"for process {holder.pid}, whose turn" in heard[0]
     assert f"process {holder.pid}, which is stopped (`kill -CONT {holder.pid}` lets it go on)" in heard[1]
 

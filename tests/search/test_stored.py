@@ -13,9 +13,9 @@ import pytest
 
 from msplora_search import run_study
 from msplora_search.errors import InputError
-from msplora_search.search.facts import DEFAULTS
 from msplora_search.search.results import load_results
-from msplora_search.search.storage import connect
+from msplora_search.search.store.facts import DEFAULTS
+from msplora_search.search.store.storage import connect
 from msplora_search.search.study import require_compatible
 from msplora_search.settings import StudySettings
 from tests.search.test_study import search

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from msplora_search.errors import InputError
-from msplora_search.tasks.cells import class_of, number_of, text_of, texts
 from msplora_search.tasks.labels import classes_told, known_labels, numbers_of, positive_of
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.cells import class_of, number_of, text_of, texts
+from msplora_search.tasks.reading.table import Table
 
 NO_TEXT: list[Any] = [
     float("nan"), float("inf"), ["a"], {"a": 1}, b"\xff\xfe", "half \ud83d", object(), [], {}, {"type": "text"},

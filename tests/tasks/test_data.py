@@ -18,8 +18,8 @@ from msplora_search.tasks.cache import cache_root
 from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.labels import class_labels
 from msplora_search.tasks.parts import set_aside
-from msplora_search.tasks.table import Table
-from msplora_search.tasks.tables import fingerprint, read_table
+from msplora_search.tasks.reading.table import Table
+from msplora_search.tasks.reading.tables import fingerprint, read_table
 from msplora_search.tasks.task import Task, prepare
 from msplora_search.tasks.tokens import Tokens
 from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl, write_study

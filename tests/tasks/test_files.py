@@ -15,9 +15,9 @@ from msplora_search.errors import InputError
 from msplora_search.settings import load_study
 from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.labels import class_labels
-from msplora_search.tasks.local_files import is_file
-from msplora_search.tasks.table import Table
-from msplora_search.tasks.tables import read_table, source_of_test
+from msplora_search.tasks.reading.local_files import is_file
+from msplora_search.tasks.reading.table import Table
+from msplora_search.tasks.reading.tables import read_table, source_of_test
 from tests.small import write_study
 
 WANTED = ("text", "label")

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from msplora_search.tasks.images import (
+from msplora_search.tasks.reading.images import (
     EXIF_BROKEN,
     MOST_PIXELS,
     SEVERAL,

@@ -17,7 +17,7 @@ from msplora_search.tasks.backbone import load_processor
 from msplora_search.tasks.demo import demo_rows
 from msplora_search.tasks.image_classification import Images
 from msplora_search.tasks.kinds import kind_of
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.task import Task, prepare
 from tests.small import write_jsonl
 from tests.tasks.models import save_vit, stripes, study_of

@@ -18,7 +18,7 @@ from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.backbone import load_processor
 from msplora_search.tasks.causal_lm import Dialogues
 from msplora_search.tasks.exchanges import Exchange, exchanges
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.task import Task, prepare
 from tests.small import write_jsonl
 from tests.tasks.models import requests, save_llama, save_t5, study_of, word_tokenizer

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from msplora_search.errors import InputError
 from msplora_search.tasks.kinds import kind_of
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.tokenising import separator, tokenise
 from msplora_search.tasks.tokens import vocabulary_of
 from tests.small import tokenizer

@@ -10,9 +10,9 @@ from typing import Any
 
 from msplora_search.errors import InputError
 from msplora_search.files import user_path
-from msplora_search.tasks.delimited import read_delimited
-from msplora_search.tasks.json_files import read_json_file
-from msplora_search.tasks.table import Table, chosen, require_distinct
+from msplora_search.tasks.reading.delimited import read_delimited
+from msplora_search.tasks.reading.json_files import read_json_file
+from msplora_search.tasks.reading.table import Table, chosen, require_distinct
 from msplora_search.text import printable, shown
 
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")

@@ -14,9 +14,9 @@ from msplora_search.adapters.foreign import hub_cache_fault, in_one_line
 from msplora_search.errors import InputError
 from msplora_search.files import user_path
 from msplora_search.settings.task import DatasetSource
-from msplora_search.tasks import local_files
-from msplora_search.tasks.local_files import ENDINGS, columns_of, read_file
-from msplora_search.tasks.table import Table, chosen
+from msplora_search.tasks.reading import local_files
+from msplora_search.tasks.reading.local_files import ENDINGS, columns_of, read_file
+from msplora_search.tasks.reading.table import Table, chosen
 from msplora_search.text import printable, shown
 
 PATTERNS = ("[", "]", "?", "*", "::")

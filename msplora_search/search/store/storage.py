@@ -12,8 +12,8 @@ import optuna
 import sqlalchemy
 
 from msplora_search.errors import InputError
-from msplora_search.search.address import file_of, for_optuna, hide_password, redact, require_clear
-from msplora_search.search.stored import StoredError
+from msplora_search.search.store.address import file_of, for_optuna, hide_password, redact, require_clear
+from msplora_search.search.store.stored import StoredError
 
 PACKAGES = {
     "psycopg": "psycopg[binary]",

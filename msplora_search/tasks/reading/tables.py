@@ -8,10 +8,10 @@ from pathlib import Path
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource
-from msplora_search.tasks import hub
 from msplora_search.tasks.demo import PREFIX, demo_fingerprint, demo_rows
-from msplora_search.tasks.local_files import ENDINGS, FIELD, fingerprint_of, is_file, read_file
-from msplora_search.tasks.table import Table, chosen
+from msplora_search.tasks.reading import hub
+from msplora_search.tasks.reading.local_files import ENDINGS, FIELD, fingerprint_of, is_file, read_file
+from msplora_search.tasks.reading.table import Table, chosen
 from msplora_search.text import printable, shown
 
 TEST_FIELD = "task.dataset.test"

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 
 from msplora_search.errors import InputError
-from msplora_search.search.stored import attributes_of
+from msplora_search.search.store.stored import attributes_of
 from msplora_search.settings.load import stored_settings
 from msplora_search.settings.models import StudySettings
 from msplora_search.tasks.task import FORMAT

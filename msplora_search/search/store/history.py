@@ -11,8 +11,8 @@ from optuna.trial import TrialState
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.results.records import Evaluation, Failure, State, TrialRecord
-from msplora_search.search.failure import failure_told
-from msplora_search.search.stored import reading, trials_of
+from msplora_search.search.store.failure import failure_told
+from msplora_search.search.store.stored import reading, trials_of
 
 PLAN, PROGRESS, RESTART = "plan", "progress", "restart_of"
 """User attributes of a trial."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msplora_search.errors import InputError
-from msplora_search.tasks.table import Table, chosen, require_distinct
+from msplora_search.tasks.reading.table import Table, chosen, require_distinct
 from msplora_search.text import printable
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}

@@ -9,9 +9,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from msplora_search.errors import InputError
-from msplora_search.search.turns import ASKING, HOLDER
 from msplora_search.text import printable
 
+ASKING = ".asking.lock"
+"""Held while a trial is asked for and begun."""
+HOLDER = ".asking.holder"
+"""Who holds it: process number and host."""
 LOCK = ".lock"
 OWN = {LOCK, ASKING, HOLDER}
 """What a run leaves in its folder, whatever becomes of it."""

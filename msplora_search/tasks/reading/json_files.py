@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msplora_search.errors import InputError
-from msplora_search.tasks.table import Table, chosen
+from msplora_search.tasks.reading.table import Table, chosen
 from msplora_search.text import printable, shown
 
 MOST_DIGITS = 4000

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msplora_search.errors import InputError
-from msplora_search.tasks.table import Table
+from msplora_search.tasks.reading.table import Table
 from msplora_search.text import printable, shown
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")

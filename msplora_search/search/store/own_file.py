@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from msplora_search.errors import InputError
 from msplora_search.files import damaged
-from msplora_search.search.address import DATABASE, file_of
+from msplora_search.search.store.address import DATABASE, file_of
 
 STUDY_FILE = "study.yaml"
 """Written once the database holds a study."""
