@@ -124,7 +124,7 @@ def test_a_long_cell_is_read_whole(tmp_path: Path) -> None:
         ("d.csv", "text,label\na,x\n".encode("utf-16-le"), "d.csv: is no text in UTF-8: it holds NUL bytes"),
         ("d.csv", b"PK\x03\x04", "d.csv: is a zip archive, or a workbook"),
         ("d.csv", "version https://git-lfs.github.com/spec/v1\n", "d.csv: is a pointer of Git LFS"),
-        ("d.jsonl", gzip.compress(b'{"text": "a"}'), "d.jsonl: is compressed by gzip; unpack it"),
+        ("d.jsonl", gzip.compress(b'{"text": "a"}', mtime=0), "d.jsonl: is compressed by gzip; unpack it"),
         ("d.jsonl", '{"text": "a", "label": 1}\n{"text": }\n', "d.jsonl: line 2 is no JSON .*column 10"),
         ("d.jsonl", '{"text": "a", "text": "b"}\n', "d.jsonl: line 1 is no JSON .* has the key 'text' twice"),
         ("d.jsonl", '{"text": ' + "[" * 100_000 + "\n", "d.jsonl: line 1 is no JSON .*nested too deep"),
