@@ -12,6 +12,7 @@ from typing import Any
 
 from msplora_search.files import public_name
 from msplora_search.full.card_code import Usage, merged_code, peft_code, pyramid_code
+from msplora_search.full.delivered import Delivered
 from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import outputs_of
@@ -48,12 +49,7 @@ class Base:
 class Facts:
     """What a card tells beside the recipe."""
 
-    metric: float
-    interval: tuple[float, float]
-    trained_params: int
-    unrolled_params: int
-    stored_params: int
-    apart: float
+    done: Delivered
     merged: bool
     """Whether the merged model is written too."""
     counts: tuple[int, ...] = ()
@@ -65,7 +61,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
     base, pyramid = Base.of(recipe.model), recipe.built()
     header: dict[str, Any] = {"base_model": base.name} if base.is_id else {}
     header |= {"library_name": "peft", "tags": ["lora", "msplora", "msplora-search"]}
-    low, high = facts.interval
+    done, (low, high) = facts.done, facts.done.interval
     lines = [
         "---",
         dump(header).rstrip("\n"),
@@ -78,15 +74,15 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         "",
         f"- Data: {code(public_name(recipe.task.dataset.path))}, {recipe.task.kind}"
         f"{_classes(recipe, facts.counts)}.",
-        f"- Test part: {recipe.task.metric_label} {facts.metric:.4f}, 95% interval {low:.4f} to {high:.4f} over "
+        f"- Test part: {recipe.task.metric_label} {done.metric:.4f}, 95% interval {low:.4f} to {high:.4f} over "
         "its examples.",
-        f"- Trained adapter parameters: {facts.trained_params:,} (shared ones once); as stock LoRA, unrolled: "
-        f"{facts.unrolled_params:,}{_filled(facts)}.",
+        f"- Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled: "
+        f"{done.unrolled_params:,}{_filled(done)}.",
         f"- {_origin(recipe)}",
         *_held(recipe),
         "",
         *_forms(_usage(recipe, kind, base, most_tokens, between), facts.merged),
-        f"The logits of all forms differ by at most {facts.apart:.1e} on real batches in {recipe.backbone.dtype}. "
+        f"The logits of all forms differ by at most {done.apart:.1e} on real batches in {recipe.backbone.dtype}. "
         "Training the PEFT form on would untie what the pyramid shares.",
     ]
     return "\n".join(lines) + "\n"
@@ -142,8 +138,8 @@ def _positive(recipe: Recipe) -> str:
     return "" if positive is None else f"; the positive class is {code(recipe.classes[positive])}"
 
 
-def _filled(facts: Facts) -> str:
-    zeros = facts.stored_params - facts.unrolled_params
+def _filled(done: Delivered) -> str:
+    zeros = done.stored_params - done.unrolled_params
     return f", and {zeros:,} zeros that fill all ranks up to the largest" if zeros else ""
 
 

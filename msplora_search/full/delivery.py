@@ -99,11 +99,12 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
             processor.save_pretrained(folder / "merged")
         counts = tuple(np.bincount(part.truth, minlength=len(recipe.classes)).tolist()) if recipe.classes else ()
         params = (bank.count(), peft.adapter_params, peft.stored_params)
-        facts = Facts(trained.test.metric, _interval(recipe, trained.test), *params, apart, with_merged, counts)
+        done = Delivered(output / FOLDER, trained.test.metric, _interval(recipe, trained.test), *params, apart)
         most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
+        facts = Facts(done, with_merged, counts)
         card = model_card(recipe, task.kind, most, facts, _between(recipe, processor))
         (folder / "README.md").write_text(card, encoding="utf-8")
-        made.append(Delivered(output / FOLDER, facts.metric, facts.interval, *params, apart))
+        made.append(done)
         (folder / RESULTS).write_text(results_text(recipe, made[0]), encoding="utf-8")
 
     try:

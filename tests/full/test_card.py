@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerFast, pipeline
 from msplora_search import load_pyramid
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.full.card import Base, Facts, model_card
+from msplora_search.full.delivered import Delivered
 from msplora_search.full.delivery import train_and_deliver
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone, load_processor
@@ -280,7 +281,8 @@ def test_nothing_that_is_delivered_names_a_path_of_this_machine(tmp_path: Path) 
     assert (peft["base_model_name_or_path"], pyramid["base_model"]) == (None, "model")
 
 
-FACTS = Facts(0.8, (0.7, 0.9), 100, 300, 340, 1e-6, merged=True, counts=(30, 10))
+DONE = Delivered(Path("model"), 0.8, (0.7, 0.9), 100, 300, 340, 1e-6)
+FACTS = Facts(DONE, merged=True, counts=(30, 10))
 
 
 def card_of(folder: Path, **changes: Any) -> str:
@@ -355,7 +357,7 @@ def test_a_card_tells_classes_zeros_and_where_the_pyramid_is_from(tmp_path: Path
 def test_of_many_classes_the_text_names_some_and_the_code_all(tmp_path: Path) -> None:
     names = [f"class {i}" for i in range(200)]
     recipe = recipe_of(tmp_path, classification(tmp_path), classes=names)
-    facts = Facts(0.8, (0.7, 0.9), 100, 300, 340, 1e-6, merged=False, counts=tuple(range(200)))
+    facts = Facts(DONE, merged=False, counts=tuple(range(200)))
     card = model_card(recipe, kind_of(recipe.task, None), 10, facts)
     assert "`class 19` (19 test examples) and 180 more." in card
     assert "'class 199'" in card
