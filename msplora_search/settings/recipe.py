@@ -15,7 +15,7 @@ from msplora_search.files import user_path
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import BackboneSettings, TrainingSettings
 from msplora_search.settings.task import Model, TaskSettings, misfit
-from msplora_search.settings.values import WHOLE, Name, Rate, Seed, Switch
+from msplora_search.settings.values import Count, Name, Rate, Seed, Switch
 from msplora_search.text import brief
 
 RECIPE_FILE = "recipe.yaml"
@@ -31,7 +31,6 @@ class RecipeTraining(TrainingSettings):
 
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """What was measured, which has no bounds that are known beforehand."""
-Count = Annotated[int, Field(strict=True, ge=0, le=10**15), WHOLE]
 
 
 class CarriedFrom(Model):

@@ -47,6 +47,8 @@ Few = Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE]
 """A number of examples in a batch, of peers, or of evaluations."""
 Many = Annotated[int, Field(strict=True, ge=1, le=10**15), WHOLE]
 """A number of examples of a data set, or of parameters."""
+Count = Annotated[int, Field(strict=True, ge=0, le=10**15), WHOLE]
+"""The same, where there may be none."""
 Ranks = Annotated[tuple[Rank, ...], Field(min_length=1, max_length=MOST_CHOICES)]
 Targets = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=MOST_TARGETS)]
 

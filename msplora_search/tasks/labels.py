@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from msplora_search.errors import InputError
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.metrics import Metric, metric
-from msplora_search.tasks.reading.cells import class_of, class_order, number_of
+from msplora_search.tasks.reading.cells import class_names, class_order, number_of
 from msplora_search.tasks.reading.table import Table
 from msplora_search.text import printable, shown
 
@@ -130,15 +130,7 @@ def missing_classes(classes: tuple[str, ...], **parts: NDArray[np.int64]) -> lis
 
 
 def _class_values(table: Table, name: str) -> list[str]:
-    values = []
-    for row, cell in enumerate(table.column(FIELD, name)):
-        value = class_of(cell)
-        if value is None:
-            wanted = "a class: text, a whole number or true/false"
-            said = "is empty" if cell == "" else f"is {shown(cell)}"
-            raise table.refused(FIELD, name, row, f"{said}; it must be {wanted}")
-        values.append(value)
-    return values
+    return class_names(table, name, FIELD, "a class: text, a whole number or true/false")
 
 
 def _indices(values: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:

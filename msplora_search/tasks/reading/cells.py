@@ -86,6 +86,21 @@ def texts(table: Table, names: Sequence[str], field: str) -> list[list[str]]:
     return columns
 
 
+def class_names(table: Table, name: str, field: str, wanted: str) -> list[str]:
+    """The column that the setting `field` names, as names of classes, see `class_of`.
+
+    `wanted`: what a cell must be. Raises InputError naming the row of what is none.
+    """
+    names = []
+    for row, cell in enumerate(table.column(field, name)):
+        found = class_of(cell)
+        if found is None:
+            said = "is empty" if cell == "" else f"is {shown(cell)}"
+            raise table.refused(field, name, row, f"{said}; it must be {wanted}")
+        names.append(found)
+    return names
+
+
 def empty_note(
     table: Table, names: Sequence[str], columns: list[list[str]], field: str, all_empty: bool = False
 ) -> str:
