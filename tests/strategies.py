@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
@@ -185,8 +186,9 @@ def study_fields() -> st.SearchStrategy[dict[str, Any]]:
             "label": column,
             "metric": st.sampled_from(["accuracy", "f1", "matthews"]),
             "max_length": st.integers(8, 512),
+            "group": column,
         },
-    )
+    ).filter(lambda fields: fields.get("group") != fields.get("label", "label"))
     search = st.fixed_dictionaries(
         {},
         optional={
@@ -211,6 +213,7 @@ def study_fields() -> st.SearchStrategy[dict[str, Any]]:
             **schedule,
             "train_examples": st.integers(1, 10**6),
             "validation_examples": st.integers(1, 10**6),
+            "judging_examples": st.integers(0, 10**6),
             "rungs": early.map(lambda rungs: [*rungs, 1.0]),
             "precision": st.sampled_from(["auto", "fp32", "bf16"]),
             "dropout": st.booleans(),
@@ -246,6 +249,15 @@ def points(most: int = 8) -> st.SearchStrategy[list[tuple[float, float]]]:
     """(metric, cost) pairs from a coarse grid, so that ties and repeats are common."""
     grid = st.integers(0, 5).map(lambda i: i / 5)
     return st.lists(st.tuples(grid, st.integers(1, 6).map(float)), max_size=most)
+
+
+@st.composite
+def groups_of_rows(draw: st.DrawFn, smallest: int = 1, largest: int = 40, fewest: int = 1) -> NDArray[np.int64]:
+    """The group of each row of a table, counted as they appear; rows of a group lie anywhere."""
+    sizes = draw(st.lists(st.integers(smallest, largest), min_size=fewest, max_size=30))
+    mixed = np.random.default_rng(draw(st.integers(0, 1000))).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    _, first, found = np.unique(mixed, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[found].astype(np.int64)
 
 
 def evaluation(right: list[bool], rung: float = 1.0, step: int = 1) -> Evaluation:

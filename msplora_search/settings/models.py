@@ -11,6 +11,7 @@ from msplora_search.settings.space import RateRange, SpaceSettings
 from msplora_search.settings.task import Model, TaskSettings, misfit
 from msplora_search.settings.values import (
     MOST_CHOICES,
+    Count,
     Decay,
     Epochs,
     Few,
@@ -94,6 +95,9 @@ class ProxySettings(Model):
     train_examples: Many = 2000
     validation_examples: Many = 2000
     """Both parts come from the training split; where it is smaller, both shrink in proportion."""
+    judging_examples: Count = 2000
+    """Most further rows of the training split, no more than validate, that the chosen are judged on and no choice
+    reads; 0 for none, as where fewer than 200 are left."""
     epochs: Epochs = 3
     """Up to 10,000, as in training."""
     batch_size: Few = 32

@@ -92,6 +92,8 @@ class TaskSettings(Model):
     causal-lm uses the tokenizer's chat template, and seq2seq-lm the prompt columns as they are."""
     image: Column | None = None
     """Column of images, or of paths of image files (image-classification)."""
+    group: Column | None = None
+    """Column whose equal values belong together, such as a patient or a passage; a part has whole groups."""
     metric: Literal[
         "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match"
     ] = "accuracy"
@@ -109,7 +111,8 @@ class TaskSettings(Model):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that are read."""
-        named = (*(self.text or ()), *(self.prompt or ()), self.label, self.response, self.messages, self.image)
+        inputs = (*(self.text or ()), *(self.prompt or ()))
+        named = (*inputs, self.label, self.response, self.messages, self.image, self.group)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @field_validator("dataset", mode="before")
@@ -168,6 +171,8 @@ class TaskSettings(Model):
                 "metric",
                 f"is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}",
             )
+        if self.group is not None and self.group == self.label:
+            raise misfit("group", "is the label column too; name a column that says which rows belong together")
         if self.positive is not None and self.metric != "f1":
             raise misfit("positive", f"says whose f1 is measured, but metric is {self.metric}; leave it out")
         return self

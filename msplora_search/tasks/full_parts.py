@@ -9,9 +9,10 @@ import numpy as np
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.drawing import cut, shuffled
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.labels import metric_of
-from msplora_search.tasks.parts import TEST_PART_SEED, Corpus, Part, set_aside
+from msplora_search.tasks.parts import TEST_PART_SEED, Corpus, Part, require_two_each, set_aside
 from msplora_search.tasks.task import Task, read_corpus, read_test
 from msplora_search.text import printable, shown
 
@@ -27,33 +28,35 @@ class FullParts:
 def prepare_full(
     settings: TaskSettings, classes: tuple[str, ...], validation_share: float, processor: Any
 ) -> FullParts:
-    """Read and split the data of a recipe. The split is the same for every seed.
+    """Read and split the data of a recipe. The split is the same for every seed, and splits no group.
 
     Raises InputError for data that cannot be used, and for classes other than the recipe's.
     """
     kind = kind_of(settings, processor)
     corpus = read_corpus(kind, settings.dataset)
     _require_classes(corpus, classes)
-    pool, aside = set_aside(settings, len(corpus.truth))
-    order = np.random.default_rng(TEST_PART_SEED + 1).permutation(pool)
-    validation = max(2, int(validation_share * len(pool)))
-    if len(pool) < 2 * validation:
+    pool, aside = set_aside(settings, len(corpus.truth), corpus.groups)
+    kept_back = max(2, int(validation_share * len(pool)))
+    if len(pool) < 2 * kept_back:
         raise InputError(
-            f"{printable(corpus.source)}: {len(pool)} training rows are too few to keep {validation} of them back",
+            f"{printable(corpus.source)}: {len(pool)} training rows are too few to keep {kept_back} of them back",
             "task.dataset",
         )
+    order = shuffled(pool, corpus.groups, np.random.default_rng(TEST_PART_SEED + 1))
+    validation, train = cut(order, corpus.groups, kept_back, spare=1)
+    require_two_each(settings, train, validation)
     other = read_test(kind, corpus)
     test = Part(corpus, aside) if other is None else Part(other, np.arange(len(other.truth)))
     if not len(test):
         raise InputError(
             f"{printable(corpus.source)}: no row is left to test on; full training needs task.dataset.test, or a "
-            "larger task.dataset.test_share",
+            "larger task.dataset.test_share" + (" and at least three groups" if corpus.groups is not None else ""),
             "task.dataset.test_share",
         )
     task = Task(
         kind=kind,
-        train=Part(corpus, order[validation:]),
-        validation=Part(corpus, order[:validation]),
+        train=Part(corpus, train),
+        validation=Part(corpus, validation),
         metric=metric_of(settings, corpus.classes),
     )
     return FullParts(task, test)

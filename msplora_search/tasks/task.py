@@ -20,7 +20,8 @@ from msplora_search.tasks.kind import Kind
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.labels import class_counts, classes_told, metric_of, missing_classes, positive_of
 from msplora_search.tasks.metrics import Metric, Values
-from msplora_search.tasks.parts import Batch, Corpus, Part, Rows, proxy_rows, set_aside
+from msplora_search.tasks.parts import Batch, Corpus, Part, Rows, groups_told, proxy_rows, shared_told
+from msplora_search.tasks.reading.groups import load_groups, save_groups
 from msplora_search.tasks.reading.local_files import FIELD
 from msplora_search.tasks.reading.tables import TEST_FIELD, fingerprint, read_table, source_of_test
 from msplora_search.text import printable, shown
@@ -37,6 +38,8 @@ class Task:
     train: Part
     validation: Part
     metric: Metric
+    judging: Part | None = None
+    """What the chosen are judged on, and no choice is made by; None where too few rows are left for it."""
     notes: tuple[str, ...] = ()
     """What a user should know of how the rows were read and the parts made."""
 
@@ -110,7 +113,8 @@ def prepare(settings: StudySettings, processor: Any) -> Task:
     kind = kind_of(settings.task, processor)
     corpus = read_corpus(kind, settings.task.dataset)
     judge = metric_of(settings.task, corpus.classes)
-    train, validation, notes = proxy_rows(settings, len(corpus.truth))
+    drawn = proxy_rows(settings, len(corpus.truth), corpus.groups)
+    train, validation = drawn.train, drawn.validation
     if corpus.classes and len(set(corpus.truth[train].tolist())) < 2:
         raise InputError(
             f"{printable(corpus.source)}: the {len(train)} training examples hold a single class; "
@@ -118,18 +122,21 @@ def prepare(settings: StudySettings, processor: Any) -> Task:
             "proxy.train_examples",
         )
     test = read_test(kind, corpus)
-    notes = [*corpus.notes, *notes]
+    notes = [*corpus.notes, *drawn.notes]
     if corpus.classes:
         notes += missing_classes(corpus.classes, training=corpus.truth[train], validation=corpus.truth[validation])
     if test is not None:
-        notes.append(f"the test part of full training has {len(test.truth):,} rows")
-    elif not len(set_aside(settings.task, len(corpus.truth))[1]):
+        told = groups_told(np.arange(len(test.truth)), test.groups)
+        notes.append(f"the test part of full training has {len(test.truth):,} rows{told}")
+        notes += shared_told(corpus, test)
+    elif not len(drawn.aside):
         notes.append("there is no test part, which full training needs: see task.dataset.test and test_share")
     task = Task(
         kind=kind.fitted(corpus.truth[train]),
         train=Part(corpus, train),
         validation=Part(corpus, validation),
         metric=judge,
+        judging=Part(corpus, drawn.judging) if len(drawn.judging) else None,
     )
     if task.classes:
         notes.insert(len(corpus.notes), classes_told(task.classes, task.class_counts, task.positive))
@@ -163,21 +170,27 @@ def read_corpus(
 
     Raises InputError for a missing column, and for rows that the kind of task cannot use.
     """
-    wanted = kind.settings.columns
+    wanted, group = kind.settings.columns, kind.settings.group
 
     def build(folder: Path) -> None:
         table = read_table(source, wanted, field)
+        read = [*table.notes]
+        if group is not None:
+            read.append(save_groups(table, group, folder))
         content = kind.read(table, classes)
         content.examples.save(folder)
         np.save(folder / "truth.npy", content.truth)
-        notes = [note for note in (*table.notes, content.note) if note]
+        notes = [note for note in (*read, content.note) if note]
         described = {"classes": content.classes, "source": table.source, "notes": notes}
         (folder / "description.json").write_text(json.dumps(described))
 
-    parts = [FORMAT, kind.settings.kind, fingerprint(source, wanted, field), kind.cache_key(source), classes]
+    grouped: list[Any] = [] if group is None else [{"group": group}]
+    rows = [fingerprint(source, wanted, field), kind.cache_key(source)]
+    parts = [FORMAT, kind.settings.kind, *rows, classes, *grouped]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     folder = cached_folder(f"tokens/{key}", build)
     described = json.loads((folder / "description.json").read_text())
+    groups, keys = (None, None) if group is None else load_groups(folder)
     return Corpus(
         examples=kind.load(folder),
         truth=np.load(folder / "truth.npy", mmap_mode="r"),
@@ -185,4 +198,6 @@ def read_corpus(
         source=described["source"],
         fingerprint=key,
         notes=tuple(described["notes"]),
+        groups=groups,
+        group_keys=keys,
     )

@@ -198,6 +198,10 @@ STUDIES = [
     ("dataset: org/data", "dataset: {path: 3}", 5, f"task.dataset.path is 3; {TEXT}"),
     ("dataset: org/data", "dataset: {path: x, test_share: true}", 5, f"task.dataset.test_share is true; {NUMBER}"),
     ("dataset: org/data", "dataset: {path: x, test_share: 1}", 5, "task.dataset.test_share is 1; it should be"),
+    ("kind: text-classification", "group: [a]", 4, f"task.group is ['a']; {TEXT}"),
+    ("kind: text-classification", "group: label", 4, "task.group is the label column too; name a column that"),
+    ("epochs: 1", "judging_examples: -1", 9, "proxy.judging_examples is -1; it should be greater than or equal"),
+    ("epochs: 1", "judging_examples: none", 9, f"proxy.judging_examples is 'none'; {WHOLE}"),
     # sections
     ("search: {trials: 4}", "search: 4", 7, f"search is 4; {FIELDS}"),
     ("search: {trials: 4}", "search: [trials]", 7, f"search is ['trials']; {FIELDS}"),

@@ -174,7 +174,8 @@ def test_nothing_is_set_aside_where_a_test_part_is_named(tmp_path: Path) -> None
     task = prepared(tmp_path, task={"dataset": source}, proxy={"train_examples": 300, "validation_examples": 200})
     assert (len(task.train), len(task.validation)) == (300, 200)
     assert task.notes == (
-        "500 rows are read", "classes: bad (254), good (246)", "the test part of full training has 9 rows",
+        "500 rows are read", "classes: bad (254), good (246)", "no row is left over for a judging part",
+        "the test part of full training has 9 rows",
     )  # fmt: skip
 
 
