@@ -59,11 +59,11 @@ def main() -> None:
         "peft_lora_r8": {"accuracy": theirs.metric, "se": theirs.metric_se, "adapter_params": their_count},
         "difference": gap,
         "difference_se": se,
-        "test_examples": len(theirs.qualities),
+        "test_examples": len(theirs.predictions),
     }
     print(f"tied pyramid 8/4/2: {ours.test.metric:.4f} ± {ours.test.metric_se:.4f}, {our_count:,} parameters")
     print(f"PEFT LoRA r=8:      {theirs.metric:.4f} ± {theirs.metric_se:.4f}, {their_count:,} parameters")
-    print(f"difference {gap:+.4f} ± {se:.4f} on {len(theirs.qualities)} examples")
+    print(f"difference {gap:+.4f} ± {se:.4f} on {len(theirs.predictions)} examples")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

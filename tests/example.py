@@ -13,7 +13,7 @@ import numpy as np
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.full.confirm import candidates
-from msplora_search.full.judgement import Confirmation, judge
+from msplora_search.full.judgement import Confirmation, judge_found
 from msplora_search.full.recipe import recipe_of
 from msplora_search.full.selection import pick
 from msplora_search.reporting.confirmation import confirmation_lines, confirmation_markdown
@@ -23,13 +23,14 @@ from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import summarise
 from msplora_search.settings import load_study
 from msplora_search.settings.document import dump
+from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.metrics import metric
-from msplora_search.tasks.task import evaluate
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES, STEPS, LAYERS, WIDTH = 400, 120, 6, 384
 QV = ("query", "value")
 LABELS = (np.arange(EXAMPLES) % 2).astype(np.int64)
+JUDGE = Judge(metric("accuracy"), LABELS)
 SHAPES = {"query": (WIDTH, WIDTH), "value": (WIDTH, WIDTH)}
 
 
@@ -37,8 +38,8 @@ def evaluation(rung: float, wrong: int, shift: int = 0) -> Evaluation:
     """A measurement in which `wrong` neighbouring examples from `shift` on are wrong."""
     flipped = np.isin(np.arange(EXAMPLES), (np.arange(wrong) + shift) % EXAMPLES)
     predictions = np.where(flipped, 1 - LABELS, LABELS)
-    accuracy = metric("accuracy")
-    return evaluate(accuracy, LABELS, predictions, rung, round(rung * STEPS), 0.3 + wrong / EXAMPLES)
+    measured = JUDGE.measure(predictions)
+    return Evaluation(**vars(measured), rung=rung, step=round(rung * STEPS), loss=0.3 + wrong / EXAMPLES)
 
 
 def record(number: int, pyramid: Pyramid | None, wrong: int, **fields: Any) -> TrialRecord:
@@ -91,7 +92,7 @@ def results(trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
     return StudyResults(
         settings=settings,
         records=records() if trials is None else trials,
-        labels=LABELS,
+        validation=JUDGE,
         facts={
             "classes": ["negative", "positive"],
             "train_examples": 1000,
@@ -118,7 +119,7 @@ def confirmation() -> Confirmation:
         (point, (evaluation(1.0, 64 - 4 * i, 7 * i), evaluation(1.0, 61 - 3 * i, 7 * i + 1)))
         for i, point in enumerate(candidates(summarise(results())))
     ]
-    return judge(results(), found, LABELS)
+    return judge_found(results(), found, JUDGE)
 
 
 @cache

@@ -17,6 +17,8 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import LogRange, SearchSpace, Shape
 from msplora_search.design.splits import FreeSplits
 from msplora_search.results.records import Evaluation
+from msplora_search.tasks.judge import Judge
+from msplora_search.tasks.metrics import METRICS
 
 Boundaries = tuple[int, ...]
 
@@ -262,10 +264,9 @@ def groups_of_rows(draw: st.DrawFn, smallest: int = 1, largest: int = 40, fewest
 
 def evaluation(right: list[bool], rung: float = 1.0, step: int = 1) -> Evaluation:
     """An accuracy measurement of a binary task whose labels are all 1."""
-    hits = np.array(right, dtype=bool)
-    accuracy = float(hits.mean())
-    se = float(np.sqrt(accuracy * (1 - accuracy) / len(hits)))
-    return Evaluation(rung, step, accuracy, se, 0.5, hits.astype(np.int64), hits.astype(np.float64))
+    judge = Judge(METRICS["accuracy"], np.ones(len(right), dtype=np.int64))
+    measured = judge.measure(np.array(right, dtype=np.int64))
+    return Evaluation(**vars(measured), rung=rung, step=step, loss=0.5)
 
 
 def evaluations(examples: int = 12, rung: float = 0.5) -> st.SearchStrategy[Evaluation]:

@@ -16,18 +16,19 @@ from msplora_search.errors import DamagedError, InputError
 from msplora_search.files import damaged, read_json, write_whole
 from msplora_search.full.delivered import set_aside_and_tell
 from msplora_search.full.identity import forget_run, identity
-from msplora_search.full.judgement import Confirmation, judge
+from msplora_search.full.judgement import Confirmation, judge_found
 from msplora_search.full.recipe import recipe_of
 from msplora_search.full.selection import Pick
 from msplora_search.full.training import train_recipe
-from msplora_search.results.records import Evaluation
+from msplora_search.results.records import Measure
 from msplora_search.scale.crew import together
 from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Point, Summary, summarise
 from msplora_search.settings.document import Document
 from msplora_search.settings.origins import Origins
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.judge import Judge
+from msplora_search.tasks.labels import metric_of
 
 FOLDER, RESULT, LOCK = "confirm", "test.json", ".lock"
 REMEDY = "it is set aside, and that training done anew"
@@ -87,7 +88,7 @@ def confirm(
     jobs = [_jobs(results, point, seeds, overrides, output) for point in points]
     _train([job for of_point in jobs for job in of_point], tell, workers)
     found = [(point, tuple(_read(job)[0] for job in own)) for point, own in zip(points, jobs, strict=True)]
-    return judge(results, found, _read(jobs[0][0])[1])
+    return judge_found(results, found, _read(jobs[0][0])[1])
 
 
 def candidates(summary: Summary) -> list[Point]:
@@ -146,19 +147,31 @@ def work_off(jobs: Sequence[Job], worker: int, tell: Callable[[tuple[Job, float]
 def _do(job: Job) -> None:
     """One full training; its result on the test part, and the truth there, are stored whole or not at all."""
     trained = train_recipe(job.recipe, job.folder, quiet=True)
-    labels = trained.parts.test.truth.tolist()
-    told = {"recipe": identity(job.recipe), "test": trained.test.to_json(), "labels": labels}
+    test = trained.parts.test
+    told = {
+        "recipe": identity(job.recipe),
+        "test": trained.test.to_json(),
+        "labels": test.truth.tolist(),
+        "groups": None if test.groups is None else test.groups.tolist(),
+    }
     write_whole(job.stored, json.dumps(told) + "\n")
     forget_run(job.folder)
 
 
-def _read(job: Job) -> tuple[Evaluation, Values]:
-    """The stored result of a job. Raises DamagedError where it is none, InputError where it is of other ones."""
+def _read(job: Job) -> tuple[Measure, Judge]:
+    """The stored result of a job on the test part, and what measured it.
+
+    Raises DamagedError where it is none, InputError where it is of other settings.
+    """
     data = read_json(job.stored, REMEDY)
     try:
-        recipe, test, labels = data["recipe"], Evaluation.from_json(data["test"]), np.array(data["labels"])
-        whole = isinstance(recipe, str) and labels.shape == test.predictions.shape == test.qualities.shape
-        whole = whole and labels.dtype.kind in "if" and isinstance(test.metric, float) and len(labels) > 0
+        recipe, labels, groups = data["recipe"], np.array(data["labels"]), data.get("groups")
+        judge = Judge(
+            metric_of(job.recipe.task, job.recipe.classes), labels, None if groups is None else np.array(groups)
+        )
+        whole = isinstance(recipe, str) and labels.dtype.kind in "if" and len(labels) > 0
+        test = Measure.from_json(data["test"], judge.influence if whole else None)
+        whole = whole and isinstance(test.metric, float)
     except (LookupError, ValueError, TypeError, AttributeError, zlib.error) as error:
         raise damaged(job.stored, str(error) or type(error).__name__, REMEDY) from None
     if not whole:
@@ -168,7 +181,7 @@ def _read(job: Job) -> tuple[Evaluation, Values]:
             f"{job.stored}: is of other settings; give the --set that it was trained with, "
             f"or delete {job.folder.parent} to confirm anew"
         )
-    return test, labels
+    return test, judge
 
 
 def _set_damaged_aside(jobs: Sequence[Job]) -> None:

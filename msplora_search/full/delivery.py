@@ -24,13 +24,10 @@ from msplora_search.full.card import Base, Facts, model_card
 from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_delivered, results_text
 from msplora_search.full.identity import require_same_run
 from msplora_search.full.training import Trained, is_first_process, train_recipe
-from msplora_search.results.noise import interval
-from msplora_search.results.records import Evaluation
 from msplora_search.search.store.folder import only_run
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone, load_processor
 from msplora_search.tasks.exchanges import between_columns
-from msplora_search.tasks.labels import metric_of
 from msplora_search.tasks.parts import Part
 from msplora_search.tasks.task import Task
 from msplora_search.tasks.tokenising import separator
@@ -99,7 +96,13 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
             processor.save_pretrained(folder / "merged")
         counts = tuple(np.bincount(part.truth, minlength=len(recipe.classes)).tolist()) if recipe.classes else ()
         params = (bank.count(), peft.adapter_params, peft.stored_params)
-        done = Delivered(output / FOLDER, trained.test.metric, _interval(recipe, trained.test), *params, apart)
+        done = Delivered(
+            output / FOLDER,
+            trained.test.metric,
+            trained.parts.task.judge(trained.parts.test).interval(trained.test),
+            *params,
+            apart,
+        )
         most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
         facts = Facts(done, with_merged, counts)
         card = model_card(recipe, task.kind, most, facts, _between(recipe, processor))
@@ -144,10 +147,6 @@ def _save_merged(model: nn.Module, folder: Path) -> None:
         model.save_pretrained(folder)  # type: ignore[operator]
     finally:
         model.config = ours
-
-
-def _interval(recipe: Recipe, test: Evaluation) -> tuple[float, float]:
-    return interval(test.metric, Z95 * test.metric_se, metric_of(recipe.task, recipe.classes).bounds)
 
 
 @torch.no_grad()

@@ -11,11 +11,19 @@ import numpy as np
 from scipy import stats
 
 from msplora_search.results import pareto
-from msplora_search.results.noise import difference_interval, interval
-from msplora_search.results.records import Evaluation
+from msplora_search.results.noise import (
+    RESAMPLES,
+    difference_interval,
+    draws,
+    interval,
+    replicates,
+    share_interval,
+    standard_error,
+)
+from msplora_search.results.records import Measure
 from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Point
-from msplora_search.tasks.metrics import RESAMPLES, Metric, Values, bootstrap_draws
+from msplora_search.tasks.judge import Judge
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Confirmed:
     """One point after full training with every seed."""
 
     point: Point
-    runs: tuple[Evaluation, ...]
+    runs: tuple[Measure, ...]
     """On the test part, one a seed."""
     interval: tuple[float, float]
     """95% of the mean, over test examples and seeds."""
@@ -73,29 +81,26 @@ class Confirmation:
             "points": [_plain(confirmed) for confirmed in self.points],
             "front": [confirmed.name for confirmed in self.front],
             "seeds": len(self.points[0].runs),
-            "test_examples": len(self.points[0].runs[0].qualities),
+            "test_examples": len(self.points[0].runs[0].predictions),
             "kendall_tau": _known(self.tau),
             "kendall_tau_interval_95": [_known(bound) for bound in self.tau_interval],
         }
 
 
-def judge(
-    results: StudyResults, found: Sequence[tuple[Point, tuple[Evaluation, ...]]], labels: Values
+def judge_found(
+    results: StudyResults, found: Sequence[tuple[Point, tuple[Measure, ...]]], judge: Judge
 ) -> Confirmation:
-    """Compare what full training reached on the test part, whose truth is `labels`."""
-    judged = results.judge
-    plain = [Confirmed(point, runs, _interval(runs, judged)) for point, runs in found]
+    """Compare what full training reached on the test part, which is that of `judge`."""
+    plain = [Confirmed(point, runs, _interval(runs, judge)) for point, runs in found]
     named = {confirmed.name: confirmed for confirmed in plain}
     points = tuple(
-        Confirmed(
-            c.point, c.runs, c.interval, tuple(_compare(c, other, judged, labels) for other in _rivals(c, named))
-        )
+        Confirmed(c.point, c.runs, c.interval, tuple(_compare(c, other, judge) for other in _rivals(c, named)))
         for c in plain
     )
     means = np.array([c.mean for c in points])
     params = np.array([float(c.point.params) for c in points])
     front = tuple(points[i] for i in pareto.front(means, params))
-    tau, tau_interval = _rank_agreement(results, points, labels)
+    tau, tau_interval = _rank_agreement(points)
     return Confirmation(results, points, front, tau, tau_interval)
 
 
@@ -109,31 +114,30 @@ def _rivals(confirmed: Confirmed, named: dict[str, Confirmed]) -> list[Confirmed
     return [rival for rival in found if rival.name != confirmed.name]
 
 
-def _compare(one: Confirmed, other: Confirmed, judged: Metric, truth: Values) -> Comparison:
+def _compare(one: Confirmed, other: Confirmed, judge: Judge) -> Comparison:
     """Seed by seed and example by example: both come from the same rows, and seeds share their head."""
     scale = one.mean - other.mean
-    qualities = _qualities(one) - _qualities(other)  # (seeds, examples)
-    if abs(qualities.mean() - scale) < 1e-9:  # the metric is the mean over examples
-        of_examples = float(qualities.mean(axis=0).var(ddof=1)) / qualities.shape[1]
-    else:
-        of_examples = float((_replicates(one, judged, truth) - _replicates(other, judged, truth)).var(ddof=1))
+    of_examples = standard_error(_influence(one) - _influence(other)) ** 2
     by_seed = np.array([a.metric - b.metric for a, b in zip(one.runs, other.runs, strict=True)])
     of_seeds = float(by_seed.var(ddof=1)) / len(by_seed) if len(by_seed) > 1 else 0.0
-    degrees = _degrees(of_examples, qualities.shape[1], of_seeds, len(by_seed))
+    degrees = _degrees(of_examples, len(one.runs[0].influence), of_seeds, len(by_seed))
     se = float(np.sqrt(of_examples + of_seeds))
     half = float(stats.t.ppf(0.975, degrees)) * se
     p_value = float(2 * stats.t.sf(abs(scale) / se, degrees)) if se > 0 else 1.0
-    return Comparison(other.name, scale, difference_interval(scale, half, judged.bounds), p_value)
+    return Comparison(other.name, scale, difference_interval(scale, half, judge.metric.bounds), p_value)
 
 
-def _interval(runs: tuple[Evaluation, ...], judged: Metric) -> tuple[float, float]:
+def _interval(runs: tuple[Measure, ...], judge: Judge) -> tuple[float, float]:
     """95% of the mean metric: test examples and, with several seeds, seeds."""
     values = np.array([run.metric for run in runs])
     of_examples = float(np.mean([run.metric_se for run in runs])) ** 2
     of_seeds = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
-    degrees = _degrees(of_examples, len(runs[0].qualities), of_seeds, len(values))
-    half = float(stats.t.ppf(0.975, degrees)) * float(np.sqrt(of_examples + of_seeds))
-    return interval(float(values.mean()), half, judged.bounds)
+    units = len(runs[0].influence)
+    if judge.metric.is_share:
+        return share_interval(float(values.mean()), float(np.sqrt(of_examples + of_seeds)), units)
+    half = float(stats.t.ppf(0.975, _degrees(of_examples, units, of_seeds, len(values))))
+    half *= float(np.sqrt(of_examples + of_seeds))
+    return interval(float(values.mean()), half, judge.metric.bounds)
 
 
 def _degrees(of_examples: float, examples: int, of_seeds: float, seeds: int) -> float:
@@ -143,30 +147,26 @@ def _degrees(of_examples: float, examples: int, of_seeds: float, seeds: int) -> 
     return total**2 / (of_examples**2 / max(1, examples - 1) + (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0))
 
 
-def _qualities(confirmed: Confirmed) -> pareto.Floats:
-    return np.stack([run.qualities for run in confirmed.runs])
+def _influence(confirmed: Confirmed) -> pareto.Floats:
+    """On the mean metric over seeds, (units,)."""
+    return np.asarray(np.mean([run.influence for run in confirmed.runs], axis=0))
 
 
-def _replicates(confirmed: Confirmed, judged: Metric, truth: Values) -> pareto.Floats:
+def _replicates(confirmed: Confirmed) -> pareto.Floats:
     """The mean metric over seeds on every bootstrap resample of the test examples."""
-    draws = bootstrap_draws(len(truth), seed=2)
-    return np.asarray(
-        np.mean([judged.replicates(truth, run.predictions, draws) for run in confirmed.runs], axis=0)
-    )
+    drawn = draws(len(confirmed.runs[0].influence), seed=2)
+    return np.asarray(np.mean([replicates(run, drawn) for run in confirmed.runs], axis=0))
 
 
-def _rank_agreement(
-    results: StudyResults, points: Sequence[Confirmed], labels: Values
-) -> tuple[float, tuple[float, float]]:
+def _rank_agreement(points: Sequence[Confirmed]) -> tuple[float, tuple[float, float]]:
     """Kendall's tau-b of proxy metric and confirmed mean, with a bootstrap interval; NaN below two points."""
     if len(points) < 2:
         return float("nan"), (float("nan"), float("nan"))
     tau = float(stats.kendalltau([c.point.metric for c in points], [c.mean for c in points]).statistic)
-    judged = results.judge
-    proxies = [c.point.record.final.predictions for c in points]
-    of_validation = bootstrap_draws(len(results.labels), seed=1)
-    proxy = np.stack([judged.replicates(results.labels, p, of_validation) for p in proxies])
-    full = np.stack([_replicates(c, judged, labels) for c in points])
+    proxies = [c.point.record.final for c in points]
+    of_validation = draws(len(proxies[0].influence), seed=1)
+    proxy = np.stack([replicates(measured, of_validation) for measured in proxies])
+    full = np.stack([_replicates(c) for c in points])
     taus = np.array([stats.kendalltau(proxy[:, i], full[:, i]).statistic for i in range(RESAMPLES)])
     told = taus[np.isfinite(taus)]  # where all are alike in a resample, there is no ranking
     low, high = np.quantile(told, [0.025, 0.975]) if len(told) else (float("nan"), float("nan"))

@@ -23,12 +23,12 @@ from msplora_search.adapters.anatomy import AnatomyError
 from msplora_search.adapters.bank import attach
 from msplora_search.errors import InputError, placed, suggest
 from msplora_search.full.identity import CHECKPOINTS, checkpoints, mark_run, require_same_run
-from msplora_search.results.records import Evaluation
+from msplora_search.results.records import Measure
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
 from msplora_search.tasks.full_parts import FullParts, prepare_full
 from msplora_search.tasks.parts import Batch, Part
-from msplora_search.tasks.task import Task, evaluate
+from msplora_search.tasks.task import Task
 
 RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Where torchrun and the launchers of MPI say which of several processes one is, as accelerate reads them."""
@@ -46,7 +46,7 @@ class Trained:
 
     backbone: Backbone
     parts: FullParts
-    test: Evaluation
+    test: Measure
     """On the test part, once, at the end."""
     finish: Callable[[], None]
     """To be called by every process when the results are written."""
@@ -160,9 +160,7 @@ def _train(recipe: Recipe, output: Path, quiet: bool) -> Trained:
     trainer.args.train_sampling_strategy = "random"  # grouping by length would reorder the test part too
     predicted = trainer.predict(PartDataset(parts.test)).predictions
     backbone.model.eval()
-    test = evaluate(
-        parts.task.metric, parts.test.truth, np.asarray(predicted), 1.0, trainer.state.global_step, float("nan")
-    )
+    test = parts.task.judge(parts.test).measure(np.asarray(predicted))
 
     def finish() -> None:
         trainer.accelerator.wait_for_everyone()

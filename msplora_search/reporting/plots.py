@@ -181,7 +181,7 @@ def _scatter(axes: Axes, pairs: Sequence[tuple[int, float]], marker: str, label:
 def _draw_series(
     axes: Axes, summary: Summary, points: Sequence[Point], colour: str, marker: str, label: str, size: float = 6
 ) -> None:
-    bounds = summary.results.judge.bounds
+    bounds = summary.results.metric.bounds
     ends = [interval(p.metric, p.record.final.metric_se, bounds) for p in points]
     bars = [[p.metric - low for p, (low, _) in zip(points, ends, strict=True)],
             [high - p.metric for p, (_, high) in zip(points, ends, strict=True)]]  # fmt: skip

@@ -4,75 +4,76 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.design.pyramid import Pyramid
 
+InfluenceOf = Callable[[NDArray[Any]], NDArray[np.float64]]
+"""The influence of each example on the metric of some predictions, see `Measure.influence`."""
+NO_EXAMPLES: NDArray[Any] = np.empty(0)
+
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """One measurement of a trial: at a rung, over the validation part in its fixed order."""
+class Measure:
+    """The metric of a model on one part, in the part's fixed order."""
 
-    rung: float
-    """Fraction of the proxy's steps."""
-    step: int
     metric: float
     metric_se: float
-    loss: float
-    """Mean training loss since the measurement before."""
+    """Over the choice of examples; see `noise.standard_error`."""
     predictions: NDArray[Any]
     """What the metric is of, one number an example: classes (int64), or values (float64)."""
-    qualities: NDArray[np.float64]
-    """How well each validation example did; 1 and 0 where it is right or wrong."""
+    influence: NDArray[np.float64]
+    """How far each example, or each group of examples that belong together, moves the metric: mean 0."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; the arrays compressed to text."""
+        """Plain data; predictions compressed to text. The influence follows from them and is left out."""
         arrays = {"predictions": _pack(self.predictions.astype("<i4").tobytes())}
         if np.issubdtype(self.predictions.dtype, np.floating):
             arrays = {"values": _pack(self.predictions.astype("<f4").tobytes())}
-        if np.isin(self.qualities, (0.0, 1.0)).all():
-            arrays["right"] = _pack(np.packbits(self.qualities.astype(bool)).tobytes())
-        else:
-            arrays["qualities"] = _pack(self.qualities.astype("<f4").tobytes())
         return {
-            "rung": self.rung,
-            "step": self.step,
             "metric": self.metric,
             "metric_se": self.metric_se,
-            "loss": self.loss,
-            "examples": len(self.qualities),
+            "examples": len(self.predictions),
             **arrays,
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Evaluation:
-        """Read what `to_json` wrote."""
-        if "values" in data:
-            predictions: NDArray[Any] = np.frombuffer(_unpack(data["values"]), dtype="<f4").astype(np.float64)
-        else:
-            predictions = np.frombuffer(_unpack(data["predictions"]), dtype="<i4").astype(np.int64)
-        if "qualities" in data:
-            qualities = np.frombuffer(_unpack(data["qualities"]), dtype="<f4").astype(np.float64)
-        else:
-            bits = np.frombuffer(_unpack(data["right"]), dtype=np.uint8)
-            qualities = np.unpackbits(bits, count=data["examples"]).astype(np.float64)
-        return cls(
-            rung=data["rung"],
-            step=data["step"],
-            metric=data["metric"],
-            metric_se=data["metric_se"],
-            loss=data["loss"],
-            predictions=predictions,
-            qualities=qualities,
-        )
+    def from_json(cls, data: dict[str, Any], influence_of: InfluenceOf | None = None) -> Measure:
+        """Read what `to_json` wrote; without `influence_of` there is no influence."""
+        predictions = _predictions(data)
+        influence = NO_EXAMPLES if influence_of is None else influence_of(predictions)
+        return cls(data["metric"], data["metric_se"], predictions, influence)
+
+    def without_examples(self) -> Self:
+        """The numbers, but nothing of single examples."""
+        return replace(self, predictions=NO_EXAMPLES, influence=NO_EXAMPLES)
 
 
-NO_EXAMPLES: NDArray[Any] = np.empty(0)
+@dataclass(frozen=True, eq=False)
+class Evaluation(Measure):
+    """One measurement of a trial: at a rung, on the validation part."""
+
+    rung: float
+    """Fraction of the proxy's steps."""
+    step: int
+    loss: float
+    """Mean training loss since the measurement before."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; see `Measure.to_json`."""
+        return {"rung": self.rung, "step": self.step, "loss": self.loss, **super().to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], influence_of: InfluenceOf | None = None) -> Evaluation:
+        """Read what `to_json` wrote; without `influence_of` there is no influence."""
+        measured = Measure.from_json(data, influence_of)
+        return cls(**vars(measured), rung=data["rung"], step=data["step"], loss=data["loss"])
 
 
 class State(StrEnum):
@@ -118,6 +119,7 @@ class TrialRecord:
     trainable_params: int
     """Adapters and task head."""
     curve: tuple[Evaluation, ...]
+    """On the validation part, at each rung that it reached."""
     steps: int
     """Training steps spent."""
     planned_steps: int
@@ -127,6 +129,8 @@ class TrialRecord:
     """Why it was pruned, failed, refused, or of which trial it is a duplicate."""
     failure: Failure | None = None
     """The kind of reason of a failed trial."""
+    judged: Measure | None = None
+    """On the judging part, of a complete trial; None where there is no such part. No choice reads it."""
 
     @property
     def configuration(self) -> tuple[Pyramid | None, float]:
@@ -140,8 +144,14 @@ class TrialRecord:
 
     def without_examples(self) -> TrialRecord:
         """The record with the numbers of its curve, but nothing of single examples."""
-        light = (replace(e, predictions=NO_EXAMPLES, qualities=NO_EXAMPLES) for e in self.curve)
-        return replace(self, curve=tuple(light))
+        light = tuple(evaluation.without_examples() for evaluation in self.curve)
+        return replace(self, curve=light, judged=self.judged and self.judged.without_examples())
+
+
+def _predictions(data: dict[str, Any]) -> NDArray[Any]:
+    if "values" in data:
+        return np.frombuffer(_unpack(data["values"]), dtype="<f4").astype(np.float64)
+    return np.frombuffer(_unpack(data["predictions"]), dtype="<i4").astype(np.int64)
 
 
 def _pack(data: bytes) -> str:

@@ -20,7 +20,7 @@ from msplora_search.search.preparation import prepare_study
 from msplora_search.search.proposal import Proposer
 from msplora_search.search.sampler import sampler_for
 from msplora_search.search.store.address import default_url
-from msplora_search.search.store.history import History
+from msplora_search.search.store.history import History, Influences
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import Watch
 from msplora_search.search.store.sameness import open_study
@@ -56,7 +56,7 @@ def work_off(
             baselines = planned_baselines(space, settings.search)
             proposer = Proposer(space, every_dimension=settings.search.sampler != "brute-force")
             prepare_study(study, workbench, proposer, baselines, output, crew)
-        history = History(study)
+        history = History(study, Influences.by(*workbench.task.judges))
         loop = Loop(study, Objective(workbench, proposer, history, listen, crew), history, turns, watch)
         listen(_started(workbench, proposer, baselines, history))
         while loop.take():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import optuna
 
 from msplora_search.design.space import SearchSpace
@@ -17,6 +15,7 @@ from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline
 from msplora_search.search.healing import baselines_to_start, heal
 from msplora_search.search.proposal import Proposer
+from msplora_search.search.store.facts import part_told
 from msplora_search.search.store.history import RESTART
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import STUDY_FILE
@@ -70,8 +69,8 @@ def _enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer:
 
 def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) -> dict[str, object]:
     """What a report needs beside the trials."""
-    task, truth = workbench.task, workbench.task.validation.truth
-    labels_dtype = "<i4" if np.issubdtype(truth.dtype, np.integer) else "<f8"
+    task = workbench.task
+    validation, judging = task.judges
     largest = max(
         [space.max_rank_units * workbench.params_per_rank()]
         + [workbench.adapter_params(baseline.pyramid) for baseline in baselines]
@@ -80,8 +79,8 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
         "settings": workbench.settings.model_dump(mode="json"),
         "data": task.train.corpus.fingerprint,
         "reading": FORMAT,
-        "labels": base64.b64encode(truth.astype(labels_dtype).tobytes()).decode(),
-        "labels_dtype": labels_dtype,
+        **part_told(validation),
+        "judging": None if judging is None else part_told(judging),
         "classes": list(task.classes),
         "class_counts": task.class_counts,
         "positive": None if task.positive is None else task.classes[task.positive],

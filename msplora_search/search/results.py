@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.errors import InputError
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.store.address import DATABASE, default_url, hide_password
-from msplora_search.search.store.facts import complete_facts, labels_of
+from msplora_search.search.store.facts import complete_facts, judges_of
 from msplora_search.search.store.folder import is_running
-from msplora_search.search.store.history import History, is_interrupted, started_again, worker_of
+from msplora_search.search.store.history import History, Influences, is_interrupted, started_again, worker_of
 from msplora_search.search.store.identity import is_gone
 from msplora_search.search.store.own_file import STUDY_FILE, holds_study
 from msplora_search.search.store.sameness import FACTS, require_readable, settings_of
 from msplora_search.search.store.storage import answering, connect
-from msplora_search.search.store.stored import StoredError, attributes_of, reading, trials_of
+from msplora_search.search.store.stored import attributes_of, reading, trials_of
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import StudySettings
+from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.labels import metric_of
 from msplora_search.tasks.metrics import Metric
 from msplora_search.text import shown
@@ -36,19 +36,21 @@ class StudyResults:
 
     settings: StudySettings
     records: tuple[TrialRecord, ...]
-    labels: NDArray[Any]
-    """What the metric compares predictions with, for the proxy's validation examples in order."""
+    validation: Judge
+    """Of the proxy's validation examples, in order."""
     facts: dict[str, Any]
     """What was true when the study last ran: sizes, counts, versions."""
     interrupted: tuple[int, ...] = ()
     """Trials that were begun, have no result, and that nobody trains now: the same run trains them anew."""
+    judging: Judge | None = None
+    """Of the examples that no choice reads; None where there are too few."""
     hosts: Mapping[int, str] = field(default_factory=dict)
     """Where those trials run that run on another machine; whether they still do cannot be told from here."""
 
     @property
-    def judge(self) -> Metric:
+    def metric(self) -> Metric:
         """The metric of the study, which knows its classes."""
-        return metric_of(self.settings.task, self.facts["classes"])
+        return self.validation.metric
 
     @property
     def reference_point(self) -> tuple[float, float]:
@@ -81,30 +83,20 @@ def load_results(output: Path, storage: str | None = None) -> StudyResults:
             raise InputError(f"{hide_password(url)}: study {study.study_name!r} has not begun; run it first")
         with reading("its facts"):
             facts = complete_facts(stored)
-            labels = labels_of(facts)
-        records = tuple(History(study).records())
-        _require_measured_on(labels, records)
+            settings = settings_of(facts["settings"], study.study_name)
+            validation, judging = judges_of(facts, metric_of(settings.task, facts["classes"]))
+        records = tuple(History(study, Influences.by(validation, judging)).records())
         trials = trials_of(study)
         vacant = storage is None and not is_running(output)
         return StudyResults(
-            settings=settings_of(facts["settings"], study.study_name),
+            settings=settings,
             records=records,
-            labels=labels,
+            validation=validation,
+            judging=judging,
             facts=facts,
             interrupted=_interrupted(trials, vacant),
             hosts=_hosts(trials),
         )
-
-
-def _require_measured_on(labels: NDArray[Any], records: tuple[TrialRecord, ...]) -> None:
-    """Raise StoredError for a measurement of other examples than the labels are of."""
-    for record in records:
-        for evaluation in record.curve:
-            counts = {len(evaluation.predictions), len(evaluation.qualities)}
-            if counts != {len(labels)}:
-                raise StoredError(
-                    f"trial {record.number}: has {min(counts)} predictions for {len(labels)} examples"
-                )
 
 
 def _interrupted(trials: list[FrozenTrial], vacant: bool) -> tuple[int, ...]:

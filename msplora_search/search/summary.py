@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from msplora_search.results import pareto
+from msplora_search.results.noise import draws, replicates
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.results import StudyResults
-from msplora_search.tasks.metrics import bootstrap_draws
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def summarise(results: StudyResults) -> Summary:
     complete = results.in_state(State.COMPLETE)
     limit = results.settings.search.max_params
     eligible = [r for r in complete if limit is None or r.adapter_params <= limit]
-    probabilities = _front_probabilities(results, eligible)
+    probabilities = _front_probabilities(eligible)
     points = tuple(Point(r, probabilities.get(r.number, 0.0)) for r in complete)
     by_number = {point.record.number: point for point in points}
     on_front = pareto.front(_metrics(eligible), _params(eligible))
@@ -145,13 +145,12 @@ def hypervolume_of(results: StudyResults, records: list[TrialRecord]) -> float:
     return pareto.hypervolume(_metrics(records), np.log10(_params(records)), results.reference_point)
 
 
-def _front_probabilities(results: StudyResults, records: list[TrialRecord]) -> dict[int, float]:
+def _front_probabilities(records: list[TrialRecord]) -> dict[int, float]:
     if not records:
         return {}
-    judge = results.judge
-    draws = bootstrap_draws(len(results.labels))
-    replicates = [judge.replicates(results.labels, r.final.predictions, draws) for r in records]
-    shares = pareto.front_probability(np.stack(replicates, axis=1), _params(records))
+    drawn = draws(len(records[0].final.influence))
+    resampled = np.stack([replicates(record.final, drawn) for record in records], axis=1)
+    shares = pareto.front_probability(resampled, _params(records))
     return {r.number: float(share) for r, share in zip(records, shares, strict=True)}
 
 

@@ -1,4 +1,4 @@
-"""Metrics of a whole part: by a well-known library for a value, and for many bootstrap resamples at once.
+"""Metrics of a whole part: by a well-known library for a value, in closed form for what each example does to it.
 
 Every metric is larger for a better model; so `loss` is the negative mean loss.
 """
@@ -6,9 +6,7 @@ Every metric is larger for a better model; so `loss` is the negative mean loss.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +15,6 @@ from numpy.typing import NDArray
 Values = NDArray[Any]
 """One number for each example: classes (int64), or measured values (float64)."""
 Floats = NDArray[np.float64]
-RESAMPLES = 1000
 
 
 class Metric(Protocol):
@@ -31,52 +28,104 @@ class Metric(Protocol):
     def bounds(self) -> tuple[float, float]:
         """Least and greatest value that it can have."""
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is the share of examples, or of tokens, that are right."""
+
     def score(self, truth: Values, predictions: Values) -> float:
         """The metric of all examples."""
 
-    def qualities(self, truth: Values, predictions: Values) -> Floats:
-        """How well each example did, (examples,); the metric of an example alone where there is such a thing."""
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """How far each example moves the metric, (examples,), of mean 0: the empirical influence function.
 
-    def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
-        """The metric on every bootstrap resample; `draws` (resamples, examples) counts each example."""
-
-    def standard_error(self, truth: Values, predictions: Values) -> float:
-        """Standard error over the choice of examples."""
+        That is the derivative of the metric by the weight of an example, times the number of examples. So a metric
+        of many examples varies with their choice as the mean of the influences does (Hampel, The influence curve
+        and its role in robust estimation, 1974; Efron, The jackknife, the bootstrap and other resampling plans,
+        1982, chapter 6). All 0 where the metric is not defined, and said to be 0.
+        """
 
 
 @dataclass(frozen=True)
-class ClassMetric:
-    """A metric of predicted classes."""
+class Accuracy:
+    """The share of examples whose class is right."""
 
-    name: str
-    by_sklearn: Callable[[Values, Values], float]
-    """(classes, predicted classes) -> value."""
-    from_counts: Callable[[Floats, Floats, Floats], Floats]
-    """Right, true and predicted examples of each class, (resamples, classes) each -> values (resamples,)."""
+    name: str = "accuracy"
     bounds: tuple[float, float] = (0.0, 1.0)
-    classes: int = 0
-    """How many the task has, also where some do not occur; 0 where they do not matter."""
+    is_share: bool = True
 
     def score(self, truth: Values, predictions: Values) -> float:
         """By scikit-learn."""
-        return self.by_sklearn(truth, predictions)
+        from sklearn.metrics import accuracy_score
 
-    def qualities(self, truth: Values, predictions: Values) -> Floats:
-        """1 where the class is right, else 0."""
-        return np.asarray(truth == predictions, dtype=np.float64)
+        return float(accuracy_score(truth, predictions))
 
-    def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
-        """From the counts of each class."""
-        every = np.arange(max(self.classes, int(truth.max()) + 1, int(predictions.max()) + 1))
-        true, predicted = ((of[:, None] == every).astype(np.float64) for of in (truth, predictions))
-        return self.from_counts(draws @ (true * predicted), draws @ true, draws @ predicted)
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """1 or 0, less the share."""
+        right = np.asarray(truth == predictions, dtype=np.float64)
+        return np.asarray(right - right.mean())
 
-    def standard_error(self, truth: Values, predictions: Values) -> float:
-        """Exact for accuracy, else bootstrap."""
-        if self.name == "accuracy":
-            share = float(np.mean(truth == predictions))
-            return float(np.sqrt(share * (1 - share) / len(truth)))
-        return _bootstrap_error(self, truth, predictions)
+
+@dataclass(frozen=True)
+class F1:
+    """The f1 of one class, or the mean over all."""
+
+    classes: int
+    """How many the task has, also where some do not occur: those count 0."""
+    positive: int | None
+    """The class; None for the mean over all."""
+    name: str = "f1"
+    bounds: tuple[float, float] = (0.0, 1.0)
+    is_share: bool = False
+
+    def score(self, truth: Values, predictions: Values) -> float:
+        """By scikit-learn."""
+        from sklearn.metrics import f1_score
+
+        return float(f1_score(truth, predictions, labels=self._counted, average="macro", zero_division=0))
+
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """Of `2 E[ab] / (E[a] + E[b])`, a and b whether an example is, and is called, of the class."""
+        found = np.zeros(len(truth))
+        for label in self._counted:
+            true, called = (np.asarray(of == label, dtype=np.float64) for of in (truth, predictions))
+            both, size = true * called, float(true.mean() + called.mean())
+            if size > 0:
+                found += (2 * both - 2 * both.mean() / size * (true + called)) / size
+        return np.asarray(found / len(self._counted))
+
+    @property
+    def _counted(self) -> list[int]:
+        return list(range(self.classes)) if self.positive is None else [self.positive]
+
+
+@dataclass(frozen=True)
+class Matthews:
+    """Matthews' correlation; of more than two classes R_K (Gorodkin, 2004)."""
+
+    name: str = "matthews"
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    is_share: bool = False
+
+    def score(self, truth: Values, predictions: Values) -> float:
+        """By scikit-learn."""
+        from sklearn.metrics import matthews_corrcoef
+
+        return float(matthews_corrcoef(truth, predictions))
+
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """Of `cov / sqrt(v_t v_p)`: cov the share right less what chance gives, v the spread of the classes."""
+        right = np.asarray(truth == predictions, dtype=np.float64)
+        every = 1 + int(max(truth.max(), predictions.max()))
+        true, called = (np.bincount(of, minlength=every) / len(truth) for of in (truth, predictions))
+        spread_true, spread_called = 1 - float(true @ true), 1 - float(called @ called)
+        if spread_true * spread_called <= 0:
+            return np.zeros(len(truth))
+        chance, share = float(true @ called), float(right.mean())
+        covariance = right - share - (called[truth] - chance) - (true[predictions] - chance)
+        of_true = -2 * (true[truth] - float(true @ true)) / spread_true
+        of_called = -2 * (called[predictions] - float(called @ called)) / spread_called
+        root = math.sqrt(spread_true * spread_called)
+        return np.asarray(covariance / root - (share - chance) / root * (of_true + of_called) / 2)
 
 
 @dataclass(frozen=True)
@@ -86,6 +135,7 @@ class Correlation:
     name: str
     of_ranks: bool
     bounds: tuple[float, float] = (-1.0, 1.0)
+    is_share: bool = False
 
     def score(self, truth: Values, predictions: Values) -> float:
         """By SciPy; 0 where either side is constant."""
@@ -96,20 +146,22 @@ class Correlation:
         by = stats.spearmanr if self.of_ranks else stats.pearsonr
         return float(by(truth, predictions).statistic)
 
-    def qualities(self, truth: Values, predictions: Values) -> Floats:
-        """Minus the squared error."""
-        return -np.square(truth.astype(np.float64) - predictions)
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """Pearson's `zx zy - r (zx^2 + zy^2) / 2` (Devlin, Gnanadesikan and Kettenring, 1975).
 
-    def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
-        """By weighted moments; ranks are those within each resample."""
+        Spearman's has two further terms, because an example moves the ranks of all others too (Croux and Dehon,
+        Influence functions of the Spearman and Kendall correlation measures, 2010).
+        """
+        from scipy import stats
+
+        if _is_constant(truth) or _is_constant(predictions):
+            return np.zeros(len(truth))
         x, y = truth.astype(np.float64), predictions.astype(np.float64)
-        if self.of_ranks:
-            return _weighted_pearson(_weighted_ranks(x, draws), _weighted_ranks(y, draws), draws)
-        return _weighted_pearson(x[None], y[None], draws)
-
-    def standard_error(self, truth: Values, predictions: Values) -> float:
-        """By bootstrap."""
-        return _bootstrap_error(self, truth, predictions)
+        if not self.of_ranks:
+            return _pearson_influence(x, y)[0]
+        u, v = (stats.rankdata(of) / len(of) for of in (x, y))
+        found, by_u, by_v = _pearson_influence(u, v)
+        return np.asarray(found + _passed_on(x, by_u) + _passed_on(y, by_v))
 
 
 @dataclass(frozen=True)
@@ -124,30 +176,20 @@ class TokenMean:
     """-1 where smaller is better."""
     bounds: tuple[float, float] = (0.0, 1.0)
 
+    @property
+    def is_share(self) -> bool:
+        """What is averaged is 1 or 0 then."""
+        return self.bounds == (0.0, 1.0)
+
     def score(self, truth: Values, predictions: Values) -> float:
         """Sum over tokens by number of tokens."""
         return self.sign * float(predictions.sum(dtype=np.float64) / truth.sum())
 
-    def qualities(self, truth: Values, predictions: Values) -> Floats:
-        """The mean within each example."""
-        return self.sign * predictions.astype(np.float64) / truth
-
-    def replicates(self, truth: Values, predictions: Values, draws: Floats) -> Floats:
-        """Both sums, resampled."""
-        return np.asarray(
-            self.sign * (draws @ predictions.astype(np.float64)) / (draws @ truth.astype(np.float64))
-        )
-
-    def standard_error(self, truth: Values, predictions: Values) -> float:
-        """Of a ratio of sums, linearised (Cochran, Sampling Techniques, 1977, section 2.11)."""
-        residuals = predictions.astype(np.float64) - abs(self.score(truth, predictions)) * truth
-        return float(np.sqrt(np.sum(residuals**2) * len(truth) / max(1, len(truth) - 1)) / truth.sum())
-
-
-def bootstrap_draws(examples: int, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """How often each example is drawn in each resample, (resamples, examples); always the same for a seed."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(examples, np.full(examples, 1 / examples), size=resamples).astype(np.float64)
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """Of a ratio of sums (Cochran, Sampling Techniques, 1977, section 2.11)."""
+        tokens = truth.astype(np.float64)
+        residuals = self.sign * predictions.astype(np.float64) - self.score(truth, predictions) * tokens
+        return np.asarray(residuals / tokens.mean())
 
 
 def metric(name: str, classes: int = 0, positive: int | None = None) -> Metric:
@@ -157,86 +199,41 @@ def metric(name: str, classes: int = 0, positive: int | None = None) -> Metric:
     unless said otherwise), or with more than two the mean over all, in which one that does not occur counts 0.
     Raises ValueError for f1 of fewer than two classes.
     """
-    return _f1_of(classes, positive) if name == "f1" else METRICS[name]
-
-
-def _f1_of(classes: int, positive: int | None) -> Metric:
+    if name != "f1":
+        return METRICS[name]
     if classes < 2:
         raise ValueError(f"f1 of {classes} classes; it needs to know how many the task has, at least two")
-    of = 1 if classes == 2 and positive is None else positive
-    return ClassMetric("f1", partial(_sk_f1, classes, of), partial(_f1, of), classes=classes)
-
-
-def _bootstrap_error(judge: Metric, truth: Values, predictions: Values) -> float:
-    return float(np.std(judge.replicates(truth, predictions, bootstrap_draws(len(truth))), ddof=1))
-
-
-def _sk_accuracy(labels: Values, predictions: Values) -> float:
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(labels, predictions))
-
-
-def _sk_f1(classes: int, positive: int | None, labels: Values, predictions: Values) -> float:
-    from sklearn.metrics import f1_score
-
-    chosen = range(classes) if positive is None else [positive]
-    return float(f1_score(labels, predictions, labels=list(chosen), average="macro", zero_division=0))
-
-
-def _sk_matthews(labels: Values, predictions: Values) -> float:
-    from sklearn.metrics import matthews_corrcoef
-
-    return float(matthews_corrcoef(labels, predictions))
-
-
-def _accuracy(right: Floats, true: Floats, predicted: Floats) -> Floats:
-    return np.asarray(right.sum(axis=1) / true.sum(axis=1))
-
-
-def _f1(positive: int | None, right: Floats, true: Floats, predicted: Floats) -> Floats:
-    scores = 2 * right / np.maximum(true + predicted, 1)
-    return np.asarray(scores.mean(axis=1) if positive is None else scores[:, positive])
-
-
-def _matthews(right: Floats, true: Floats, predicted: Floats) -> Floats:
-    """The multi-class correlation R_K (Gorodkin, 2004)."""
-    total = true.sum(axis=1)
-    covariance = right.sum(axis=1) * total - (true * predicted).sum(axis=1)
-    spread = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (true**2).sum(axis=1))
-    return np.asarray(np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1e-12)), 0.0))
+    return F1(classes, 1 if classes == 2 and positive is None else positive)
 
 
 def _is_constant(values: Values) -> bool:
     return bool((values == values[0]).all())
 
 
-def _weighted_pearson(x: Floats, y: Floats, draws: Floats) -> Floats:
-    """x, y: (resamples or 1, examples); draws: (resamples, examples) -> (resamples,); 0 where one is constant."""
-    total = draws.sum(axis=1, keepdims=True)
-    x = x - (draws * x).sum(axis=1, keepdims=True) / total
-    y = y - (draws * y).sum(axis=1, keepdims=True) / total
-    of_x, of_y, of_both = ((draws * product).sum(axis=1) for product in (x * x, y * y, x * y))
-    spread = of_x * of_y
-    return np.asarray(np.where(spread > 1e-24, of_both / np.sqrt(np.maximum(spread, 1e-24)), 0.0))
+def _pearson_influence(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """The influence of each pair, and the derivative of the correlation by each x and each y."""
+    spread_x, spread_y = float(x.std()), float(y.std())
+    zx, zy = (x - x.mean()) / spread_x, (y - y.mean()) / spread_y
+    r = float((zx * zy).mean())
+    return np.asarray(zx * zy - r * (zx**2 + zy**2) / 2), (zy - r * zx) / spread_x, (zx - r * zy) / spread_y
 
 
-def _weighted_ranks(values: Floats, draws: Floats) -> Floats:
-    """Ranks of the examples within each resample, ties at their mean: (resamples, examples)."""
+def _passed_on(values: Floats, derivative: Floats) -> Floats:
+    """What an example does to a metric by raising the ranks of those above it; `derivative` is by their ranks."""
     order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(values[order]) > 0])
-    drawn = np.add.reduceat(draws[:, order], starts, axis=1)  # (resamples, different values)
-    middle = np.cumsum(drawn, axis=1) - drawn / 2
-    ranks = np.empty_like(draws)
-    ranks[:, order] = np.repeat(middle, np.diff(np.r_[starts, len(values)]), axis=1)
-    return ranks
+    _, starts, counts = np.unique(values[order], return_index=True, return_counts=True)
+    of_ties = np.add.reduceat(derivative[order], starts)
+    above = of_ties.sum() - np.cumsum(of_ties) + of_ties / 2
+    found = np.empty(len(values))
+    found[order] = np.repeat(above, counts) / len(values)
+    return np.asarray(found - found.mean())
 
 
 METRICS: dict[str, Metric] = {
     found.name: found
     for found in (
-        ClassMetric("accuracy", _sk_accuracy, _accuracy),
-        ClassMetric("matthews", _sk_matthews, _matthews, bounds=(-1.0, 1.0)),
+        Accuracy(),
+        Matthews(),
         Correlation("pearson", of_ranks=False),
         Correlation("spearman", of_ranks=True),
         TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),

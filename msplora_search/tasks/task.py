@@ -16,6 +16,7 @@ from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import cached_folder
+from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.kind import Kind
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.labels import class_counts, classes_told, metric_of, missing_classes, positive_of
@@ -83,22 +84,19 @@ class Task:
         predicted: Values = self.kind.predict(model, batch).cpu().numpy()
         return predicted
 
+    @property
+    def judges(self) -> tuple[Judge, Judge | None]:
+        """Those of the validation and of the judging part."""
+        return self.judge(self.validation), None if self.judging is None else self.judge(self.judging)
+
+    def judge(self, part: Part) -> Judge:
+        """What measures predictions for `part`."""
+        return Judge(self.metric, part.truth, part.groups)
+
     def evaluate(self, predictions: Values, rung: float, step: int, loss: float) -> Evaluation:
-        """Judge predictions for the whole validation part, in its order."""
-        return evaluate(self.metric, self.validation.truth, predictions, rung, step, loss)
-
-
-def evaluate(judge: Metric, truth: Values, predictions: Values, rung: float, step: int, loss: float) -> Evaluation:
-    """Judge predictions for a whole part, in its order; `loss` is the training loss up to then."""
-    return Evaluation(
-        rung=rung,
-        step=step,
-        metric=judge.score(truth, predictions),
-        metric_se=judge.standard_error(truth, predictions),
-        loss=loss,
-        predictions=predictions,
-        qualities=judge.qualities(truth, predictions),
-    )
+        """Judge predictions for the validation part, in its order; `loss` is the training loss up to then."""
+        measured = self.judge(self.validation).measure(predictions)
+        return Evaluation(**vars(measured), rung=rung, step=step, loss=loss)
 
 
 def prepare(settings: StudySettings, processor: Any) -> Task:

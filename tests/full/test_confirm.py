@@ -14,7 +14,7 @@ from scipy import stats
 from msplora_search import run_study
 from msplora_search.errors import InputError
 from msplora_search.full.confirm import OneTraining, candidates, confirm
-from msplora_search.full.judgement import judge
+from msplora_search.full.judgement import judge_found
 from msplora_search.full.training import Trained, train_recipe
 from msplora_search.search.results import load_results
 from msplora_search.search.summary import Point, summarise
@@ -44,7 +44,7 @@ def test_means_front_and_ranking_are_those_of_plain_statistics(cells: list[list[
         (point, tuple(evaluation(1.0, wrong, 7 * i + s) for s, wrong in enumerate(row)))
         for i, (point, row) in enumerate(zip(CANDIDATES, cells, strict=True))
     ]
-    judged = judge(SUMMARY.results, found, LABELS)
+    judged = judge_found(SUMMARY.results, found, JUDGE)
     means = [round(1 - np.mean(row) / len(LABELS), 12) for row in cells]
     assert [c.mean for c in judged.points] == pytest.approx(means)
     expected = stats.kendalltau([p.metric for p in CANDIDATES], means).statistic
@@ -63,7 +63,7 @@ def test_means_front_and_ranking_are_those_of_plain_statistics(cells: list[list[
 
 def test_rivals_are_the_paper_and_the_smallest_lora_with_no_fewer_parameters() -> None:
     found = [(point, (evaluation(1.0, 60, i), evaluation(1.0, 60, i))) for i, point in enumerate(CANDIDATES)]
-    judged = judge(SUMMARY.results, found, LABELS)
+    judged = judge_found(SUMMARY.results, found, JUDGE)
     rivals = {c.name: [v.baseline for v in c.comparisons] for c in judged.points}
     assert rivals == {
         "trial 3": ["paper", "lora-1"], "lora-1": ["paper"], "trial 4": ["paper", "lora-2"], "lora-2": ["paper"],
@@ -74,9 +74,9 @@ def test_rivals_are_the_paper_and_the_smallest_lora_with_no_fewer_parameters() -
 def test_one_seed_compares_as_the_paired_test_over_examples() -> None:
     one, other = evaluation(1.0, 60, 0), evaluation(1.0, 80, 3)
     found = [(p, (other if p.record.baseline == "paper" else one,)) for p in CANDIDATES]
-    judged = judge(SUMMARY.results, found, LABELS)
+    judged = judge_found(SUMMARY.results, found, JUDGE)
     versus = judged.points[0].comparisons[0]
-    reference = stats.ttest_rel(one.qualities, other.qualities)
+    reference = stats.ttest_rel(one.predictions == LABELS, other.predictions == LABELS)
     assert versus.p_value == pytest.approx(reference.pvalue)
     low, high = reference.confidence_interval(0.95)
     assert versus.interval == pytest.approx((low, high))
@@ -117,7 +117,7 @@ def test_a_search_is_confirmed_on_rows_it_never_read_and_goes_on_when_stopped(
     assert [one.seconds is None for one in heard] == [True, True] + [False] * (2 * len(points) - 2)
     assert capsys.readouterr().out == ""
     assert len(calls) == 2 * len(points) + 1
-    assert all(len(run.qualities) == 100 for c in confirmed.points for run in c.runs)
+    assert all(len(run.predictions) == 100 for c in confirmed.points for run in c.runs)
     told = confirmed.to_json()
     assert [p["trial"] for p in told["points"]] == [p.record.number for p in points]
     assert json.loads(json.dumps(told, allow_nan=False)) == told

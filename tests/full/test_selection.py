@@ -49,8 +49,8 @@ def test_the_front_and_every_rule_agree_with_brute_force(cells: list[tuple[int, 
 
 
 def paired_se(one: Point, other: Point) -> float:
-    difference = one.record.final.qualities - other.record.final.qualities
-    return float(difference.std() / math.sqrt(len(difference))) + 1e-12
+    difference = one.record.final.influence - other.record.final.influence
+    return float(difference.std(ddof=1) / math.sqrt(len(difference))) + 1e-12
 
 
 def by_distance_to_the_chord(front: tuple[Point, ...]) -> Point:

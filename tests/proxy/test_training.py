@@ -55,8 +55,8 @@ def test_a_proxy_learns_and_is_measured_at_every_rung(bench: Workbench) -> None:
     assert found[-1].metric > 0.75
     labels = bench.task.validation.truth
     for e in found:
-        assert np.array_equal(e.qualities, e.predictions == labels)
-        assert e.metric == pytest.approx(e.qualities.mean())
+        assert np.allclose(e.influence, (e.predictions == labels) - e.metric)
+        assert e.metric == pytest.approx((e.predictions == labels).mean())
 
 
 def test_a_trial_leaves_no_trace_for_the_next(bench: Workbench) -> None:

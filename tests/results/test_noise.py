@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msplora_search.full.confirm import candidates
-from msplora_search.full.judgement import judge
+from msplora_search.full.judgement import judge_found
 from msplora_search.results.noise import difference_interval, interval
 from msplora_search.search.summary import summarise
 from msplora_search.tasks.metrics import METRICS
-from tests.example import LABELS, evaluation, results
+from tests.example import JUDGE, evaluation, results
 
 RANGES = {
     "accuracy": (0, 1), "f1": (0, 1), "matthews": (-1, 1), "pearson": (-1, 1), "spearman": (-1, 1),
@@ -42,7 +42,7 @@ def test_a_confirmation_claims_nothing_better_than_right_or_worse_than_wrong() -
         (point, tuple(evaluation(1.0, wrong) for wrong in row))
         for point, row in zip(candidates(summarise(results())), wrongs, strict=True)
     ]
-    judged = judge(results(), found, LABELS)
+    judged = judge_found(results(), found, JUDGE)
     assert any(c.interval[1] == 1.0 for c in judged.points)
     assert any(c.interval[0] == 0.0 for c in judged.points)
     for confirmed in judged.points:

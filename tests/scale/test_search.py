@@ -91,7 +91,7 @@ def test_workers_send_nothing_of_single_examples(tmp_path: Path) -> None:
     events: list[Event] = []
     run_with_workers(settings, tmp_path / "out", None, 2, events.append)
     (ended,) = [event.record for event in events if isinstance(event, TrialEnded)]
-    assert [len(e.predictions) + len(e.qualities) for e in ended.curve] == [0, 0]
+    assert [len(e.predictions) + len(e.influence) for e in ended.curve] == [0, 0]
     assert ended.final.metric == load_results(tmp_path / "out").records[0].final.metric
 
 

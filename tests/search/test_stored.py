@@ -184,7 +184,7 @@ def test_facts_that_an_older_version_did_not_store_have_defaults(output: Path) -
     facts(without(*DEFAULTS))(output)
     results = load_results(output)
     assert {name: results.facts[name] for name in DEFAULTS} == DEFAULTS
-    assert len(results.labels) == 144
+    assert len(results.validation.truth) == 144
 
 
 def test_a_field_that_is_newer_than_the_study_has_its_default(finished: Path, output: Path) -> None:

@@ -337,4 +337,4 @@ def test_a_killed_search_finds_what_an_undisturbed_one_finds(tmp_path: Path) -> 
 def test_the_facts_of_a_study_are_plain_json(tmp_path: Path) -> None:
     results, _ = search(tmp_path, search={"trials": 0})
     assert json.loads(json.dumps(results.facts)) == results.facts
-    assert results.labels.shape == (144,)
+    assert results.validation.truth.shape == (144,)

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msplora_search.tasks.judge import Judge
+from msplora_search.tasks.metrics import Metric
+
 REQUIRED: dict[str, type] = {"settings": dict, "labels": str, "layers": int, "reference_point": dict}
 DEFAULTS: dict[str, Any] = {
     "data": "",
     "labels_dtype": "<i4",
+    "groups": None,
+    "judging": None,
     "classes": [],
     "train_examples": 0,
     "validation_examples": 0,
@@ -47,10 +52,28 @@ def complete_facts(stored: Any) -> dict[str, Any]:
     return facts
 
 
-def labels_of(facts: dict[str, Any]) -> NDArray[Any]:
-    """What the metric compares predictions with. Raises ValueError where it is not what was stored."""
-    dtype = facts["labels_dtype"]
-    if dtype not in LABELS:
-        raise ValueError(f"labels are of type {dtype}")
-    stored = np.frombuffer(base64.b64decode(facts["labels"], validate=True), dtype=dtype)
-    return stored.astype(np.int64 if dtype == "<i4" else np.float64)
+def part_told(part: Judge) -> dict[str, Any]:
+    """What a measurement on a part is compared with, as it is stored."""
+    dtype = LABELS[0] if np.issubdtype(part.truth.dtype, np.integer) else LABELS[1]
+    groups = None if part.groups is None else base64.b64encode(part.groups.astype(LABELS[0]).tobytes()).decode()
+    return {"labels": base64.b64encode(part.truth.astype(dtype).tobytes()).decode(), "labels_dtype": dtype,
+            "groups": groups}  # fmt: skip
+
+
+def judges_of(facts: dict[str, Any], metric: Metric) -> tuple[Judge, Judge | None]:
+    """Those of the validation and the judging part. Raises ValueError or KeyError for what was not stored so."""
+    judging = facts["judging"]
+    return _judge_of(facts, metric), None if judging is None else _judge_of(judging, metric)
+
+
+def _judge_of(part: dict[str, Any], metric: Metric) -> Judge:
+    if part["labels_dtype"] not in LABELS:
+        raise ValueError(f"labels are of type {part['labels_dtype']}")
+    truth = _numbers(part["labels"], part["labels_dtype"])
+    groups = part.get("groups")
+    return Judge(metric, truth, None if groups is None else _numbers(groups, LABELS[0]))
+
+
+def _numbers(stored: str, dtype: str) -> NDArray[Any]:
+    found = np.frombuffer(base64.b64decode(stored, validate=True), dtype=dtype)
+    return found.astype(np.int64 if dtype == LABELS[0] else np.float64)

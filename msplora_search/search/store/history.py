@@ -10,12 +10,30 @@ import optuna
 from optuna.trial import TrialState
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.results.records import Evaluation, Failure, State, TrialRecord
+from msplora_search.results.records import Evaluation, Failure, InfluenceOf, Measure, State, TrialRecord
 from msplora_search.search.store.failure import failure_told
 from msplora_search.search.store.stored import reading, trials_of
+from msplora_search.tasks.judge import Judge
 
 PLAN, PROGRESS, RESTART = "plan", "progress", "restart_of"
 """User attributes of a trial."""
+
+
+@dataclass(frozen=True)
+class Influences:
+    """How far each example moves the metric of some predictions: what is not stored, because it follows."""
+
+    validation: InfluenceOf | None = None
+    judging: InfluenceOf | None = None
+    """None where there is no such part."""
+
+    @classmethod
+    def by(cls, validation: Judge, judging: Judge | None) -> Influences:
+        """As the judges of the two parts tell them."""
+        return cls(validation.influence, None if judging is None else judging.influence)
+
+
+NONE = Influences()
 
 
 def store_plan(trial: optuna.Trial, record: TrialRecord, worker: Mapping[str, Any]) -> None:
@@ -36,6 +54,7 @@ def store_progress(trial: optuna.Trial, record: TrialRecord) -> None:
     """Keep what was measured so far, and the state that the trial is in."""
     progress = {
         "curve": [evaluation.to_json() for evaluation in record.curve],
+        "judged": None if record.judged is None else record.judged.to_json(),
         "steps": record.steps,
         "seconds": record.seconds,
         "reason": record.reason,
@@ -45,7 +64,7 @@ def store_progress(trial: optuna.Trial, record: TrialRecord) -> None:
     trial.set_user_attr(PROGRESS, progress)
 
 
-def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
+def record_of(trial: optuna.trial.FrozenTrial, influences: Influences = NONE) -> TrialRecord | None:
     """The record of a trial that was at least planned; None for one that waits or was interrupted.
 
     Raises StoredError.
@@ -54,10 +73,13 @@ def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord | None:
         plan = trial.user_attrs.get(PLAN)
         if plan is None or is_interrupted(trial) or trial.state == TrialState.WAITING:
             return None
-        return _record(trial, plan, trial.user_attrs.get(PROGRESS, {}))
+        return _record(trial, plan, trial.user_attrs.get(PROGRESS, {}), influences)
 
 
-def _record(trial: optuna.trial.FrozenTrial, plan: Mapping[str, Any], progress: Mapping[str, Any]) -> TrialRecord:
+def _record(
+    trial: optuna.trial.FrozenTrial, plan: Mapping[str, Any], progress: Mapping[str, Any], influences: Influences
+) -> TrialRecord:
+    judged = progress.get("judged")
     state, reason = State(progress.get("state", State.RUNNING)), progress.get("reason", "")
     failure = progress.get("failure") or (failure_told(reason) if state == State.FAILED else None)
     return TrialRecord(
@@ -68,7 +90,8 @@ def _record(trial: optuna.trial.FrozenTrial, plan: Mapping[str, Any], progress: 
         learning_rate=plan["learning_rate"],
         adapter_params=plan["adapter_params"],
         trainable_params=plan["trainable_params"],
-        curve=tuple(Evaluation.from_json(e) for e in progress.get("curve", [])),
+        curve=tuple(Evaluation.from_json(e, influences.validation) for e in progress.get("curve", [])),
+        judged=None if judged is None else Measure.from_json(judged, influences.judging),
         steps=progress.get("steps", 0),
         planned_steps=plan["planned_steps"],
         seconds=progress.get("seconds", 0.0),
@@ -91,8 +114,9 @@ class Asked:
 class History:
     """The records of a study; those of finished trials are parsed once."""
 
-    def __init__(self, study: optuna.Study) -> None:
+    def __init__(self, study: optuna.Study, influences: Influences = NONE) -> None:
         self._study = study
+        self._influences = influences
         self._finished: dict[int, TrialRecord] = {}
 
     def records(self) -> list[TrialRecord]:
@@ -100,7 +124,7 @@ class History:
         found, trials = [], trials_of(self._study)
         again = started_again(trials)
         for trial in trials:
-            record = self._finished.get(trial.number) or record_of(trial)
+            record = self._finished.get(trial.number) or record_of(trial, self._influences)
             if record is not None and trial.state.is_finished():
                 self._finished[trial.number] = record
             if record is not None and not (is_without_result(record) and trial.number in again):
