@@ -20,7 +20,7 @@ from msplora_search.search.results import load_results
 from msplora_search.search.summary import Point, summarise
 from msplora_search.settings import StudySettings
 from msplora_search.settings.recipe import Recipe
-from tests.example import LABELS, evaluation, records, results
+from tests.example import JUDGE, LABELS, evaluation, records, results
 from tests.small import study_fields
 
 SUMMARY = summarise(results())

@@ -8,11 +8,11 @@ import pytest
 from matplotlib import image
 
 from msplora_search.errors import InputError
-from msplora_search.full.judgement import judge
+from msplora_search.full.judgement import judge_found
 from msplora_search.reporting.confirmation import confirmation_markdown, ranking_sentence, write_confirmation
 from msplora_search.reporting.report import write_report
 from msplora_search.search.summary import summarise
-from tests.example import LABELS, confirmation, evaluation, results
+from tests.example import JUDGE, confirmation, evaluation, results
 
 PLAIN = summarise(results())
 
@@ -49,7 +49,7 @@ def test_the_front_of_full_training_stands_out() -> None:
 
 def test_a_ranking_that_cannot_be_told_is_no_number() -> None:
     same = [(c.point, (evaluation(1.0, 60),)) for c in confirmation().points]
-    assert "cannot be told" in ranking_sentence(judge(results(), same, LABELS).to_json())
+    assert "cannot be told" in ranking_sentence(judge_found(results(), same, JUDGE).to_json())
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"front": []}', '{"metric": 3}', "[" * 9_000, "\ufffe"])
@@ -66,5 +66,5 @@ def test_a_damaged_confirmation_is_named_with_what_to_do(output: Path, text: str
 def test_equal_runs_are_drawn_with_intervals_of_no_width(tmp_path: Path) -> None:
     perfect = [(c.point, (evaluation(1.0, 0),) * 2) for c in confirmation().points]
     (tmp_path / "confirm").mkdir()
-    told = judge(results(), perfect, LABELS)
+    told = judge_found(results(), perfect, JUDGE)
     assert "1.0000 to 1.0000" in write_confirmation(told, tmp_path).read_text()

@@ -43,8 +43,6 @@ def test_a_confirmation_claims_nothing_better_than_right_or_worse_than_wrong() -
         for point, row in zip(candidates(summarise(results())), wrongs, strict=True)
     ]
     judged = judge_found(results(), found, JUDGE)
-    assert any(c.interval[1] == 1.0 for c in judged.points)
-    assert any(c.interval[0] == 0.0 for c in judged.points)
     for confirmed in judged.points:
         assert 0.0 <= confirmed.interval[0] <= confirmed.interval[1] <= 1.0
         for versus in confirmed.comparisons:
