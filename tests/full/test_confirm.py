@@ -76,7 +76,7 @@ def test_one_seed_compares_as_the_paired_test_over_examples() -> None:
     found = [(p, (other if p.record.baseline == "paper" else one,)) for p in CANDIDATES]
     judged = judge_found(SUMMARY.results, found, JUDGE)
     versus = judged.points[0].comparisons[0]
-    reference = stats.ttest_rel(one.predictions == LABELS, other.predictions == LABELS)
+    reference = stats.ttest_rel(*(1.0 * (run.predictions == LABELS) for run in (one, other)))
     assert versus.p_value == pytest.approx(reference.pvalue)
     low, high = reference.confidence_interval(0.95)
     assert versus.interval == pytest.approx((low, high))
