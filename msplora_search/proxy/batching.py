@@ -46,10 +46,12 @@ class ProxyBatches:
 
     training: Batches
     validation: Batches
+    judging: Batches | None = None
+    """Of the part that no choice reads, where there is one."""
 
     @classmethod
     def of(cls, task: Task, proxy: ProxySettings, seed: int) -> ProxyBatches:
-        """Batches for `proxy.epochs` epochs, which may end within one, and for one evaluation."""
+        """Batches for `proxy.epochs` epochs, which may end within one, and for one evaluation of each part."""
         lengths = task.train.lengths
         steps = max(1, math.ceil(proxy.epochs * len(task.train) / proxy.batch_size))
         order: list[NDArray[np.int64]] = []
@@ -57,8 +59,12 @@ class ProxyBatches:
         while len(order) < steps:
             order += shuffled_buckets(lengths, proxy.batch_size, np.random.default_rng([seed, epoch]))
             epoch += 1
-        judged = evaluation_batches(task.validation.lengths, task.kind.evaluation_tokens)
-        return cls(Batches(task, task.train, tuple(order[:steps])), Batches(task, task.validation, tuple(judged)))
+
+        def evaluated(part: Part) -> Batches:
+            return Batches(task, part, tuple(evaluation_batches(part.lengths, task.kind.evaluation_tokens)))
+
+        judging = None if task.judging is None else evaluated(task.judging)
+        return cls(Batches(task, task.train, tuple(order[:steps])), evaluated(task.validation), judging)
 
     @property
     def steps(self) -> int:

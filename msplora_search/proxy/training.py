@@ -64,7 +64,10 @@ def train(
                 raise DivergedError(f"the training loss is {mean_loss} by step {step} of {batches.steps}")
             losses.clear()
             predictions = predict(model, task, batches.validation, precision)
-            yield task.evaluate(predictions, rungs[step], step, mean_loss)
+            judging = None
+            if step == batches.steps and batches.judging is not None:
+                judging = predict(model, task, batches.judging, precision)
+            yield task.evaluate(predictions, rungs[step], step, mean_loss, judging)
             model.train(in_training_mode)
 
 

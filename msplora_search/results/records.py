@@ -64,16 +64,34 @@ class Evaluation(Measure):
     step: int
     loss: float
     """Mean training loss since the measurement before."""
+    judged: Measure | None = None
+    """At the end of a trial, the same model on the judging part, where there is one. No choice reads it."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; see `Measure.to_json`."""
-        return {"rung": self.rung, "step": self.step, "loss": self.loss, **super().to_json()}
+        judged = {} if self.judged is None else {"judged": self.judged.to_json()}
+        return {"rung": self.rung, "step": self.step, "loss": self.loss, **super().to_json(), **judged}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], influence_of: InfluenceOf | None = None) -> Evaluation:
+    def from_json(
+        cls,
+        data: dict[str, Any],
+        influence_of: InfluenceOf | None = None,
+        judged_influence_of: InfluenceOf | None = None,
+    ) -> Evaluation:
         """Read what `to_json` wrote; without `influence_of` there is no influence."""
-        measured = Measure.from_json(data, influence_of)
-        return cls(**vars(measured), rung=data["rung"], step=data["step"], loss=data["loss"])
+        measured, judged = Measure.from_json(data, influence_of), data.get("judged")
+        return cls(
+            **vars(measured),
+            rung=data["rung"],
+            step=data["step"],
+            loss=data["loss"],
+            judged=None if judged is None else Measure.from_json(judged, judged_influence_of),
+        )
+
+    def without_examples(self) -> Self:
+        """The numbers, but nothing of single examples."""
+        return replace(super().without_examples(), judged=self.judged and self.judged.without_examples())
 
 
 class State(StrEnum):
@@ -129,8 +147,6 @@ class TrialRecord:
     """Why it was pruned, failed, refused, or of which trial it is a duplicate."""
     failure: Failure | None = None
     """The kind of reason of a failed trial."""
-    judged: Measure | None = None
-    """On the judging part, of a complete trial; None where there is no such part. No choice reads it."""
 
     @property
     def configuration(self) -> tuple[Pyramid | None, float]:
@@ -142,10 +158,15 @@ class TrialRecord:
         """The last measurement. Raises IndexError where there is none."""
         return self.curve[-1]
 
+    @property
+    def judged(self) -> Measure | None:
+        """On the judging part, at the end; None where that was not reached, or there is no such part."""
+        return self.curve[-1].judged if self.curve else None
+
     def without_examples(self) -> TrialRecord:
         """The record with the numbers of its curve, but nothing of single examples."""
         light = tuple(evaluation.without_examples() for evaluation in self.curve)
-        return replace(self, curve=light, judged=self.judged and self.judged.without_examples())
+        return replace(self, curve=light)
 
 
 def _predictions(data: dict[str, Any]) -> NDArray[Any]:

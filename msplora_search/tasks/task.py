@@ -93,10 +93,21 @@ class Task:
         """What measures predictions for `part`."""
         return Judge(self.metric, part.truth, part.groups)
 
-    def evaluate(self, predictions: Values, rung: float, step: int, loss: float) -> Evaluation:
-        """Judge predictions for the validation part, in its order; `loss` is the training loss up to then."""
-        measured = self.judge(self.validation).measure(predictions)
-        return Evaluation(**vars(measured), rung=rung, step=step, loss=loss)
+    def evaluate(
+        self, predictions: Values, rung: float, step: int, loss: float, judging: Values | None = None
+    ) -> Evaluation:
+        """Judge predictions for the validation part, and at the end those for the judging part, in their order.
+
+        `loss` is the training loss up to then.
+        """
+        validation, judged = self.judges
+        return Evaluation(
+            **vars(validation.measure(predictions)),
+            rung=rung,
+            step=step,
+            loss=loss,
+            judged=None if judged is None or judging is None else judged.measure(judging),
+        )
 
 
 def prepare(settings: StudySettings, processor: Any) -> Task:

@@ -196,3 +196,19 @@ def test_auto_precision_follows_the_processor() -> None:
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     assert (Precision.named("auto", cpu).dtype == torch.bfloat16) == fast
     assert Precision.named("fp32", cpu).dtype == torch.float32
+
+
+def test_a_trial_is_measured_on_the_judging_part_at_its_end_alone(tmp_path: Path) -> None:
+    fields = study_fields(tmp_path, proxy={"train_examples": 60, "validation_examples": 60, "epochs": 2})
+    fields["task"]["dataset"] = {"path": fields["task"]["dataset"], "test_share": 0.1}
+    bench = Workbench.load(StudySettings.model_validate(fields))
+    assert bench.task.judging is not None
+    assert len(bench.task.judging) == 60
+    first, last = bench.measure(Pyramid.lora(2, bench.layers, bench.space().targets[0]), 2e-2)
+    assert first.judged is None
+    assert last.judged is not None
+    truth = bench.task.judging.truth
+    assert last.judged.metric == pytest.approx((last.judged.predictions == truth).mean())
+    kept = Evaluation.from_json(last.to_json(), judged_influence_of=bench.task.judge(bench.task.judging).influence)
+    assert kept.judged is not None
+    assert kept.judged.influence == pytest.approx(last.judged.influence)

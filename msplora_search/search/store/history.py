@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.results.records import Evaluation, Failure, InfluenceOf, Measure, State, TrialRecord
+from msplora_search.results.records import Evaluation, Failure, InfluenceOf, State, TrialRecord
 from msplora_search.search.store.failure import failure_told
 from msplora_search.search.store.stored import reading, trials_of
 from msplora_search.tasks.judge import Judge
@@ -31,6 +31,10 @@ class Influences:
     def by(cls, validation: Judge, judging: Judge | None) -> Influences:
         """As the judges of the two parts tell them."""
         return cls(validation.influence, None if judging is None else judging.influence)
+
+    def evaluation(self, stored: dict[str, Any]) -> Evaluation:
+        """A measurement as it was stored, with the influences that follow from it."""
+        return Evaluation.from_json(stored, self.validation, self.judging)
 
 
 NONE = Influences()
@@ -54,7 +58,6 @@ def store_progress(trial: optuna.Trial, record: TrialRecord) -> None:
     """Keep what was measured so far, and the state that the trial is in."""
     progress = {
         "curve": [evaluation.to_json() for evaluation in record.curve],
-        "judged": None if record.judged is None else record.judged.to_json(),
         "steps": record.steps,
         "seconds": record.seconds,
         "reason": record.reason,
@@ -79,7 +82,6 @@ def record_of(trial: optuna.trial.FrozenTrial, influences: Influences = NONE) ->
 def _record(
     trial: optuna.trial.FrozenTrial, plan: Mapping[str, Any], progress: Mapping[str, Any], influences: Influences
 ) -> TrialRecord:
-    judged = progress.get("judged")
     state, reason = State(progress.get("state", State.RUNNING)), progress.get("reason", "")
     failure = progress.get("failure") or (failure_told(reason) if state == State.FAILED else None)
     return TrialRecord(
@@ -90,8 +92,7 @@ def _record(
         learning_rate=plan["learning_rate"],
         adapter_params=plan["adapter_params"],
         trainable_params=plan["trainable_params"],
-        curve=tuple(Evaluation.from_json(e, influences.validation) for e in progress.get("curve", [])),
-        judged=None if judged is None else Measure.from_json(judged, influences.judging),
+        curve=tuple(influences.evaluation(stored) for stored in progress.get("curve", [])),
         steps=progress.get("steps", 0),
         planned_steps=plan["planned_steps"],
         seconds=progress.get("seconds", 0.0),
