@@ -22,8 +22,9 @@ from msplora_search.full.selection import Pick
 from msplora_search.full.training import train_recipe
 from msplora_search.results.records import Measure
 from msplora_search.scale.crew import together
+from msplora_search.search.points import Point
 from msplora_search.search.results import StudyResults
-from msplora_search.search.summary import Point, Summary, summarise
+from msplora_search.search.summary import Summary, summarise
 from msplora_search.settings.document import Document
 from msplora_search.settings.origins import Origins
 from msplora_search.settings.recipe import Recipe

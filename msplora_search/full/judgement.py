@@ -21,8 +21,8 @@ from msplora_search.results.noise import (
     standard_error,
 )
 from msplora_search.results.records import Measure
+from msplora_search.search.points import Point
 from msplora_search.search.results import StudyResults
-from msplora_search.search.summary import Point
 from msplora_search.tasks.judge import Judge
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from msplora_search.errors import InputError
 from msplora_search.results.noise import difference_se, indistinct
-from msplora_search.search.summary import Point, Summary
+from msplora_search.search.points import Point
+from msplora_search.search.summary import Summary
 
 RULES = "best, knee, one-se, max-params=N, min-metric=X or trial=N"
 

@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from msplora_search.results.noise import interval
 from msplora_search.results.records import State, TrialRecord
-from msplora_search.search.summary import Point, Summary, hypervolume_of
+from msplora_search.search.points import Point
+from msplora_search.search.summary import Summary, hypervolume_of
 from msplora_search.text import brief, printable
 
 FRONT, PAPER, LORA, QUIET = "#1f5fa8", "#c8442c", "#6b8e23", "#9a9a9a"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from msplora_search.results.noise import difference_se, indistinct
 from msplora_search.results.records import State
-from msplora_search.search.summary import Point, Summary
+from msplora_search.search.points import Point
+from msplora_search.search.summary import Summary
 from msplora_search.text import printable
 
 FRONT_COLUMNS = ("trial", "ranks g/m/l in depth groups", "adapter params", "metric", "± SE", "P(front)", "lr")

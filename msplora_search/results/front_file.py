@@ -11,6 +11,9 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.text import printable, shown
 
+NEWER = {"metric_judged": None, "metric_judged_se": None, "seeds": 1}
+"""Fields that files of version 0.1 do not have."""
+
 
 @dataclass(frozen=True)
 class FrontPoint:
@@ -20,6 +23,11 @@ class FrontPoint:
     baseline: str | None
     metric: float
     metric_se: float
+    metric_judged: float | None
+    """On the judging part, which nothing was chosen by; None where there is none."""
+    metric_judged_se: float | None
+    seeds: int
+    """Trainings that `metric` is the mean of."""
     adapter_params: int
     trainable_params: int
     front_probability: float
@@ -30,12 +38,16 @@ class FrontPoint:
     def from_json(cls, data: dict[str, Any]) -> FrontPoint:
         """Read a POINT of `front.json`. Raises ValueError or TypeError for what is wrong."""
         known = {field.name for field in fields(cls)}
+        if isinstance(data, dict):
+            data = {**NEWER, **data}
         if not isinstance(data, dict) or data.keys() != known:
             raise ValueError(f"a point of the front is {shown(data)}; it must have the fields {sorted(known)}")
-        for name in ("trial", "adapter_params", "trainable_params"):
+        for name in ("trial", "seeds", "adapter_params", "trainable_params"):
             _require(name, data[name], isinstance(data[name], int) and data[name] >= 0, "a whole number")
         for name in ("metric", "metric_se", "front_probability", "learning_rate"):
             _require(name, data[name], isinstance(data[name], int | float), "a number")
+        for name in ("metric_judged", "metric_judged_se"):
+            _require(name, data[name], isinstance(data[name], int | float | None), "a number or null")
         _require("baseline", data["baseline"], isinstance(data["baseline"], str | None), "a name or null")
         return cls(**{**data, "pyramid": Pyramid.from_json(data["pyramid"])})
 

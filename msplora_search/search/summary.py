@@ -9,48 +9,10 @@ from typing import Any
 import numpy as np
 
 from msplora_search.results import pareto
-from msplora_search.results.noise import draws, replicates
 from msplora_search.results.records import State, TrialRecord
+from msplora_search.results.training_noise import TrainingNoise
+from msplora_search.search.points import Point, points_of
 from msplora_search.search.results import StudyResults
-
-
-@dataclass(frozen=True)
-class Point:
-    """A completely measured trial."""
-
-    record: TrialRecord
-    front_probability: float
-    """Share of paired bootstrap resamples of the validation examples in which it is on the front."""
-
-    @property
-    def name(self) -> str:
-        """`trial 5`, or the baseline's name."""
-        return self.record.baseline or f"trial {self.record.number}"
-
-    @property
-    def metric(self) -> float:
-        """The metric at the end of the proxy."""
-        return self.record.final.metric
-
-    @property
-    def params(self) -> int:
-        """Adapter parameters."""
-        return self.record.adapter_params
-
-    def to_json(self) -> dict[str, Any]:
-        """POINT of `front.json`."""
-        assert self.record.pyramid is not None
-        return {
-            "trial": self.record.number,
-            "baseline": self.record.baseline,
-            "metric": self.metric,
-            "metric_se": self.record.final.metric_se,
-            "adapter_params": self.params,
-            "trainable_params": self.record.trainable_params,
-            "front_probability": self.front_probability,
-            "learning_rate": self.record.learning_rate,
-            "pyramid": self.record.pyramid.to_json(),
-        }
 
 
 @dataclass(frozen=True)
@@ -73,11 +35,13 @@ class Summary:
 
     results: StudyResults
     points: tuple[Point, ...]
-    """Every completely measured trial."""
+    """Every completely measured configuration."""
     front: tuple[Point, ...]
     """By rising parameters."""
     baselines: dict[str, Point]
     """The best of each baseline's learning rates."""
+    noise: TrainingNoise | None
+    """Of training; None where nothing was trained twice."""
     hypervolume: float
     counts: dict[str, int]
     cost: Cost
@@ -99,6 +63,7 @@ class Summary:
             "study": self.results.settings.name,
             "metric": self.results.settings.task.metric_label,
             "direction": "maximize",
+            "training_sd": self.noise and self.noise.to_json(),
             "hypervolume": self.hypervolume,
             "reference_point": {"metric": floor, "log10_adapter_params": ceiling},
             "front": [point.to_json() for point in self.front],
@@ -117,13 +82,10 @@ class Summary:
 
 def summarise(results: StudyResults) -> Summary:
     """Judge the records of a study."""
-    complete = results.in_state(State.COMPLETE)
     limit = results.settings.search.max_params
-    eligible = [r for r in complete if limit is None or r.adapter_params <= limit]
-    probabilities = _front_probabilities(eligible)
-    points = tuple(Point(r, probabilities.get(r.number, 0.0)) for r in complete)
-    by_number = {point.record.number: point for point in points}
-    on_front = pareto.front(_metrics(eligible), _params(eligible))
+    points, noise = points_of(results.in_state(State.COMPLETE), limit)
+    eligible = [point for point in points if limit is None or point.params <= limit]
+    metrics, params = np.array([p.metric for p in eligible]), np.array([float(p.params) for p in eligible])
     baselines: dict[str, Point] = {}
     for point in points:
         name = point.record.baseline
@@ -132,9 +94,10 @@ def summarise(results: StudyResults) -> Summary:
     return Summary(
         results=results,
         points=points,
-        front=tuple(by_number[eligible[i].number] for i in on_front),
+        front=tuple(eligible[i] for i in pareto.front(metrics, params)),
         baselines=baselines,
-        hypervolume=hypervolume_of(results, eligible),
+        noise=noise,
+        hypervolume=pareto.hypervolume(metrics, np.log10(params), results.reference_point),
         counts=_counts(results),
         cost=_cost(results),
     )
@@ -143,15 +106,6 @@ def summarise(results: StudyResults) -> Summary:
 def hypervolume_of(results: StudyResults, records: list[TrialRecord]) -> float:
     """Hypervolume of (metric, log10 of adapter parameters) against the study's reference point."""
     return pareto.hypervolume(_metrics(records), np.log10(_params(records)), results.reference_point)
-
-
-def _front_probabilities(records: list[TrialRecord]) -> dict[int, float]:
-    if not records:
-        return {}
-    drawn = draws(len(records[0].final.influence))
-    resampled = np.stack([replicates(record.final, drawn) for record in records], axis=1)
-    shares = pareto.front_probability(resampled, _params(records))
-    return {r.number: float(share) for r, share in zip(records, shares, strict=True)}
 
 
 def _metrics(records: list[TrialRecord]) -> pareto.Floats:

@@ -12,7 +12,8 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.full.recipe import carry_over, recipe_of, write_recipe
 from msplora_search.full.selection import knee, pick
-from msplora_search.search.summary import Point, Summary, summarise
+from msplora_search.search.points import Point
+from msplora_search.search.summary import Summary, summarise
 from tests.example import QV, record, results
 from tests.small import save_model
 

@@ -18,7 +18,8 @@ from msplora_search.reporting.terminal import LiveDisplay, print_front, trial_li
 from msplora_search.reporting.wording import front_rows
 from msplora_search.results.records import State
 from msplora_search.search.events import SearchStarted, TrialEnded, TrialStarted
-from msplora_search.search.summary import Point, Summary, summarise
+from msplora_search.search.points import Point
+from msplora_search.search.summary import Summary, summarise
 from tests.example import record, results, split
 from tests.search.test_proposal import SPACE
 from tests.test_text import HOSTILE
@@ -40,7 +41,7 @@ def large() -> Summary:
         record(1_234, split(1, 0, 0), 60, baseline="lora-64"),
         pyramid=WIDE, adapter_params=1_011_010_048, learning_rate=1.23457e-05,
     )  # fmt: skip
-    return replace(PLAIN, front=(*PLAIN.front, Point(odd, 0.25)))
+    return replace(PLAIN, front=(*PLAIN.front, Point((odd,), 0.25)))
 
 
 @pytest.mark.parametrize("width", [200, 120, 100, 80, 79, 60, 40])

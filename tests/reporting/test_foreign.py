@@ -23,7 +23,8 @@ from msplora_search.reporting.page import POLICY, page
 from msplora_search.reporting.plots import draw_front
 from msplora_search.reporting.report import PICTURES, report_markdown, trials_csv, write_report
 from msplora_search.results.records import State
-from msplora_search.search.summary import Point, Summary, summarise
+from msplora_search.search.points import Point
+from msplora_search.search.summary import Summary, summarise
 from msplora_search.text import printable
 from tests.example import confirmation, record, records, results, split
 from tests.test_text import HOSTILE
@@ -80,7 +81,7 @@ def spoilt(text: str) -> Summary:
         facts={**found.facts, **told},
         records=(*records(), odd, failed),
     )
-    point = Point(odd, 0.5)
+    point = Point((odd,), 0.5)
     return replace(PLAIN, results=trials, front=(*PLAIN.front, point), baselines={**PLAIN.baselines, text: point})
 
 
