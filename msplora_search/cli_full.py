@@ -14,7 +14,12 @@ def export(
     output: Output,
     to: Annotated[Path, typer.Option(help="Folder for recipe.yaml.")],
     pick: Annotated[
-        str, typer.Option(help="best, knee, one-se, max-params=N, min-metric=X or trial=N.", metavar="RULE")
+        str,
+        typer.Option(
+            help="best, knee, one-se, non-inferior=D (or D%), max-params=N, min-metric=X, fastest, "
+            "smallest-export or trial=N.",
+            metavar="RULE",
+        ),
     ] = "one-se",
     for_model: Annotated[
         str | None, typer.Option(help="Carry the pyramid to another model by its depth fractions.", metavar="ID")
@@ -47,7 +52,7 @@ def export(
     print_line(
         console,
         f"trial {point.record.number}: {point.record.pyramid}, {point.params:,} parameters, "
-        f"{point.metric:.4f} ± {point.record.final.metric_se:.4f}",
+        f"{point.metric:.4f} ± {point.measure.metric_se:.4f}",
     )
     print_line(console, f"why: {chosen.reason}")
     for line in chosen.neighbours:

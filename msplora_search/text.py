@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import re
 import unicodedata
 
@@ -40,6 +41,13 @@ def brief(text: str, most: int = 80) -> str:
     ends = text if len(text) <= 4 * most else text[: 2 * most] + text[-2 * most :]  # 100 MB take a while
     line, half = printable(ends), (most - 3) // 2
     return line if len(line) <= most else f"{line[:half]}...{line[-half:]}"
+
+
+def amount(value: float, bounds: tuple[float, float]) -> str:
+    """How much of a metric with these bounds: `1.7 points`, which are hundredths; of an unbounded one `0.031`."""
+    if math.isinf(bounds[0]) or math.isinf(bounds[1]):
+        return f"{value:.3f}"
+    return f"{100 * value:.1f} points"
 
 
 def markdown(text: str) -> str:

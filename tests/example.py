@@ -104,6 +104,7 @@ def results(trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
             "baselines": 3,
             "proxy_steps": STEPS,
             "head_params": 770,
+            "lora_units": {"query value": Pyramid.lora(1, LAYERS, QV).count(SHAPES)},
             "precision": "float32",
             "chance_is": "always the most frequent class",
             "reference_point": {"metric": 0.5, "log10_adapter_params": math.log10(49_152)},

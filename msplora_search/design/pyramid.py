@@ -167,6 +167,11 @@ class Pyramid:
         """Rank summed over all adapters of one target: `r_G + sum_groups r_M + sum_layers r_L`."""
         return self.global_rank + sum(g.mid_rank + g.layers * g.layer_rank for g in self.groups)
 
+    @property
+    def unrolled_rank(self) -> int:
+        """The rank of stock LoRA that holds the pyramid in every layer: the greatest sum of the three levels."""
+        return self.global_rank + max(group.mid_rank + group.layer_rank for group in self.groups)
+
     def count(self, shapes: Mapping[str, tuple[int, int]]) -> int:
         """Number of adapter parameters, exact, without building anything.
 

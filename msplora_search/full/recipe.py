@@ -42,7 +42,7 @@ def recipe_of(results: StudyResults, chosen: Pick) -> dict[str, Any]:
             "why": chosen.reason,
             "learning_rate": record.learning_rate,
             "metric": chosen.point.metric,
-            "metric_se": record.final.metric_se,
+            "metric_se": chosen.point.measure.metric_se,
             "front_probability": chosen.point.front_probability,
             "adapter_params": record.adapter_params,
             "trainable_params": record.trainable_params,

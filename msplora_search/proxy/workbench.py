@@ -86,6 +86,13 @@ class Workbench:
         """Adapter parameters of one rank unit, for the largest choice of targets."""
         return max(anatomy.count_per_rank() for anatomy in self.anatomies.values())
 
+    def lora_units(self) -> dict[str, int]:
+        """Adapter parameters of plain LoRA of rank 1, by the choice of targets, their names joined by spaces."""
+        return {
+            " ".join(targets): anatomy.count(Pyramid.lora(1, self.layers, targets))
+            for targets, anatomy in self.anatomies.items()
+        }
+
     def measure(self, pyramid: Pyramid, learning_rate: float) -> Iterator[Evaluation]:
         """Train one pyramid from the common start; yields at each rung, and leaves the backbone bare.
 

@@ -166,7 +166,7 @@ def _draw_points(axes: Axes, summary: Summary) -> None:
 
 def _floor(summary: Summary) -> float:
     """Where the metric axis begins: below every complete trial; what was pruned far below would flatten them."""
-    lowest = [p.metric - 2 * p.record.final.metric_se for p in summary.points]
+    lowest = [p.metric - 2 * p.measure.metric_se for p in summary.points]
     spread = max((p.metric for p in summary.points), default=0.0) - min(lowest, default=0.0)
     return min(lowest, default=-math.inf) - 0.25 * spread
 
@@ -183,7 +183,7 @@ def _draw_series(
     axes: Axes, summary: Summary, points: Sequence[Point], colour: str, marker: str, label: str, size: float = 6
 ) -> None:
     bounds = summary.results.metric.bounds
-    ends = [interval(p.metric, p.record.final.metric_se, bounds) for p in points]
+    ends = [interval(p.metric, p.measure.metric_se, bounds) for p in points]
     bars = [[p.metric - low for p, (low, _) in zip(points, ends, strict=True)],
             [high - p.metric for p, (_, high) in zip(points, ends, strict=True)]]  # fmt: skip
     axes.errorbar(

@@ -16,10 +16,12 @@ from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.page import page
 from msplora_search.reporting.plots import draw_front, draw_hypervolume
 from msplora_search.reporting.wording import (
-    FRONT_COLUMNS,
+    columns_sentence,
     comparisons,
     cost_sentence,
+    front_columns,
     front_rows,
+    noise_sentence,
     point_row,
     table,
     verdict,
@@ -56,7 +58,7 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
     settings, facts = summary.results.settings, summary.results.facts
     floor, ceiling = summary.results.reference_point
     baselines = ([summary.paper] if summary.paper else []) + summary.lora
-    columns = [settings.task.metric_label if name == "metric" else name for name in FRONT_COLUMNS]
+    columns = front_columns(summary)
     parts = [
         f"# {markdown(settings.name)}",
         f"Model {code(settings.model)} ({facts['layers']} layers), data {code(settings.task.dataset.path)}, "
@@ -66,12 +68,10 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         "## Front",
         f"![front]({FRONT})",
         table(columns, _marked(front_rows(summary))),
-        "Ranks are global/mid/layer; groups are half-open layer ranges. SE is the standard error over the "
-        f"{facts['validation_examples']:,} validation examples; P(front) is the share of 1,000 paired "
-        "bootstrap resamples of these examples in which the point is on the front. Neither covers the choice "
-        "of training examples or of the seed.",
+        "Ranks are global/mid/layer; groups are half-open layer ranges. " + markdown(columns_sentence(summary)),
+        markdown(noise_sentence(summary)) + " The choice of training examples is in none of them.",
         "## Baselines",
-        table(columns, _marked([point_row(point) for point in baselines])),
+        table(columns, _marked([point_row(summary, point) for point in baselines])),
         "Each baseline trained like a proposal, at up to three learning rates of the range; the best is shown.",
         *confirmed,
         "## Cost",

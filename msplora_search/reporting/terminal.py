@@ -13,11 +13,13 @@ from rich.progress_bar import ProgressBar
 
 from msplora_search.reporting.console import PlainTable, plain, print_line
 from msplora_search.reporting.wording import (
-    FRONT_COLUMNS,
+    ALWAYS,
     comparisons,
     cost_sentence,
     duration,
+    front_columns,
     front_rows,
+    noise_sentence,
     verdict,
 )
 from msplora_search.results.pareto import front
@@ -49,11 +51,11 @@ def search_display(console: Console) -> Iterator[Listener]:
 
 def print_front(console: Console, summary: Summary) -> None:
     """The front as a table, and what it says in sentences."""
-    metric = summary.results.settings.task.metric_label
-    columns = [metric if column == "metric" else column for column in FRONT_COLUMNS]
+    title = f"Front of {summary.results.settings.name}"
     console.print()
-    console.print(PlainTable(columns, front_rows(summary), title=f"Front of {summary.results.settings.name}"))
-    for sentence in ("", verdict(summary), *comparisons(summary), cost_sentence(summary)):
+    console.print(PlainTable(front_columns(summary), front_rows(summary), title=title))
+    said = (verdict(summary), *comparisons(summary), noise_sentence(summary), cost_sentence(summary))
+    for sentence in ("", *said):
         print_line(console, sentence)
 
 
@@ -184,7 +186,7 @@ class LiveDisplay:
 
 BAR = 40
 """Columns of the progress bar, where there are so many."""
-LIVE_COLUMNS = (*FRONT_COLUMNS[:3], "metric", "± SE")
+LIVE_COLUMNS = (*ALWAYS, "metric", "± SE")
 
 
 def record_row(record: TrialRecord) -> tuple[str, ...]:

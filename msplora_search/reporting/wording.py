@@ -5,57 +5,112 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from msplora_search.results.noise import difference_se, indistinct
+from msplora_search.full.selection import advised
 from msplora_search.results.records import State
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary
-from msplora_search.text import printable
+from msplora_search.text import amount, printable
 
-FRONT_COLUMNS = ("trial", "ranks g/m/l in depth groups", "adapter params", "metric", "± SE", "P(front)", "lr")
+ALWAYS = ("trial", "ranks g/m/l in depth groups", "adapter params")
+"""First columns of every table of points."""
+
+
+def front_columns(summary: Summary) -> tuple[str, ...]:
+    """Of a table of points: the judging part has two where there is one."""
+    metric = summary.results.settings.task.metric_label
+    judged = ("judged", "± SE") if summary.results.judging else ()
+    return (*ALWAYS, metric, "± SE", *judged, "P(front)", "lr")
 
 
 def front_rows(summary: Summary) -> list[tuple[str, ...]]:
     """The front as text, one row a point, by rising parameters."""
-    return [point_row(point) for point in summary.front]
+    return [point_row(summary, point) for point in summary.front]
 
 
-def point_row(point: Point) -> tuple[str, ...]:
-    """One point in the columns of `FRONT_COLUMNS`."""
-    record = point.record
-    name = f"{record.number}" + (f" ({record.baseline})" if record.baseline else "")
+def point_row(summary: Summary, point: Point) -> tuple[str, ...]:
+    """One point in the columns of `front_columns`; the smallest has no probability, as nothing is smaller."""
+    record, measures = point.record, [point.measure]
+    if summary.results.judging:
+        measures += [point.judged] if point.judged else []
+    cells = [cell for of in measures for cell in (f"{of.metric:.4f}", f"{of.metric_se:.4f}")]
+    missing = 2 * (1 + bool(summary.results.judging)) - len(cells)
+    smallest = bool(summary.front) and point is summary.front[0]
     return (
-        name,
-        str(record.pyramid),
+        f"{record.number}" + (f" ({record.baseline})" if record.baseline else ""),
+        str(record.pyramid) + (f" ({len(point.trainings)} seeds)" if len(point.trainings) > 1 else ""),
         f"{point.params:,}",
-        f"{point.metric:.4f}",
-        f"{record.final.metric_se:.4f}",
-        f"{point.front_probability:.2f}",
+        *cells,
+        *["-"] * missing,
+        "-" if smallest else f"{point.front_probability:.2f}",
         f"{record.learning_rate:g}",
     )
 
 
 def verdict(summary: Summary) -> str:
-    """What to take: the smallest point that cannot be told apart from the best."""
+    """What to take: the smallest point within one standard error of the best, and what it costs at most."""
     if not summary.front:
         return "No trial was measured to the end, so there is no front."
-    best = summary.front[-1]
-    smallest = next(p for p in summary.front if indistinct(p.record, best.record))
+    best, point = summary.front[-1], advised(summary)
     if len(summary.front) == 1:
+        return f"{_told(point)} is the whole front: of what may be chosen, nothing is better and nothing smaller."
+    if point is best:
         return (
-            f"Trial {best.record.number} ({best.record.pyramid}, {best.params:,} parameters, {best.metric:.4f}) "
-            "is the whole front: of the points that may be chosen, none is better and none is smaller."
-        )
-    if smallest is best:
-        return (
-            f"The best point, trial {best.record.number} ({best.record.pyramid}, {best.params:,} parameters, "
-            f"{best.metric:.4f}), is better than every smaller point of the front by more than one standard "
-            "error of the difference."
+            f"Take {_told(best)}, the best: no smaller point is within one standard error of it.{_among(summary)}"
         )
     return (
-        f"Trial {smallest.record.number} ({smallest.record.pyramid}, {smallest.params:,} parameters, "
-        f"{smallest.metric:.4f}) cannot be told apart from the best, trial {best.record.number} "
-        f"({best.params:,} parameters, {best.metric:.4f}), within one standard error: take the smaller one."
+        f"Take {_told(point)}: {non_inferior(summary, point, best)} than the best, trial {best.record.number} "
+        f"({best.params:,} parameters), with {best.params / point.params:.1f} times fewer parameters."
+        f"{_among(summary)}"
     )
+
+
+def non_inferior(summary: Summary, point: Point, other: Point) -> str:
+    """Such as `at most 1.7 points worse (95%)`, or `at least 0.3 points better (95%)`."""
+    worse, bounds = summary.worse_by_at_most(point, other), summary.results.metric.bounds
+    if worse >= 0:
+        return f"at most {amount(worse, bounds)} worse (95%)"
+    return f"at least {amount(-worse, bounds)} better (95%)"
+
+
+def noise_sentence(summary: Summary) -> str:
+    """How far two trainings of one configuration differ, as far as it is known."""
+    noise, bounds = summary.noise, summary.results.metric.bounds
+    if noise is None:
+        return (
+            "No configuration was trained with several seeds, so the noise of training is not in these figures "
+            "(search.noise_repeats measures it)."
+        )
+    low, high = noise.interval()
+    return (
+        f"Two seeds of one configuration differ by a standard deviation of {amount(noise.sd, bounds)} "
+        f"({amount(low, bounds)} to {amount(high, bounds)}, from {noise.degrees} repeats), beyond what the choice "
+        "of examples explains; it is in all that is said here."
+    )
+
+
+def columns_sentence(summary: Summary) -> str:
+    """What the columns of a table of points say, one sentence each."""
+    results = summary.results
+    metric, facts = results.settings.task.metric_label, results.facts
+    said = [
+        f"{metric} is measured on the {facts['validation_examples']:,} validation examples, by which the front is "
+        "chosen: of many, the best looks better there than it is."
+    ]
+    if results.judging:
+        said.append(
+            f"judged is the same on {len(results.judging.truth):,} examples that nothing was chosen by: what the "
+            "choice flattered is gone there, but for the luck of the seed."
+        )
+    else:
+        said.append(
+            "There is no judging part, for want of rows: what is said of a choice is an empirical-Bayes estimate, "
+            "which draws each measurement towards what points of its size have."
+        )
+    said.append(
+        "SE is the standard error over the choice of examples. P(front) is the probability that no smaller point "
+        "is truly as good."
+    )
+    return " ".join(said)
 
 
 def nothing_completed(summary: Summary) -> str:
@@ -109,17 +164,24 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _comparison(summary: Summary, baseline: Point, name: str) -> str:
-    """The smallest front point that is not measurably worse than a baseline."""
-    pyramid = baseline.record.pyramid
-    what = f"Against {name} ({pyramid}, {baseline.params:,} parameters, {baseline.metric:.4f})"
+    """The smallest front point within one standard error of a baseline on the validation part, or better."""
+    what = f"Against {name} ({baseline.record.pyramid}, {baseline.params:,} parameters)"
     for point in summary.front:
-        if point.metric >= baseline.metric or indistinct(point.record, baseline.record):
-            if point.record.number == baseline.record.number or point.params >= baseline.params:
+        if point.metric >= baseline.metric - summary.error(point, baseline):
+            if point is baseline or point.params >= baseline.params:
                 break
-            gap = point.metric - baseline.metric
-            se = difference_se(point.record.final, baseline.record.final)
             return (
-                f"{what}: trial {point.record.number} ({point.record.pyramid}) has {point.params:,} parameters, "
-                f"{baseline.params / point.params:.1f} times fewer, and differs by {gap:+.4f} ± {se:.4f}."
+                f"{what}: trial {point.record.number} ({point.record.pyramid}) is "
+                f"{non_inferior(summary, point, baseline)}, with {point.params:,} parameters, "
+                f"{baseline.params / point.params:.1f} times fewer."
             )
     return f"{what}: no smaller point of the front comes within one standard error of it."
+
+
+def _told(point: Point) -> str:
+    return f"trial {point.record.number} ({point.record.pyramid}, {point.params:,} parameters)"
+
+
+def _among(summary: Summary) -> str:
+    """Of how many it was chosen: the more, the luckier the best of them."""
+    return f" It was chosen among {len(summary.candidates)} measured configurations."

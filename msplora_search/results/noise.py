@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from msplora_search.results.records import Measure, TrialRecord
+from msplora_search.results.records import Measure
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
@@ -94,9 +94,3 @@ def share_interval(share: float, se: float, units: int, level: float = LEVEL) ->
     centre = (share + square / (2 * alike)) / (1 + square / alike)
     half = math.sqrt(square * (spread / alike + square / (4 * alike**2))) / (1 + square / alike)
     return interval(centre, half, (0.0, 1.0))
-
-
-def indistinct(one: TrialRecord, other: TrialRecord, standard_errors: float = 1.0) -> bool:
-    """Whether two trials differ by no more than so many standard errors of their paired difference."""
-    gap = abs(one.final.metric - other.final.metric)
-    return gap <= standard_errors * difference_se(one.final, other.final)

@@ -28,8 +28,8 @@ RESAMPLES = 1000
 SCALES = {"training": 1.0, "deviation": 1.0, "curve": 1.5}
 """Of the half-Cauchy priors, in errors of a difference."""
 LEAST, STEP, STEPS = (0.08, 0.15), 2.2, 6
-"""The grid of scales: 0, the least (of training and deviations, of the curve), and each so many times the one before;
-so many steps, and on until the metrics' own range is reached."""
+"""The grid of scales: 0, the least (of training and deviations; of the curve), and each so many times the one
+before it; so many steps, and on until the range of the metrics is reached."""
 HOPELESS = 4.0
 """Errors below the best at no more parameters from which on a configuration says nothing of the curve."""
 UNKNOWN = 100.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from msplora_search.results import pareto
-from msplora_search.results.noise import standard_error
+from msplora_search.results.noise import difference_se, draws, replicates, standard_error
 from msplora_search.results.pareto import Floats
 from msplora_search.results.posterior import RESAMPLES, Measured, draw_true
 from msplora_search.results.records import NO_EXAMPLES, Measure, TrialRecord
@@ -86,6 +87,25 @@ class Point:
         }
 
 
+def error_of_difference(one: Point, other: Point, noise: TrainingNoise | None) -> float:
+    """Standard error of the difference of two points' metrics: paired over examples, and the seeds of each."""
+    of_examples = difference_se(one.measure, other.measure)
+    if noise is None or one is other:
+        return of_examples
+    of_seeds = noise.variance * (1 / len(one.trainings) + 1 / len(other.trainings))
+    return math.sqrt(of_examples**2 + of_seeds)
+
+
+def resampled(points: Sequence[Point], noise: TrainingNoise | None, resamples: int = RESAMPLES) -> Floats:
+    """The metrics of points had other examples been drawn, and other seeds: (resamples, points)."""
+    measures = [point.measure for point in points]
+    drawn = draws(len(measures[0].influence), resamples)
+    found = np.stack([replicates(measure, drawn) for measure in measures], axis=1)
+    seeds = np.array([len(point.trainings) for point in points])
+    luck = np.random.default_rng(0).normal(size=found.shape) / np.sqrt(seeds)
+    return np.asarray(found + (noise.sd if noise else 0.0) * luck)
+
+
 def mean_measure(measures: Sequence[Measure]) -> Measure:
     """The mean metric of several models on the same examples; it has no predictions of its own."""
     if len(measures) == 1:
@@ -116,17 +136,17 @@ def points_of(
     points = [Point(tuple(records)) for records in trainings.values()]
     noise = pooled_noise([[record.final for record in point.trainings] for point in points])
     modelled = _modelled(points)
-    draws = _draws(modelled, [[r.final for r in p.trainings] for p in modelled], noise)
-    told = draws
+    chosen = _draws(modelled, [[r.final for r in p.trainings] for p in modelled], noise)
+    told = chosen
     if all(point.judged is not None for point in modelled) and modelled:
         both = [[together(r.final, r.judged) for r in p.trainings if r.judged is not None] for p in modelled]
         told = _draws(modelled, both, pooled_noise(both))
     open_to_choice = [i for i, p in enumerate(modelled) if limit is None or p.params <= limit]
-    shares = pareto.front_probability(draws[:, open_to_choice], _params(modelled)[open_to_choice])
+    shares = pareto.front_probability(chosen[:, open_to_choice], _params(modelled)[open_to_choice])
     probabilities = dict(zip(open_to_choice, shares, strict=True))
     place = {id(point): i for i, point in enumerate(modelled)}
     found = tuple(
-        Point(point.trainings, float(probabilities.get(i, 0.0)), draws[:, i], told[:, i])
+        Point(point.trainings, float(probabilities.get(i, 0.0)), chosen[:, i], told[:, i])
         if (i := place.get(id(point))) is not None
         else point
         for point in points

@@ -93,6 +93,7 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
         "baselines": len(baselines),
         "proxy_steps": workbench.steps,
         "head_params": workbench.head_params,
+        "lora_units": workbench.lora_units(),
         "precision": str(workbench.precision.dtype).removeprefix("torch."),
         "reference_point": {"metric": task.chance, "log10_adapter_params": math.log10(largest)},
         "chance_is": task.kind.chance_is,

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from msplora_search.results import pareto
+from msplora_search.results.noise import LEVEL
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.results.training_noise import TrainingNoise
-from msplora_search.search.points import Point, points_of
+from msplora_search.search.points import Point, error_of_difference, points_of
 from msplora_search.search.results import StudyResults
 
 
@@ -55,6 +56,27 @@ class Summary:
     def lora(self) -> list[Point]:
         """Plain LoRA by rising rank."""
         return sorted((p for name, p in self.baselines.items() if name != "paper"), key=lambda p: p.params)
+
+    @property
+    def candidates(self) -> list[Point]:
+        """Every point that may be chosen, by rising parameters."""
+        limit = self.results.settings.search.max_params
+        return sorted(
+            (p for p in self.points if limit is None or p.params <= limit),
+            key=lambda p: (p.params, p.record.number),
+        )
+
+    def error(self, one: Point, other: Point) -> float:
+        """Standard error of the difference of two points on the validation part."""
+        return error_of_difference(one, other, self.noise)
+
+    def worse_by_at_most(self, point: Point, other: Point, level: float = LEVEL) -> float:
+        """How much worse than another a point is at most, by validation and judging part; negative: it is better.
+
+        A one-sided bound of its true metric: with several seeds, and of all configurations together, so that it
+        holds for a point that was chosen (see `results.posterior`).
+        """
+        return float(np.quantile(other.told - point.told, level))
 
     def to_json(self) -> dict[str, Any]:
         """`front.json`."""

@@ -81,7 +81,8 @@ def spoilt(text: str) -> Summary:
         facts={**found.facts, **told},
         records=(*records(), odd, failed),
     )
-    point = Point((odd,), 0.5)
+    best = PLAIN.front[-1]
+    point = Point((odd,), 0.5, best.draws, best.told)
     return replace(PLAIN, results=trials, front=(*PLAIN.front, point), baselines={**PLAIN.baselines, text: point})
 
 

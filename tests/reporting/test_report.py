@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,19 @@ from msplora_search.errors import InputError
 from msplora_search.reporting.plots import draw_front
 from msplora_search.reporting.report import report_markdown, write_report
 from msplora_search.reporting.terminal import search_display, seconds_left
-from msplora_search.reporting.wording import comparisons, duration, verdict
+from msplora_search.reporting.wording import (
+    columns_sentence,
+    comparisons,
+    duration,
+    front_columns,
+    front_rows,
+    noise_sentence,
+    verdict,
+)
+from msplora_search.results.records import TrialRecord
 from msplora_search.search.events import SearchEnded, SearchStarted, TrialEnded, TrialMeasured, TrialStarted
-from msplora_search.search.summary import summarise
-from tests.example import GOLDEN, golden_texts, record, records, results, split
+from msplora_search.search.summary import Summary, summarise
+from tests.example import GOLDEN, JUDGE, evaluation, golden_texts, record, records, results, split
 from tests.search.test_proposal import SPACE
 
 
@@ -96,31 +106,73 @@ def test_the_table_of_trials_has_a_row_each(tmp_path: Path) -> None:
     assert rows[4]["curve"].split()[-1] == rows[4]["metric"]
 
 
-def test_what_cannot_be_told_apart_is_called_so() -> None:
+def test_what_is_advised_is_said_with_what_it_costs_at_most() -> None:
     close = (record(0, split(1, 0, 0), 61), record(200, split(2, 1, 1), 60))
     said = verdict(summarise(results(close)))
-    assert "Trial 0 (1/0/0, 1,536 parameters, 0.8475) cannot be told apart from the best" in said
-    assert "take the smaller one" in said
+    assert re.match(
+        r"Take trial 0 \(1/0/0, 1,536 parameters\): at most \d\.\d points worse \(95%\) than the best, trial 200 "
+        r"\(13,824 parameters\), with 9\.0 times fewer parameters\. It was chosen among 2 measured",
+        said,
+    )
     far = (record(0, split(1, 0, 0), 90), record(1, split(2, 1, 1), 60))
-    assert "is better than every smaller point" in verdict(summarise(results(far)))
+    assert "the best: no smaller point is within one standard error" in verdict(summarise(results(far)))
 
 
 def test_a_front_of_one_point_is_compared_with_no_other() -> None:
     alone = (record(0, split(1, 0, 0), 60), record(1, split(4, 0, 0), 80))
-    assert "is the whole front: of the points that may be chosen, none is better" in verdict(
-        summarise(results(alone))
-    )
+    assert "is the whole front: of what may be chosen, nothing is better" in verdict(summarise(results(alone)))
 
 
 def test_comparisons_name_the_smallest_point_that_is_no_worse() -> None:
     paper = record(0, split(8, 4, 2, at=(0, 2, 4, 6)), 66, baseline="paper")
     said = comparisons(summarise(results((paper, record(1, split(1, 0, 0), 66)))))
-    assert said == [
-        "Against the paper's setting (8/4/2 in 0:2 2:4 4:6, 49,152 parameters, 0.8350): trial 1 (1/0/0) has "
-        "1,536 parameters, 32.0 times fewer, and differs by +0.0000 ± 0.0035."
-    ]
+    assert re.fullmatch(
+        r"Against the paper's setting \(8/4/2 in 0:2 2:4 4:6, 49,152 parameters\): trial 1 \(1/0/0\) is at most "
+        r"[01]\.\d points worse \(95%\), with 1,536 parameters, 32\.0 times fewer\.",
+        said[0],
+    )
     worse = comparisons(summarise(results((paper, record(1, split(1, 0, 0), 150)))))
     assert "no smaller point of the front comes within one standard error" in worse[0]
+
+
+def test_a_bound_is_wider_where_trainings_have_noise() -> None:
+    """Repeats of the paper's pyramid that scatter widely, and such as do not."""
+    bounds = []
+    for wrongs in ((66, 66, 66), (46, 66, 86)):
+        paper = [
+            record(i, split(8, 4, 2, at=(0, 2, 4, 6)), wrong, baseline="paper") for i, wrong in enumerate(wrongs)
+        ]
+        summary = summarise(results((*paper, record(3, split(1, 0, 0), 66))))
+        assert summary.noise is not None
+        assert f"from {summary.noise.degrees} repeats" in noise_sentence(summary)
+        assert summary.paper is not None
+        assert len(summary.paper.trainings) == 3
+        bounds.append(summary.worse_by_at_most(summary.front[0], summary.paper))
+    assert bounds[1] > 2 * bounds[0]
+    assert "search.noise_repeats measures it" in noise_sentence(summarise(results()))
+
+
+def judged_study(shift: int) -> Summary:
+    """A study with a judging part, on which every trial makes `shift` mistakes more."""
+
+    def with_judging(trial: TrialRecord, wrong: int) -> TrialRecord:
+        judged = JUDGE.measure(evaluation(1.0, wrong + shift, trial.number).predictions)
+        return replace(trial, curve=(*trial.curve[:-1], replace(trial.final, judged=judged)))
+
+    trials = [(record(0, split(1, 0, 0), 70), 70), (record(1, split(2, 1, 1), 50), 50)]
+    return summarise(replace(results(tuple(with_judging(*trial) for trial in trials)), judging=JUDGE))
+
+
+def test_the_judging_part_has_a_column_and_a_sentence_and_chooses_nothing() -> None:
+    summary = judged_study(30)
+    assert front_columns(summary)[3:7] == ("accuracy", "± SE", "judged", "± SE")
+    assert [row[3::2][:2] for row in front_rows(summary)] == [("0.8250", "0.7500"), ("0.8750", "0.8000")]
+    assert "judged is the same on 400 examples that nothing was chosen by" in columns_sentence(summary)
+    point = summary.to_json()["front"][1]
+    assert (point["metric_judged"], point["seeds"]) == (0.8, 1)
+    plain = summarise(replace(summary.results, judging=None))
+    assert [p.front_probability for p in plain.front] == [p.front_probability for p in summary.front]
+    assert "empirical-Bayes estimate" in columns_sentence(plain)
 
 
 @pytest.mark.parametrize(

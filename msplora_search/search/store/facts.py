@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "baselines": 0,
     "proxy_steps": 0,
     "head_params": 0,
+    "lora_units": {},
     "precision": "unknown precision",
     "chance_is": "the metric of chance",
     "versions": {},
