@@ -34,7 +34,7 @@ from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Summary, summarise
 from msplora_search.settings import load_study
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.metrics import metric
+from msplora_search.tasks.metrics import Values, metric
 
 CONFIGURATIONS, EXAMPLES, SEEDS = 36, 2000, 3
 SHARED = 0.93
@@ -79,20 +79,18 @@ def study(truth: World, sd: float, draw: np.random.Generator, judging: bool = Tr
     judge = Judge(metric("accuracy"), labels)
     difficulty = draw.normal(size=(2, EXAMPLES))
 
-    def predictions(accuracy: float, part: int) -> np.ndarray:
+    def predictions(accuracy: float, part: int) -> Values:
         found = np.sqrt(SHARED) * difficulty[part] + np.sqrt(1 - SHARED) * draw.normal(size=EXAMPLES)
-        return (found < stats.norm.ppf(accuracy)).astype(np.int64)
+        return np.asarray(found < stats.norm.ppf(accuracy)).astype(np.int64)
 
     named = {2 * CONFIGURATIONS // 3: "paper", CONFIGURATIONS // 3: "lora-1"}
-    records = []
+    records: list[TrialRecord] = []
     for place, size in enumerate(truth.sizes):
         for _ in range(SEEDS if place in named else 1):
             accuracy = float(np.clip(truth.accuracy[place] + draw.normal() * sd, 0.01, 0.99))
             measured = judge.measure(predictions(accuracy, 0))
             judged = judge.measure(predictions(accuracy, 1)) if judging else None
-            final = Evaluation(
-                **vars(judge.measure(predictions(accuracy, 0))), rung=1.0, step=1, loss=0.5, judged=judged
-            )
+            final = Evaluation(**vars(measured), rung=1.0, step=1, loss=0.5, judged=judged)
             records.append(
                 TrialRecord(
                     number=len(records),
@@ -147,9 +145,11 @@ def statements(summary: Summary, truth: World) -> Iterator[tuple[str, float, flo
 
 
 def promises(summary: Summary, truth: World, draw: np.random.Generator) -> Iterator[tuple[str, bool | None]]:
-    """Rules and whether they kept what they promised; None where they named no point."""
-    reachable = truth.accuracy[truth.on_front > 0]
-    bound = float(draw.uniform(reachable.min(), reachable.max()))
+    """Rules and whether they kept what they promised; None where they named no point.
+
+    The metric that is asked for is one that a user would ask for who sees the front: within its range.
+    """
+    bound = float(draw.uniform(summary.front[0].metric, summary.front[-1].metric))
     try:
         chosen = pick(summary, f"min-metric={bound}").point
         yield "min-metric (90%)", bool(truth.accuracy[place_of(chosen)] >= bound)

@@ -117,7 +117,7 @@ def _non_inferior(summary: Summary, rule: str, text: str) -> Pick:
     if asked < 0:
         raise InputError(f"--pick {rule}: {text!r} is below 0; it must be how much worse than the best is allowed")
     most = asked / 100 * abs(best.metric) if percent else asked
-    point, chance = _surest(summary, lambda p: p.draws >= best.draws - most, CONFIDENCE["non-inferior"])
+    point, chance = _smallest_sure(summary, lambda p: p.draws >= best.draws - most, CONFIDENCE["non-inferior"])
     assert point is not None  # the best is no worse than itself
     said = f"at most {amount(most, bounds)} worse than the best, trial {best.record.number}"
     return Pick(point, f"the smallest of the front that is {said}, with a probability of {chance:.0%}")
@@ -126,7 +126,7 @@ def _non_inferior(summary: Summary, rule: str, text: str) -> Pick:
 def _min_metric(summary: Summary, rule: str, text: str) -> Pick:
     bound = _number(rule, text)
     level = CONFIDENCE["min-metric"]
-    point, chance = _surest(summary, lambda p: p.draws >= bound, level)
+    point, chance = _smallest_sure(summary, lambda p: p.draws >= bound, level)
     if point is None:
         surest = max(summary.front, key=lambda p: (float(np.mean(p.draws >= bound)), p.metric))
         raise InputError(
@@ -139,15 +139,21 @@ def _min_metric(summary: Summary, rule: str, text: str) -> Pick:
     )
 
 
-def _surest(
+def _smallest_sure(
     summary: Summary, holds: Callable[[Point], NDArray[np.bool_]], level: float
 ) -> tuple[Point | None, float]:
-    """The smallest point of the front for which something holds in at least such a share of its draws."""
-    for point in summary.front:
+    """The smallest point of the front for which something holds in at least such a share of its draws.
+
+    Asked from the largest down to the first for which it does not: so a lucky small point below one that fails is
+    not taken, and the confidence is that of a single question (Maurer, Hothorn and Lehmacher, 1995).
+    """
+    found: tuple[Point | None, float] = (None, 0.0)
+    for point in reversed(summary.front):
         share = float(np.mean(holds(point)))
-        if share >= level:
-            return point, share
-    return None, 0.0
+        if share < level:
+            break
+        found = point, share
+    return found
 
 
 def _max_params(summary: Summary, rule: str, text: str) -> Pick:
