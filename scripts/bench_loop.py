@@ -74,7 +74,7 @@ def part(name: str) -> dict[str, Any]:
 def search() -> dict[str, Any]:
     """A search of ten trials."""
     import psutil
-    from bench_engine import Timed
+    from bench_engine import Timed  # type: ignore[import-not-found]
 
     from msplora_search.proxy.batching import ProxyBatches
     from msplora_search.proxy.workbench import Workbench

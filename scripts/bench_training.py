@@ -30,11 +30,10 @@ from msplora_search.full.training import (
     whole_batches,
 )
 from msplora_search.results.noise import difference_se
-from msplora_search.results.records import Evaluation
+from msplora_search.results.records import Measure
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone, load_processor
 from msplora_search.tasks.full_parts import prepare_full
-from msplora_search.tasks.task import evaluate
 
 MODEL = "demo:minilm"
 
@@ -88,7 +87,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     )
 
 
-def train_peft(recipe: Recipe, folder: Path) -> tuple[Evaluation, int]:
+def train_peft(recipe: Recipe, folder: Path) -> tuple[Measure, int]:
     """PEFT LoRA r=8 on query and value, by the very Trainer arguments of the recipe; its adapter parameters."""
     from peft import LoraConfig, get_peft_model
     from transformers import Trainer
@@ -111,8 +110,7 @@ def train_peft(recipe: Recipe, folder: Path) -> tuple[Evaluation, int]:
     )
     trainer.train()
     predictions = np.asarray(trainer.predict(PartDataset(parts.test)).predictions)
-    step = trainer.state.global_step
-    return evaluate(parts.task.metric, parts.test.truth, predictions, 1.0, step, float("nan")), count
+    return parts.task.judge(parts.test).measure(predictions), count
 
 
 if __name__ == "__main__":

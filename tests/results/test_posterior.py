@@ -23,7 +23,7 @@ def measured(metrics: list[float], error: float, shared: float = 0.0, seed: int 
     draw = np.random.default_rng(seed)
     own = draw.normal(size=(len(metrics), UNITS)) * error * math.sqrt(UNITS)
     common = draw.normal(size=UNITS) * shared * math.sqrt(UNITS)
-    sizes = 1000.0 * 2.0 ** np.arange(len(metrics))
+    sizes = 1000.0 * np.exp2(np.arange(len(metrics), dtype=np.float64))
     return Measured(np.array(metrics), own + common, sizes, np.ones(len(metrics)))
 
 
