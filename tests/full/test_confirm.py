@@ -16,8 +16,8 @@ from msplora_search.errors import InputError
 from msplora_search.full.confirm import OneTraining, candidates, confirm
 from msplora_search.full.judgement import judge_found
 from msplora_search.full.training import Trained, train_recipe
-from msplora_search.search.results import load_results
 from msplora_search.search.points import Point
+from msplora_search.search.results import load_results
 from msplora_search.search.summary import summarise
 from msplora_search.settings import StudySettings
 from msplora_search.settings.recipe import Recipe
