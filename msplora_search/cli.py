@@ -146,15 +146,15 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
     interrupted = set(results.interrupted)
     running = [r for r in results.in_state(State.RUNNING) if r.number not in interrupted]
     ended = [record for record in results.records if record.state != State.RUNNING]
-    baselines, trials = results.facts["baselines"], results.settings.search.trials
-    left = seconds_left(ended, baselines, trials, max(1, len(running)))
+    wanted = results.facts["baselines"], results.settings.search.trials, results.facts["repeats"]
+    left = seconds_left(ended, *wanted, max(1, len(running)))
     if as_json:
         now = {"running": [r.number for r in running], "interrupted": list(results.interrupted)}
         print_json({**summary.to_json(), **now, "seconds_left": left})
         return
     console = open_console()
     rest = f", about {duration(left)} left" if left else ""
-    print_line(console, f"{results.settings.name}: {len(ended)} of {baselines + trials} trials ended{rest}")
+    print_line(console, f"{results.settings.name}: {len(ended)} of {sum(wanted)} trials ended{rest}")
     for record in running:
         where = f" on {printable(host)}" if (host := results.hosts.get(record.number)) else ""
         print_line(console, f"running{where}: {running_line(record)}")

@@ -75,7 +75,7 @@ def study_fields(folder: Path, **changes: Any) -> dict[str, Any]:
         "model": str(folder / "model"),
         "task": {"kind": "text-classification", "dataset": str(folder / "data.jsonl")},
         "space": {"global_rank": [0, 1, 2], "mid_rank": [0, 1], "layer_rank": [0, 1], "groups": {"count": [1, 2]}},
-        "search": {"trials": 4, "baselines": ["paper", {"lora": [1]}]},
+        "search": {"trials": 4, "baselines": ["paper", {"lora": [1]}], "noise_repeats": 0},
         "proxy": {
             "train_examples": 256, "validation_examples": 144, "epochs": 4, "batch_size": 16,
             "learning_rate": 2e-2, "rungs": [0.5, 1.0], "precision": "fp32",

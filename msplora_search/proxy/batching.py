@@ -1,4 +1,4 @@
-"""Length-bucketed batches, laid out once and used by every trial."""
+"""Length-bucketed batches, laid out once a seed and used by every trial of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Batches(Sequence[Batch]):
 
 @dataclass(frozen=True)
 class ProxyBatches:
-    """The batches of one proxy: the same examples in the same order for every trial."""
+    """The batches of one proxy: the same examples in the same order for every trial of a seed."""
 
     training: Batches
     validation: Batches

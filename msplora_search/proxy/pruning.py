@@ -7,6 +7,7 @@ below the envelope of those peers by more than noise explains?
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,14 +39,15 @@ class Verdict:
     reason: str
 
 
-def should_stop(trial: Peer, peers: Sequence[Peer], rule: PruningSettings) -> Verdict:
+def should_stop(trial: Peer, peers: Sequence[Peer], rule: PruningSettings, training: float = 0.0) -> Verdict:
     """Judge `trial` at its latest rung against `peers`; their order does not matter.
 
     With rule `envelope` a trial stops when all of these hold:
 
     - at least `min_peers` peers with no more parameters were measured at this rung;
     - it lies below the best of them by more than `margin_se` standard errors of the difference,
-      taken pair by pair over the common validation examples;
+      taken pair by pair over the common validation examples, and over seeds: `training` is the
+      variance of the metric over these, at this rung;
     - it is not among the best `keep_share` of all trials at this rung by non-domination rank of
       (metric, parameters), so that a cheap corner of the front is never emptied.
     """
@@ -59,7 +61,7 @@ def should_stop(trial: Peer, peers: Sequence[Peer], rule: PruningSettings) -> Ve
     if len(affordable) < rule.min_peers:
         return Verdict(False, f"{len(affordable)} peers at no more parameters are too few to judge")
     best = max(affordable, key=lambda e: (e.metric, difference_se(own, e)))
-    margin = rule.margin_se * difference_se(own, best)
+    margin = rule.margin_se * math.sqrt(difference_se(own, best) ** 2 + 2 * training)
     gap = best.metric - own.metric
     if gap <= margin:
         return Verdict(False, f"{gap:.4f} below the envelope, within the margin of {margin:.4f}")

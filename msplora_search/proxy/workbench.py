@@ -93,25 +93,31 @@ class Workbench:
             for targets, anatomy in self.anatomies.items()
         }
 
-    def measure(self, pyramid: Pyramid, learning_rate: float) -> Iterator[Evaluation]:
+    def measure(self, pyramid: Pyramid, learning_rate: float, seed: int | None = None) -> Iterator[Evaluation]:
         """Train one pyramid from the common start; yields at each rung, and leaves the backbone bare.
 
-        Close the iterator to stop early. Raises DivergedError when the loss is no number.
+        `seed`: of adapters, the order of batches, the head where the checkpoint has none, and dropout; the
+        search's unless another is given. Parts are those of the search in any case. Close the iterator to stop
+        early. Raises DivergedError when the loss is no number.
         """
         model = self.backbone.model
-        self.backbone.reset_head()
-        seed = self.settings.search.seed
+        seed = self.settings.search.seed if seed is None else seed
+        self.backbone.reset_head(seed)
         anatomy = self._anatomy(pyramid)
         bank = attach(model, pyramid, seed=seed, anatomy=anatomy, trainable=self.backbone.head)
         try:
             assert bank.count() == anatomy.count(pyramid)
             torch.manual_seed(seed)  # for dropout, where it is kept
-            proxy, recomputes = self.settings.proxy, self.settings.backbone.gradient_checkpointing
-            yield from train(
-                model, self.task, self.batches, proxy, learning_rate, self.precision, proxy.dropout or recomputes
-            )
+            batches, proxy = self._batches(seed), self.settings.proxy
+            as_in_training = proxy.dropout or self.settings.backbone.gradient_checkpointing
+            yield from train(model, self.task, batches, proxy, learning_rate, self.precision, as_in_training)
         finally:
             detach(model)
+
+    def _batches(self, seed: int) -> ProxyBatches:
+        if seed == self.settings.search.seed:
+            return self.batches
+        return ProxyBatches.of(self.task, self.settings.proxy, seed)
 
     def _anatomy(self, pyramid: Pyramid) -> Anatomy:
         return self.anatomies[pyramid.targets]

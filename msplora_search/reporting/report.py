@@ -129,6 +129,8 @@ CSV_COLUMNS: dict[str, Callable[[TrialRecord], object]] = {
     "targets": _of_pyramid(lambda pyramid: _inert(" ".join(pyramid.targets))),
     "alpha": _of_pyramid(lambda pyramid: pyramid.alpha.to_json()),
     "learning_rate": lambda record: record.learning_rate,
+    "seed": lambda record: record.seed,
+    "repeat_of": lambda record: "" if record.repeat_of is None else record.repeat_of,
     "adapter_params": lambda record: record.adapter_params,
     "trainable_params": lambda record: record.trainable_params,
     "metric": _of_last(lambda last: last.metric),

@@ -85,13 +85,14 @@ class Progressing:
     @property
     def total(self) -> int:
         """Trials of the whole study."""
-        return self.started.baselines + self.started.trials if self.started else 0
+        return self.started.baselines + self.started.trials + self.started.repeats if self.started else 0
 
     def seconds_left(self) -> float | None:
         """An estimate; None before there is anything to go by."""
         if self.started is None:
             return None
-        return seconds_left(self.ended, self.started.baselines, self.started.trials, self.at_once)
+        started = self.started
+        return seconds_left(self.ended, started.baselines, started.trials, started.repeats, self.at_once)
 
     def front(self) -> list[TrialRecord]:
         """The front so far."""
@@ -101,17 +102,21 @@ class Progressing:
         return [complete[i] for i in front(metrics, params)]
 
 
-def seconds_left(ended: Sequence[TrialRecord], baselines: int, trials: int, at_once: int = 1) -> float | None:
-    """Time for the trials that are missing, by the mean of baselines and of proposals so far."""
-    of_baselines = [r.seconds for r in ended if r.baseline]
-    of_proposals = [r.seconds for r in ended if not r.baseline]
-    every = [*of_baselines, *of_proposals]
+def seconds_left(
+    ended: Sequence[TrialRecord], baselines: int, trials: int, repeats: int = 0, at_once: int = 1
+) -> float | None:
+    """Time for the trials that are missing, by the mean of those that run to the end, and of proposals, so far."""
+    of_repeats = [r.seconds for r in ended if r.repeat_of is not None]
+    of_baselines = [r.seconds for r in ended if r.repeat_of is None and r.baseline]
+    of_proposals = [r.seconds for r in ended if r.repeat_of is None and not r.baseline]
+    whole = [*of_baselines, *of_repeats]
+    every = [*whole, *of_proposals]
     if not every:
         return None
-    each_baseline = float(np.mean(of_baselines or every))
+    each_whole = float(np.mean(whole or every))
     each_proposal = float(np.mean(of_proposals if len(of_proposals) >= 3 else every))
-    of_rest = max(0, baselines - len(of_baselines)), max(0, trials - len(of_proposals))
-    return (of_rest[0] * each_baseline + of_rest[1] * each_proposal) / at_once
+    left = max(0, baselines - len(of_baselines)) + max(0, repeats - len(of_repeats))
+    return (left * each_whole + max(0, trials - len(of_proposals)) * each_proposal) / at_once
 
 
 class PlainLines:
@@ -199,9 +204,14 @@ def record_row(record: TrialRecord) -> tuple[str, ...]:
 
 def opening_lines(event: SearchStarted) -> list[str]:
     """What is about to happen."""
+    trials, unknown = f"{event.baselines} baseline trials and {event.trials} proposals", ""
+    if event.repeats:
+        trials = trials.replace(" and", ",") + f" and up to {event.repeats} repeats with other seeds"
+    else:
+        unknown = "; nothing is trained with several seeds, so the noise of training stays unknown"
     lines = [
         f"space: {event.space.extent} for {event.space.layers} layers; "
-        f"{event.baselines} baseline trials and {event.trials} proposals of up to {event.proxy_steps} steps each"
+        f"{trials} of up to {event.proxy_steps} steps each{unknown}"
     ]
     if event.records:
         lines.append(f"resuming: {len(event.records)} trials are in the record")
@@ -210,8 +220,7 @@ def opening_lines(event: SearchStarted) -> list[str]:
 
 def trial_line(record: TrialRecord) -> str:
     """How a trial ended."""
-    name = record.baseline or "proposal"
-    head = f"trial {record.number} {name} {record.pyramid or 'no ranks'} lr {record.learning_rate:g}"
+    head = f"trial {record.number} {_kind(record)} {record.pyramid or 'no ranks'} lr {record.learning_rate:g}"
     size = f"{record.adapter_params:,} parameters"
     match record.state:
         case State.COMPLETE:
@@ -233,5 +242,11 @@ def lost_line(what: str) -> str:
 def running_line(record: TrialRecord) -> str:
     """What a trial is doing."""
     at = f"{record.final.metric:.4f} at step {record.final.step}" if record.curve else "no measurement yet"
-    name = record.baseline or "proposal"
-    return f"trial {record.number} {name}: {record.pyramid}, {record.adapter_params:,} parameters, {at}"
+    return f"trial {record.number} {_kind(record)}: {record.pyramid}, {record.adapter_params:,} parameters, {at}"
+
+
+def _kind(record: TrialRecord) -> str:
+    """What a trial is."""
+    if record.repeat_of is None:
+        return record.baseline or "proposal"
+    return f"{record.baseline or f'trial {record.repeat_of}'} again, seed {record.seed}"

@@ -124,12 +124,12 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class TrialRecord:
-    """One trial: a baseline or a proposal of the sampler, and how it went."""
+    """One trial: a baseline, a proposal of the sampler, or a repeat of one of them, and how it went."""
 
     number: int
     state: State
     baseline: str | None
-    """paper, or lora-RANK; None for a proposal."""
+    """paper, or lora-RANK; None for a proposal. A repeat has that of what it repeats."""
     pyramid: Pyramid | None
     """None where the proposal adapts nothing."""
     learning_rate: float
@@ -147,10 +147,14 @@ class TrialRecord:
     """Why it was pruned, failed, refused, or of which trial it is a duplicate."""
     failure: Failure | None = None
     """The kind of reason of a failed trial."""
+    seed: int = 0
+    """Of its training; proposals and baselines have the search's."""
+    repeat_of: int | None = None
+    """The trial whose configuration it trains again, with another seed."""
 
     @property
     def configuration(self) -> tuple[Pyramid | None, float]:
-        """What makes two trials the same."""
+        """What makes two trials the same, but for the seed."""
         return self.pyramid, self.learning_rate
 
     @property

@@ -20,6 +20,8 @@ class SearchStarted:
     """Baseline trials of the whole study."""
     trials: int
     """Proposals of the whole study."""
+    repeats: int
+    """Further trainings with other seeds, at most."""
     proxy_steps: int
     records: tuple[TrialRecord, ...]
     """What earlier calls did."""

@@ -8,7 +8,9 @@ from optuna.trial import FrozenTrial, TrialState
 from msplora_search.results.records import Failure, State, TrialRecord
 from msplora_search.search.objective import TrialFailedError, tell_values
 from msplora_search.search.store.history import (
+    IN_SPACE,
     PLAN,
+    REPEAT,
     RESTART,
     is_interrupted,
     is_without_result,
@@ -27,7 +29,8 @@ def heal(study: optuna.Study, crew: Crew, chance: float) -> None:
     """Settle trials whose process is gone, then start anew what has no result and may get one.
 
     That are proposals that were interrupted, or failed for a reason that passes; with `crew.retry_failed`
-    all that failed before this call. Baselines are enqueued anew by who knows them: `baselines_to_start`.
+    all that failed before this call; repeats that were interrupted or failed. Baselines are enqueued anew by
+    who knows them: `baselines_to_start`.
     """
     for trial in trials_of(study):
         if trial.state == TrialState.RUNNING and is_orphan(trial, crew):
@@ -36,7 +39,8 @@ def heal(study: optuna.Study, crew: Crew, chance: float) -> None:
     again = started_again(trials)
     for trial in trials:
         if trial.number not in again and trial.user_attrs.get("baseline") is None and _is_lost(trial, crew):
-            study.enqueue_trial(trial.params, user_attrs={RESTART: trial.number})
+            told = {name: told for name, told in trial.user_attrs.items() if name in (REPEAT, IN_SPACE)}
+            study.enqueue_trial(trial.params, user_attrs={**told, RESTART: trial.number})
 
 
 def baselines_to_start(study: optuna.Study, crew: Crew, wanted: list[Key]) -> dict[Key, int | None]:
@@ -76,7 +80,7 @@ def _settle(study: optuna.Study, trial: FrozenTrial, chance: float) -> None:
 
 
 def _is_lost(trial: FrozenTrial, crew: Crew) -> bool:
-    """Whether a proposal is to be trained anew; one that died before it was planned is proposed anew instead."""
+    """Whether to train a proposal or repeat anew; one that died before it was planned is asked for anew."""
     if PLAN not in trial.user_attrs:
         return False
     if is_interrupted(trial):
@@ -88,7 +92,8 @@ def _is_lost(trial: FrozenTrial, crew: Crew) -> bool:
 def _may_succeed(record: TrialRecord, crew: Crew) -> bool:
     if record.state != State.FAILED:
         return False
-    return crew.retry_failed or (record.failure or Failure.ERROR).passes
+    always = crew.retry_failed or record.repeat_of is not None
+    return always or (record.failure or Failure.ERROR).passes
 
 
 def _began_in(trial: FrozenTrial, crew: Crew) -> bool:

@@ -10,14 +10,17 @@ from dataclasses import dataclass, replace
 import optuna
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.proxy.pruning import Peer, should_stop
+from msplora_search.proxy.pruning import Peer, Verdict, should_stop
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
 from msplora_search.search.proposal import Proposer
+from msplora_search.search.repeats import training_variance
 from msplora_search.search.store.failure import failure_of
 from msplora_search.search.store.history import (
+    IN_SPACE,
     History,
+    repeat_of,
     store_plan,
     store_progress,
     with_result,
@@ -58,14 +61,16 @@ class Objective:
         return tell_values(trial, ended, self.workbench.task.chance)
 
     def _plan(self, trial: optuna.Trial) -> TrialRecord:
-        """What the trial is to train: an enqueued baseline, or a proposal."""
-        attributes = trial.user_attrs
+        """What the trial is to train: an enqueued baseline or repeat, or a proposal."""
+        attributes, repeat = trial.user_attrs, repeat_of(trial)
         baseline = attributes.get("baseline")
         pyramid: Pyramid | None
-        if baseline is not None:
+        if attributes.get(IN_SPACE):
+            self.proposer.propose(trial)  # the sampler learns from the enqueued parameters
+        if repeat is not None:
+            baseline, pyramid, rate = repeat.baseline, repeat.pyramid, repeat.learning_rate
+        elif baseline is not None:
             pyramid, rate = Pyramid.from_json(attributes["pyramid"]), attributes["learning_rate"]
-            if attributes["in_space"]:
-                self.proposer.propose(trial)  # the sampler learns from the enqueued parameters
         else:
             choice, rate = self.proposer.propose(trial)
             try:
@@ -85,23 +90,26 @@ class Objective:
             steps=0,
             planned_steps=0,
             seconds=0.0,
+            seed=self.workbench.settings.search.seed if repeat is None else repeat.seed,
+            repeat_of=None if repeat is None else repeat.of,
         )
 
     def _answer(self, record: TrialRecord) -> TrialRecord | None:
         """The result of a proposal that needs no training; None where it does."""
         limit = self.workbench.settings.search.max_params
+        proposed = record.baseline is None and record.repeat_of is None
         if record.pyramid is None:
             return with_result(record, State.REFUSED, "every rank is 0: adapts nothing")
-        if record.baseline is None and limit is not None and record.adapter_params > limit:
+        if proposed and limit is not None and record.adapter_params > limit:
             return with_result(
                 record, State.REFUSED, f"{record.adapter_params:,} parameters; max_params is {limit:,}"
             )
         taken = {State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING}  # running: in another worker
-        if record.baseline is not None:
-            taken -= {State.FAILED}  # a baseline is always tried
+        if not proposed:
+            taken -= {State.FAILED}  # a baseline is always tried, and so is a repeat
         for earlier in self.history.records():
-            same = earlier.configuration == record.configuration and earlier.number != record.number
-            if same and earlier.state in taken:
+            same = (earlier.configuration, earlier.seed) == (record.configuration, record.seed)
+            if same and earlier.number != record.number and earlier.state in taken:
                 curve = earlier.curve if earlier.state in (State.COMPLETE, State.PRUNED) else ()
                 return with_result(
                     replace(record, curve=curve), State.DUPLICATE, f"trial {earlier.number}, {earlier.state}"
@@ -114,8 +122,9 @@ class Objective:
         running = record
         self.listen(TrialStarted(running))
         assert running.pyramid is not None
+        measuring = self.workbench.measure
         try:
-            with closing(self.workbench.measure(running.pyramid, running.learning_rate)) as curve:  # type: ignore[type-var]
+            with closing(measuring(running.pyramid, running.learning_rate, running.seed)) as curve:  # type: ignore[type-var]
                 for evaluation in curve:
                     running = replace(
                         running,
@@ -125,8 +134,10 @@ class Objective:
                     )
                     store_progress(trial, running)
                     self.listen(TrialMeasured(running))
-                    verdict = should_stop(_peer(running), self._peers(running), self.workbench.settings.pruning)
-                    if verdict.stop and running.baseline is None:
+                    if running.baseline is not None or running.repeat_of is not None:
+                        continue  # never stopped
+                    verdict = self._judge(running)
+                    if verdict.stop:
                         return with_result(running, State.PRUNED, verdict.reason)
         except optuna.exceptions.StorageInternalError:
             raise  # no fault of this trial: nothing can be recorded any more
@@ -136,10 +147,16 @@ class Objective:
             return with_result(failed, State.FAILED, reason, failure_of(error))
         return with_result(running, State.COMPLETE)
 
-    def _peers(self, record: TrialRecord) -> list[Peer]:
-        """Trials that trained in their own right; a duplicate has no measurement of its own."""
-        own = (State.COMPLETE, State.PRUNED, State.RUNNING)
-        return [_peer(r) for r in self.history.records() if r.state in own and r.number != record.number]
+    def _judge(self, running: TrialRecord) -> Verdict:
+        """Whether the trial is to stop.
+
+        Its peers trained in their own right: a duplicate has no measurement of its own, and with repeats the best
+        of several trainings of one configuration would be a matter of luck.
+        """
+        records, own = self.history.records(), (State.COMPLETE, State.PRUNED, State.RUNNING)
+        peers = (r for r in records if r.state in own and r.repeat_of is None and r.number != running.number)
+        noise = training_variance(records, running.final.rung)
+        return should_stop(_peer(running), [_peer(r) for r in peers], self.workbench.settings.pruning, noise)
 
 
 def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tuple[float, float]:

@@ -16,18 +16,20 @@ from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.baselines import Baseline, planned_baselines
 from msplora_search.search.events import Listener, SearchEnded, SearchStarted, light
 from msplora_search.search.objective import Objective, TrialFailedError
+from msplora_search.search.points import points_of
 from msplora_search.search.preparation import prepare_study
 from msplora_search.search.proposal import Proposer
+from msplora_search.search.repeats import next_contest, noise_repeats, planned_repeats
 from msplora_search.search.sampler import sampler_for
 from msplora_search.search.store.address import default_url
-from msplora_search.search.store.history import History, Influences
+from msplora_search.search.store.history import History, Influences, enqueue_repeat
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import Watch
 from msplora_search.search.store.sameness import open_study
 from msplora_search.search.store.storage import answering, connect
 from msplora_search.search.store.stored import trials_of
 from msplora_search.search.turns import Turns
-from msplora_search.settings.models import StudySettings
+from msplora_search.settings.models import SearchSettings, StudySettings
 
 
 def take_part(
@@ -56,8 +58,9 @@ def work_off(
             baselines = planned_baselines(space, settings.search)
             proposer = Proposer(space, every_dimension=settings.search.sampler != "brute-force")
             prepare_study(study, workbench, proposer, baselines, output, crew)
-        history = History(study, Influences.by(*workbench.task.judges))
-        loop = Loop(study, Objective(workbench, proposer, history, listen, crew), history, turns, watch)
+        history = History(study, Influences.by(*workbench.task.judges), settings.search.seed)
+        objective = Objective(workbench, proposer, history, listen, crew)
+        loop = Loop(study, objective, baselines, history, turns, watch)
         listen(_started(workbench, proposer, baselines, history))
         while loop.take():
             pass
@@ -70,6 +73,7 @@ class Loop:
 
     study: optuna.Study
     objective: Objective
+    baselines: list[Baseline]
     history: History
     turns: Turns
     watch: Watch
@@ -92,10 +96,15 @@ class Loop:
 
     def reason(self) -> str:
         """Why no trial is left."""
-        search, space = self.objective.workbench.settings.search, self.objective.proposer.space
-        if self.history.asked().proposals < search.trials:
-            return f"the space is exhausted: all {space.size:,} configurations are measured"
-        return f"{search.trials} proposals are made"
+        search, asked, space = self._search, self.history.asked(), self.objective.proposer.space
+        ended = f"{search.trials} proposals are made"
+        if asked.proposals < search.trials:
+            ended = f"the space is exhausted: all {space.size:,} configurations are measured"
+        if not search.repeats:
+            return ended
+        if asked.contests < search.repeats:
+            return f"{ended}, and the front is decided after {asked.contests} repeats"
+        return f"{ended}, and {search.repeats} repeats"
 
     def _run(self, trial: optuna.Trial, record: TrialRecord) -> None:
         try:
@@ -113,12 +122,36 @@ class Loop:
         with contextlib.suppress(Exception):
             self.study.tell(trial, state=TrialState.FAIL)
 
+    @property
+    def _search(self) -> SearchSettings:
+        return self.objective.workbench.settings.search
+
     def _anything_left(self) -> bool:
+        """Whether Optuna may be asked; repeats are enqueued when they are due.
+
+        What waits comes first, then what tells the noise of training, then proposals, then what decides the front.
+        """
         asked = self.history.asked()
-        if asked.waiting:
+        if asked.waiting or self._repeats_are_due():
             return True
-        wanted = self.objective.workbench.settings.search.trials
-        return asked.proposals < wanted and not self._exhausted(asked.trials)
+        if asked.proposals < self._search.trials and not self._exhausted(asked.trials):
+            return True
+        return asked.contests < self._search.repeats and self._contest_is_due()
+
+    def _repeats_are_due(self) -> bool:
+        due = noise_repeats(self.history.records(), self.baselines, self._search)
+        for repeat in due:
+            enqueue_repeat(self.study, repeat)
+        return bool(due)
+
+    def _contest_is_due(self) -> bool:
+        records = self.history.records()
+        complete = [record for record in records if record.state == State.COMPLETE]
+        points, _ = points_of(complete, self._search.max_params)
+        due = next_contest(points, records, self._search.seed)
+        if due is not None:
+            enqueue_repeat(self.study, due)
+        return due is not None
 
     def _exhausted(self, trials: int) -> bool:
         """Whether every configuration of the space has a result, or is about to."""
@@ -138,6 +171,7 @@ def _started(
         configurations=proposer.space.size,
         baselines=len(baselines),
         trials=workbench.settings.search.trials,
+        repeats=planned_repeats(baselines, workbench.settings.search),
         proxy_steps=workbench.steps,
         records=tuple(history.records()),
         notes=workbench.task.notes,

@@ -15,8 +15,9 @@ from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline
 from msplora_search.search.healing import baselines_to_start, heal
 from msplora_search.search.proposal import Proposer
+from msplora_search.search.repeats import planned_repeats
 from msplora_search.search.store.facts import part_told
-from msplora_search.search.store.history import RESTART
+from msplora_search.search.store.history import IN_SPACE, RESTART
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import STUDY_FILE
 from msplora_search.search.store.sameness import FACTS, require_same_data
@@ -61,7 +62,7 @@ def _enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer:
                 "baseline": baseline.name,
                 "pyramid": baseline.pyramid.to_json(),
                 "learning_rate": baseline.learning_rate,
-                "in_space": inside,
+                IN_SPACE: inside,
                 **({} if failed is None else {RESTART: failed}),
             },
         )
@@ -91,6 +92,7 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
         "configurations": space.size,
         "pyramids": space.pyramids,
         "baselines": len(baselines),
+        "repeats": planned_repeats(baselines, workbench.settings.search),
         "proxy_steps": workbench.steps,
         "head_params": workbench.head_params,
         "lora_units": workbench.lora_units(),

@@ -85,7 +85,8 @@ def load_results(output: Path, storage: str | None = None) -> StudyResults:
             facts = complete_facts(stored)
             settings = settings_of(facts["settings"], study.study_name)
             validation, judging = judges_of(facts, metric_of(settings.task, facts["classes"]))
-        records = tuple(History(study, Influences.by(validation, judging)).records())
+        influences = Influences.by(validation, judging)
+        records = tuple(History(study, influences, settings.search.seed).records())
         trials = trials_of(study)
         vacant = storage is None and not is_running(output)
         return StudyResults(

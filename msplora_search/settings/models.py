@@ -20,6 +20,7 @@ from msplora_search.settings.values import (
     Name,
     PresentRank,
     Rate,
+    Repeats,
     Seed,
     Switch,
     Trials,
@@ -79,6 +80,12 @@ class SearchSettings(Model):
     """Most adapter parameters of a proposal."""
     baselines: Annotated[tuple[Baseline, ...], Field(max_length=MOST_CHOICES)] = (PaperRank(), LoraLadder())
     """`paper`, `lora`, or with ranks {paper: 8}, {lora: [1, 2, 4, 8]}; trained first, never pruned."""
+    noise_repeats: Repeats = 2
+    """Further seeds that the paper's baseline and the smallest LoRA are trained with, early, each at its best
+    rate: how far they differ is the noise of training. 0: it is not known, and said so."""
+    repeats: Repeats = 0
+    """Most further trainings, after the proposals, of those that may or may not be on the front: each with other
+    seeds, until that is decided."""
 
     @field_validator("baselines", mode="before")
     @classmethod

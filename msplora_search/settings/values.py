@@ -43,6 +43,8 @@ Decay = Annotated[float, Field(strict=True, ge=0, le=100)]
 Epochs = Annotated[float, Field(strict=True, gt=0, le=10_000)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31), WHOLE]
 Trials = Annotated[int, Field(strict=True, ge=0, le=1_000_000), WHOLE]
+Repeats = Annotated[int, Field(strict=True, ge=0, le=10_000), WHOLE]
+"""A number of further trainings with other seeds."""
 Few = Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE]
 """A number of examples in a batch, of peers, or of evaluations."""
 Many = Annotated[int, Field(strict=True, ge=1, le=10**15), WHOLE]

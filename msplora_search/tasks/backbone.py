@@ -20,6 +20,7 @@ from msplora_search.settings.models import BackboneSettings
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.demo import without_demo_names
 from msplora_search.tasks.fit import require_embedding, require_fit, require_vocabulary
+from msplora_search.tasks.head import draw_anew
 from msplora_search.tasks.holding import placement, without_dropout
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.tokens import pad_of
@@ -58,12 +59,19 @@ class Backbone:
     head: tuple[nn.Parameter, ...]
     """Task head, and whatever the checkpoint did not have."""
     initial_head: tuple[Tensor, ...] = field(repr=False)
+    """As it was loaded, and drawn from `seed`."""
+    drawn: tuple[nn.Parameter, ...] = ()
+    """What of the head is not the checkpoint's."""
+    seed: int = 0
 
     @torch.no_grad()
-    def reset_head(self) -> None:
-        """Bring the head back to the values that every trial starts from."""
+    def reset_head(self, seed: int | None = None) -> None:
+        """Bring the head back to where every trial of a seed starts; None: the backbone's own seed."""
         for parameter, value in zip(self.head, self.initial_head, strict=True):
             parameter.copy_(value)
+        if self.drawn and seed not in (None, self.seed):
+            for parameter, value in zip(self.drawn, draw_anew(self.model, self.drawn, seed), strict=True):
+                parameter.copy_(value)
 
 
 def model_location(name: str) -> str:
@@ -149,10 +157,9 @@ def load_backbone(
     """The model with the head of the task; a head that the checkpoint does not have is drawn from `seed`.
 
     `classes`: names of the classes, none where the task has none; whatever the checkpoint calls the outputs
-    of its own head is forgotten. Without `dropout` a model that computes
-    activations again in the backward pass, for which it must be in training mode, has none either.
-    Weights are read from safetensors only. Raises InputError where the model cannot be loaded, or
-    its architecture cannot do the task.
+    of its own head is forgotten. Without `dropout` a model that computes activations again in the backward
+    pass, for which it must be in training mode, has none either. Weights are read from safetensors only.
+    Raises InputError where the model cannot be loaded, or its architecture cannot do the task.
     """
     name, held = settings.model, settings.backbone
     location = model_location(name)
@@ -178,7 +185,7 @@ def load_backbone(
         require_embedding(model, name, processor)
     if settings.task.kind == "causal-lm":
         model.get_output_embeddings().register_forward_pre_hook(_contiguous)
-    return _backbone_of(model, set(found["missing_keys"]), found["mismatched_keys"], settings)
+    return _backbone_of(model, set(found["missing_keys"]), found["mismatched_keys"], settings, seed)
 
 
 def bare_model(settings: ModelSettings, processor: Any, classes: Sequence[str]) -> nn.Module:
@@ -200,7 +207,9 @@ def bare_model(settings: ModelSettings, processor: Any, classes: Sequence[str]) 
     return model
 
 
-def _backbone_of(model: nn.Module, missing: set[str], other: set[Any], settings: ModelSettings) -> Backbone:
+def _backbone_of(
+    model: nn.Module, missing: set[str], other: set[Any], settings: ModelSettings, seed: int
+) -> Backbone:
     """Tell the head from the base.
 
     `missing`: parameters that the checkpoint does not have; `other`: those that it has in another shape, as
@@ -221,7 +230,8 @@ def _backbone_of(model: nn.Module, missing: set[str], other: set[Any], settings:
         )
     for parameter in trained:
         parameter.data = parameter.data.float()
-    return Backbone(model, tuple(trained), tuple(p.detach().clone() for p in trained))
+    drawn = tuple(p for name, p in named.items() if name in new)
+    return Backbone(model, tuple(trained), tuple(p.detach().clone() for p in trained), drawn, seed)
 
 
 def _require_same_base(model: nn.Module, other: set[Any], own_head: set[int], name: str) -> None:

@@ -103,3 +103,17 @@ def test_the_best_share_by_non_domination_is_kept() -> None:
     rule = STRICT.model_copy(update={"keep_share": 0.4})
     assert not should_stop(peer(20, 60), others, rule).stop
     assert should_stop(peer(20, 60), others, STRICT).stop
+
+
+@given(peers, st.lists(peers, max_size=8), rules, st.floats(0, 0.1))
+def test_noise_of_training_never_stops_more(
+    trial: Peer, others: list[Peer], rule: PruningSettings, training: float
+) -> None:
+    assert should_stop(trial, others, rule).stop or not should_stop(trial, others, rule, training).stop
+
+
+def test_a_gap_that_seeds_alone_explain_stops_nothing() -> None:
+    worse, better = peer(20, 80), peer(10, 90)
+    assert should_stop(worse, [better], STRICT).stop
+    assert should_stop(worse, [better], STRICT, training=0.03**2).stop
+    assert not should_stop(worse, [better], STRICT, training=0.07**2).stop

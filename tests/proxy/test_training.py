@@ -59,6 +59,19 @@ def test_a_proxy_learns_and_is_measured_at_every_rung(bench: Workbench) -> None:
         assert e.metric == pytest.approx((e.predictions == labels).mean())
 
 
+def test_another_seed_is_another_training_of_the_same_examples_and_leaves_no_trace(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path, proxy={"dropout": True})
+    first, other = curve(bench, ONE), list(bench.measure(ONE, 2e-2, 5))
+    assert same(list(bench.measure(ONE, 2e-2, 5)), other)
+    assert other[-1].loss != first[-1].loss
+    assert len(other[-1].predictions) == len(first[-1].predictions)
+    assert same(curve(bench, ONE), first)
+    assert same(list(bench.measure(ONE, 2e-2, bench.settings.search.seed)), first)
+    own, further = bench.batches, ProxyBatches.of(bench.task, bench.settings.proxy, 5)
+    shuffled = [sorted(str(b) for b in batches.validation) for batches in (own, further)]
+    assert shuffled[0] == shuffled[1]
+
+
 def test_a_trial_leaves_no_trace_for_the_next(bench: Workbench) -> None:
     state = copy.deepcopy(bench.backbone.model.state_dict())
     first = curve(bench, ONE)

@@ -128,7 +128,7 @@ def test_an_output_of_few_characters_gets_what_it_can_take(encoding: str, width:
 def test_the_live_display_fits_and_shows_every_number(width: int, encoding: str) -> None:
     console, written = screen(width, encoding, height=60)
     display = LiveDisplay(console)
-    display.listen(SearchStarted(SPACE, SPACE.size, 3, 7, 120, (), ("a [red]note[/red] :fire: \x1b[2J",)))
+    display.listen(SearchStarted(SPACE, SPACE.size, 3, 7, 0, 120, (), ("a [red]note[/red] :fire: \x1b[2J",)))
     for point in large().front:
         display.listen(TrialEnded(point.record))
     odd = record(77, split(1, 0, 0), 50, baseline="[bold]\x1b[2J")

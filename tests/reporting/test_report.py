@@ -190,7 +190,7 @@ def test_time_left_is_by_the_mean_of_what_is_done() -> None:
 
 
 def events() -> list[object]:
-    started = SearchStarted(SPACE, SPACE.size, 3, 7, 120, (), ("a note",))
+    started = SearchStarted(SPACE, SPACE.size, 3, 7, 0, 120, (), ("a note",))
     told: list[object] = [started]
     for trial in records():
         told += [TrialStarted(trial), TrialMeasured(trial), TrialEnded(trial)]

@@ -71,7 +71,7 @@ def test_a_killed_worker_costs_its_trial_once_and_nothing_else(tmp_path: Path) -
 
 def test_what_workers_send_is_short_however_many_trials_there_are() -> None:
     records = tuple(replace(record, number=i) for i in range(200) for record in example.records())
-    big = SearchStarted(example_space(), None, 3, 24, 100, records, ())
+    big = SearchStarted(example_space(), None, 3, 24, 0, 100, records, ())
     sent = pickle.dumps(light(big))
     assert len(pickle.dumps(big)) > 5 * len(sent)
     assert len(sent) < 1_500 * len(records)

@@ -140,14 +140,14 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(
 ) -> None:
     measure, calls = Workbench.measure, Counter[str]()
 
-    def fragile(self: Workbench, pyramid: Pyramid, rate: float) -> Any:
+    def fragile(self: Workbench, pyramid: Pyramid, rate: float, seed: int) -> Any:
         calls["all"] += 1
         if calls["all"] == 3:
             raise RuntimeError("out of memory\nand a long story")
         if calls["all"] == 4:
             broken = tuple(torch.full_like(value, float("nan")) for value in self.backbone.initial_head)
             self = replace(self, backbone=replace(self.backbone, initial_head=broken))
-        return measure(self, pyramid, rate)
+        return measure(self, pyramid, rate, seed)
 
     monkeypatch.setattr(Workbench, "measure", fragile)
     results, events = search(tmp_path, search={"trials": 6, "sampler": "random"})

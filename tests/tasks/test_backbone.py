@@ -39,6 +39,29 @@ def test_the_head_is_new_seeded_and_comes_back(folder: Path) -> None:
     assert all(torch.equal(p, q) for p, q in zip(one.head, start, strict=True))
 
 
+@pytest.mark.parametrize("lacks", ["classifier", "pooler", "nothing"])
+def test_a_head_for_another_seed_is_drawn_as_loading_draws_it_and_leaves_no_trace(
+    folder: Path, lacks: str
+) -> None:
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: t for name, t in weights.items() if lacks not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    backbone, before = classifier(folder, 2), torch.get_rng_state()
+    model = {name: t.clone() for name, t in backbone.model.state_dict().items()}
+    for seed in (1, 7):
+        backbone.reset_head(seed)
+        assert torch.equal(torch.get_rng_state(), before)
+        loaded = classifier(folder, 2, seed).initial_head
+        torch.set_rng_state(before)
+        assert all(torch.equal(p, q) for p, q in zip(backbone.head, loaded, strict=True))
+        changed = any(not torch.equal(p, q) for p, q in zip(backbone.head, backbone.initial_head, strict=True))
+        assert changed == (lacks != "nothing")
+    backbone.reset_head()
+    after = backbone.model.state_dict()
+    assert all(torch.equal(t, after[name]) for name, t in model.items())
+    assert all(p.requires_grad for p in backbone.head)
+
+
 def test_weights_that_the_checkpoint_lacks_train_beside_the_head(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     kept = {name: t for name, t in weights.items() if "pooler" not in name}

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "configurations": None,
     "pyramids": None,
     "baselines": 0,
+    "repeats": 0,
     "proxy_steps": 0,
     "head_params": 0,
     "lora_units": {},

@@ -11,12 +11,15 @@ from optuna.trial import TrialState
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.results.records import Evaluation, Failure, InfluenceOf, State, TrialRecord
+from msplora_search.search.repeats import Repeat
 from msplora_search.search.store.failure import failure_told
 from msplora_search.search.store.stored import reading, trials_of
 from msplora_search.tasks.judge import Judge
 
-PLAN, PROGRESS, RESTART = "plan", "progress", "restart_of"
+PLAN, PROGRESS, RESTART, REPEAT = "plan", "progress", "restart_of", "repeat"
 """User attributes of a trial."""
+IN_SPACE = "in_space"
+"""The same, of what is enqueued: whether its parameters are those of the space."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def store_plan(trial: optuna.Trial, record: TrialRecord, worker: Mapping[str, An
         "adapter_params": record.adapter_params,
         "trainable_params": record.trainable_params,
         "planned_steps": record.planned_steps,
+        "seed": record.seed,
+        "repeat_of": record.repeat_of,
         "worker": dict(worker),
     }
     trial.set_user_attr(PLAN, plan)
@@ -67,16 +72,16 @@ def store_progress(trial: optuna.Trial, record: TrialRecord) -> None:
     trial.set_user_attr(PROGRESS, progress)
 
 
-def record_of(trial: optuna.trial.FrozenTrial, influences: Influences = NONE) -> TrialRecord | None:
+def record_of(trial: optuna.trial.FrozenTrial, influences: Influences = NONE, seed: int = 0) -> TrialRecord | None:
     """The record of a trial that was at least planned; None for one that waits or was interrupted.
 
-    Raises StoredError.
+    `seed`: of the search, which a version without repeats did not store. Raises StoredError.
     """
     with reading(f"trial {trial.number}"):
         plan = trial.user_attrs.get(PLAN)
         if plan is None or is_interrupted(trial) or trial.state == TrialState.WAITING:
             return None
-        return _record(trial, plan, trial.user_attrs.get(PROGRESS, {}), influences)
+        return _record(trial, {"seed": seed, **plan}, trial.user_attrs.get(PROGRESS, {}), influences)
 
 
 def _record(
@@ -98,6 +103,8 @@ def _record(
         seconds=progress.get("seconds", 0.0),
         reason=reason,
         failure=None if failure is None else Failure(failure),
+        seed=int(plan["seed"]),
+        repeat_of=plan.get("repeat_of"),
     )
 
 
@@ -108,6 +115,8 @@ class Asked:
     trials: int
     proposals: int
     """Proposals of the sampler that were made, are being trained, or wait for a new start."""
+    contests: int
+    """Repeats by which the front was to be decided, likewise."""
     waiting: bool
     """Whether a trial is enqueued."""
 
@@ -115,9 +124,10 @@ class Asked:
 class History:
     """The records of a study; those of finished trials are parsed once."""
 
-    def __init__(self, study: optuna.Study, influences: Influences = NONE) -> None:
+    def __init__(self, study: optuna.Study, influences: Influences = NONE, seed: int = 0) -> None:
         self._study = study
         self._influences = influences
+        self._seed = seed
         self._finished: dict[int, TrialRecord] = {}
 
     def records(self) -> list[TrialRecord]:
@@ -125,7 +135,7 @@ class History:
         found, trials = [], trials_of(self._study)
         again = started_again(trials)
         for trial in trials:
-            record = self._finished.get(trial.number) or record_of(trial, self._influences)
+            record = self._finished.get(trial.number) or record_of(trial, self._influences, self._seed)
             if record is not None and trial.state.is_finished():
                 self._finished[trial.number] = record
             if record is not None and not (is_without_result(record) and trial.number in again):
@@ -136,10 +146,13 @@ class History:
         """What the sampler was asked for so far."""
         trials = trials_of(self._study)
         again = started_again(trials)
-        of_sampler = (t for t in trials if not t.user_attrs.get("baseline") and not is_interrupted(t))
+        counted = [t for t in trials if t.number not in again and not is_interrupted(t)]
+        repeats = [t for t in counted if REPEAT in t.user_attrs]
+        baselines = sum(bool(t.user_attrs.get("baseline")) for t in counted)
         return Asked(
             trials=len(trials),
-            proposals=sum(t.number not in again for t in of_sampler),
+            proposals=len(counted) - baselines - len(repeats),
+            contests=sum(of.contest for t in repeats if (of := repeat_of(t)) is not None),
             waiting=any(t.state == TrialState.WAITING for t in trials),
         )
 
@@ -162,6 +175,21 @@ def started_again(trials: Iterable[optuna.trial.FrozenTrial]) -> set[int]:
 def is_without_result(record: TrialRecord) -> bool:
     """Whether a record tells nothing of its configuration: it failed, or repeats one that did."""
     return record.state == State.FAILED or (record.state == State.DUPLICATE and not record.curve)
+
+
+def enqueue_repeat(study: optuna.Study, repeat: Repeat) -> None:
+    """Let the next trial be this one, with the parameters of what it repeats where those are in the space."""
+    told = trials_of(study)[repeat.of]
+    inside = told.user_attrs.get(IN_SPACE, bool(told.params))
+    study.enqueue_trial(told.params if inside else {}, user_attrs={REPEAT: repeat.to_json(), IN_SPACE: inside})
+
+
+def repeat_of(trial: optuna.trial.BaseTrial | optuna.trial.FrozenTrial) -> Repeat | None:
+    """What a trial trains again; None for a baseline or a proposal. Raises StoredError."""
+    if REPEAT not in trial.user_attrs:
+        return None
+    with reading(f"trial {trial.number}"):
+        return Repeat.from_json(trial.user_attrs[REPEAT])
 
 
 def worker_of(trial: optuna.trial.FrozenTrial) -> Mapping[str, Any] | None:
