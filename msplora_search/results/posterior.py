@@ -25,7 +25,7 @@ from msplora_search.results.training_noise import TrainingNoise
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
-SCALES = {"training": 1.0, "deviation": 1.0, "curve": 1.5}
+SCALES = {"training": 0.7, "deviation": 1.0, "curve": 1.5}
 """Of the half-Cauchy priors, in errors of a difference."""
 LEAST, STEP, STEPS = (0.08, 0.15), 2.2, 6
 """The grid of scales: 0, the least (of training and deviations; of the curve), and each so many times the one
