@@ -187,6 +187,13 @@ def test_facts_that_an_older_version_did_not_store_have_defaults(output: Path) -
     assert len(results.validation.truth) == 144
 
 
+def test_trials_of_a_version_without_repeats_have_the_seed_of_the_search(output: Path) -> None:
+    before = load_results(output).records
+    plan(without("seed", "repeat_of"))(output)
+    after = load_results(output).records
+    assert [(r.seed, r.repeat_of) for r in after] == [(r.seed, r.repeat_of) for r in before] == [(0, None)] * 2
+
+
 def test_a_field_that_is_newer_than_the_study_has_its_default(finished: Path, output: Path) -> None:
     def older(stored: dict[str, Any]) -> dict[str, Any]:
         return {**without("backbone", "trust_remote_code")(stored), "pruning": {"rule": "envelope"}}
