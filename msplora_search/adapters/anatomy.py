@@ -63,6 +63,8 @@ class Anatomy:
     targets: tuple[str, ...]
     """Suffixes that name the sites in this model, roles resolved."""
     sites: tuple[Site, ...]
+    asked: tuple[str, ...]
+    """What was looked for, roles and all."""
 
     @property
     def stack(self) -> str:
@@ -146,9 +148,9 @@ def dissect(model: nn.Module, targets: Iterable[str]) -> Anatomy:
     lists = {name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     every = list(_sites(model, lists))
     found: dict[str, Site] = {}
-    resolved: list[str] = []
+    asked, resolved = tuple(targets), list[str]()
     named = False
-    for target in targets:
+    for target in asked:
         stack, colon, name = target.rpartition(":")
         named = named or bool(colon)
         within = [site for site in every if not colon or _has_part(site.stack, stack)]
@@ -164,7 +166,7 @@ def dissect(model: nn.Module, targets: Iterable[str]) -> Anatomy:
     if len(stacks) > 1 and not named and not _config(model, "is_encoder_decoder", False):
         raise AnatomyError(_ambiguous(stacks, resolved[0]))
     _require_own_weights(model, stacks)
-    return Anatomy(stacks, tuple(dict.fromkeys(resolved)), tuple(sites))
+    return Anatomy(stacks, tuple(dict.fromkeys(resolved)), tuple(sites), asked)
 
 
 def head_parameters(model: nn.Module) -> list[nn.Parameter]:

@@ -54,13 +54,19 @@ def gain(
         over = common_sizes(front_metrics, front_costs, ladder_metrics, ladder_costs)
         if over is None:
             return None
-    return float(gain_draws(front_metrics[None], front_costs, ladder_metrics[None], ladder_costs, over)[0])
+    front, ladder = _best(front_metrics, front_costs), _best(ladder_metrics, ladder_costs)
+    return float(gain_draws(front[0][None], front[1], ladder[0][None], ladder[1], over)[0])
 
 
 def gain_draws(
     front_metrics: Floats, front_costs: Floats, ladder_metrics: Floats, ladder_costs: Floats, over: Range
 ) -> Floats:
-    """`gain` in each of several draws of the metrics, which are (draws, points); (draws,)."""
+    """The gain of points as they were chosen in each of several draws of their true metrics; (draws,).
+
+    Metrics are (draws, points) of two fronts as they were measured, by rising cost. At each cost the dearest point
+    that it affords counts, which is the one that was chosen, also where a draw says that a cheaper one is better:
+    nobody knows that, and the best of each draw would be its luck.
+    """
     front = _mean_metric(front_metrics, front_costs, over)
     return np.asarray(front - _mean_metric(ladder_metrics, ladder_costs, over))
 
@@ -111,23 +117,27 @@ def regret(
     over = _required(low, high)
     tried = np.append(metrics, floor), np.append(costs, low)
     every = np.append(all_metrics, floor), np.append(all_costs, low)
-    mean = _mean_metric(every[0][None], every[1], over) - _mean_metric(tried[0][None], tried[1], over)
+    means = [_mean_metric(metric[None], cost, over)[0] for metric, cost in (_best(*every), _best(*tried))]
     at = np.concatenate([tried[1], every[1]])
     at = at[(at >= low) & (at <= high)]
-    return float(mean[0]), float((pareto.envelope(*every, at) - pareto.envelope(*tried, at)).max())
+    return float(means[0] - means[1]), float((pareto.envelope(*every, at) - pareto.envelope(*tried, at)).max())
+
+
+def _best(metrics: Floats, costs: Floats) -> tuple[Floats, Floats]:
+    """The points whose steps are the envelope, by rising cost."""
+    there = pareto.front(metrics, costs)
+    return metrics[there], costs[there]
 
 
 def _mean_metric(metrics: Floats, costs: Floats, over: Range) -> Floats:
-    """Mean of the envelope over the log of the costs in `over`, of each row of (draws, points)."""
+    """Mean over the log of the costs in `over` of steps at rising costs, of each row of (draws, points)."""
     low, high = _required(*over)
-    order = np.argsort(costs, kind="stable")
-    best, cost = np.maximum.accumulate(metrics[:, order], axis=1), costs[order]
-    if cost[0] > low:
-        raise ValueError(f"the range of costs begins at {low:g}; it must not be below {cost[0]:g}, the cheapest")
+    if costs[0] > low:
+        raise ValueError(f"the range of costs begins at {low:g}; it must not be below {costs[0]:g}, the cheapest")
     if low == high:
-        return np.asarray(best[:, np.searchsorted(cost, low, side="right") - 1])
-    edges = np.log(np.clip(np.append(cost, np.inf), low, high))
-    return np.asarray(best @ np.diff(edges) / math.log(high / low))
+        return np.asarray(metrics[:, np.searchsorted(costs, low, side="right") - 1])
+    edges = np.log(np.clip(np.append(costs, np.inf), low, high))
+    return np.asarray(metrics @ np.diff(edges) / math.log(high / low))
 
 
 def _size_ratios(

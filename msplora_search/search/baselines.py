@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.settings.models import LoraLadder, PaperRank, SearchSettings
+
+AT = "@"
+"""Before the word for the targets of a ladder, in the names of all but the first."""
+LONGEST = 24
+"""Characters of such a word; a longer list of targets is its first and the number of the others."""
 
 
 @dataclass(frozen=True)
@@ -15,25 +22,55 @@ class Baseline:
     """One baseline at one learning rate."""
 
     name: str
-    """`paper`, or `lora-RANK`."""
+    """`paper`, `lora-RANK`, or of targets other than the first choice `lora-RANK@WORD`; see `words_for`."""
     pyramid: Pyramid
     learning_rate: float
 
 
-def planned_baselines(space: SearchSpace, search: SearchSettings) -> list[Baseline]:
-    """Every baseline at every rate it is given, each configuration once; LoRA from the lowest rank."""
-    targets, alpha = space.targets[0], space.alpha[0]
-    thirds = min(3, space.most_groups or space.layers)
+def planned_baselines(
+    space: SearchSpace, search: SearchSettings, asked: Sequence[Sequence[str]] | None = None
+) -> list[Baseline]:
+    """Every baseline at every rate it is given, each configuration once; LoRA from the lowest rank.
+
+    The paper's pyramid has the first choice of targets; plain LoRA has a ladder for each. `asked`: the choices as
+    the space file names them, roles and all, where the space has the names of a model's modules.
+    """
+    alpha, thirds = space.alpha[0], min(3, space.most_groups or space.layers)
+    words = words_for(space.targets if asked is None else asked)
+    ladders = list(zip(space.targets, ["", *(AT + word for word in words[1:])], strict=True))
     named: dict[Pyramid, str] = {}
     for baseline in search.baselines:
         match baseline:
             case PaperRank(paper=rank):
-                pyramid = Pyramid.geometric(rank, space.layers, thirds, targets, alpha)
+                pyramid = Pyramid.geometric(rank, space.layers, thirds, space.targets[0], alpha)
                 named.setdefault(pyramid, "paper")
             case LoraLadder(lora=ranks):
-                for rank in sorted(set(ranks)):
-                    named.setdefault(Pyramid.lora(rank, space.layers, targets, alpha), f"lora-{rank}")
+                for targets, where in ladders:
+                    for rank in sorted(set(ranks)):
+                        pyramid = Pyramid.lora(rank, space.layers, targets, alpha)
+                        named.setdefault(pyramid, f"lora-{rank}{where}")
     return [Baseline(name, p, rate) for p, name in named.items() for rate in baseline_rates(space)]
+
+
+def words_for(choices: Sequence[Sequence[str]]) -> list[str]:
+    """A short word for each choice of targets, no two alike: `query+value`, or `q_proj+6` for a list of seven."""
+    words = [word_of(targets) for targets in choices]
+    alike = Counter(words)
+    return [word if alike[word] == 1 else f"targets-{place}" for place, word in enumerate(words, start=1)]
+
+
+def word_of(targets: Sequence[str]) -> str:
+    """The word of one choice where no other has the same."""
+    whole = "+".join(targets)
+    return whole if len(whole) <= LONGEST or len(targets) == 1 else f"{targets[0]}+{len(targets) - 1}"
+
+
+def ladders_sentence(baselines: Sequence[Baseline]) -> tuple[str, ...]:
+    """What a search is told of the ladders before it begins; nothing where there is one, or none."""
+    words = dict.fromkeys(b.name.partition(AT)[2] for b in baselines if b.name != "paper")
+    if len(words) < 2:
+        return ()
+    return (f"plain LoRA is trained on each of the {len(words)} choices of targets, as baselines of their own",)
 
 
 def baseline_rates(space: SearchSpace) -> tuple[float, ...]:

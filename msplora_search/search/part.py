@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
-from msplora_search.search.baselines import Baseline, planned_baselines
+from msplora_search.search.baselines import Baseline, ladders_sentence, planned_baselines
 from msplora_search.search.events import Listener, SearchEnded, SearchStarted, light
 from msplora_search.search.objective import Objective, TrialFailedError
 from msplora_search.search.points import points_of
@@ -55,7 +55,8 @@ def work_off(
             study = open_study(settings, connect(url))
             watch = Watch.on(url)
             study.sampler = sampler_for(settings.search, len(trials_of(study)), worker)
-            baselines = planned_baselines(space, settings.search)
+            asked = [anatomy.asked for anatomy in workbench.anatomies.values()]
+            baselines = planned_baselines(space, settings.search, asked)
             proposer = Proposer(space, every_dimension=settings.search.sampler != "brute-force")
             prepare_study(study, workbench, proposer, baselines, output, crew)
         history = History(study, Influences.by(*workbench.task.judges), settings.search.seed)
@@ -174,7 +175,7 @@ def _started(
         repeats=planned_repeats(baselines, workbench.settings.search),
         proxy_steps=workbench.steps,
         records=tuple(history.records()),
-        notes=workbench.task.notes,
+        notes=(*ladders_sentence(baselines), *workbench.task.notes),
     )
 
 

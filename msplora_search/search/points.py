@@ -17,7 +17,8 @@ from msplora_search.results.records import NO_EXAMPLES, Measure, TrialRecord
 from msplora_search.results.training_noise import TrainingNoise, pooled_noise
 
 MOST_MODELLED = 200
-"""Configurations that the model of true metrics is made of: the baselines, and those nearest to the envelope."""
+"""Configurations that the model of true metrics is made of: those on the envelope, the baselines at their best
+rates, and those nearest to the envelope."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +155,22 @@ def points_of(
     return found, noise
 
 
+def best_of_baselines(points: Sequence[Point]) -> dict[str, Point]:
+    """Each baseline at the best of its learning rates, by the validation part; of equals the first."""
+    found: dict[str, Point] = {}
+    for point in points:
+        name = point.record.baseline
+        if name and (name not in found or point.metric > found[name].metric):
+            found[name] = point
+    return found
+
+
 def _modelled(points: Sequence[Point]) -> list[Point]:
     """By rising parameters."""
     best = pareto.envelope(_metrics(points), _params(points), _params(points))
     below = best - _metrics(points)
-    nearest = sorted(range(len(points)), key=lambda i: (points[i].record.baseline is None, below[i]))
+    spoken_of = {id(point) for point in best_of_baselines(points).values()}
+    nearest = sorted(range(len(points)), key=lambda i: (below[i] > 0, id(points[i]) not in spoken_of, below[i]))
     return sorted((points[i] for i in nearest[:MOST_MODELLED]), key=lambda p: (p.params, p.record.number))
 
 

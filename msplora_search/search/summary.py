@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from msplora_search.results import pareto
 from msplora_search.results.noise import LEVEL
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.results.training_noise import TrainingNoise
-from msplora_search.search.points import Point, error_of_difference, points_of
+from msplora_search.search.against_lora import Gain, SizeRatio, gain_over, size_ratio_to
+from msplora_search.search.baselines import AT, word_of
+from msplora_search.search.points import Point, best_of_baselines, error_of_difference, points_of
 from msplora_search.search.results import StudyResults
 
 
@@ -54,8 +57,32 @@ class Summary:
 
     @property
     def lora(self) -> list[Point]:
-        """Plain LoRA by rising rank."""
+        """Plain LoRA of every choice of targets, by rising parameters."""
         return sorted((p for name, p in self.baselines.items() if name != "paper"), key=lambda p: p.params)
+
+    @property
+    def ladders(self) -> dict[str, list[Point]]:
+        """Plain LoRA by rising parameters, by the word for its targets; those of the first choice first."""
+        first = word_of(self.results.settings.space.targets[0])
+        found: dict[str, list[Point]] = {}
+        for point in sorted(self.lora, key=lambda p: AT in p.name):
+            found.setdefault(point.name.partition(AT)[2] or first, []).append(point)
+        return found
+
+    @cached_property
+    def gain_over_lora(self) -> Gain | None:
+        """Of the front at equal size, over all ladders together; None without a ladder within `max_params`."""
+        return gain_over(self._ladder, self.front)
+
+    @cached_property
+    def size_ratio(self) -> SizeRatio | None:
+        """Of the front to the ladders at an equal metric; None without a ladder, and where it cannot be told."""
+        return size_ratio_to(self._ladder, self.front)
+
+    @property
+    def _ladder(self) -> list[Point]:
+        limit = self.results.settings.search.max_params
+        return [point for point in self.lora if limit is None or point.params <= limit]
 
     @property
     def candidates(self) -> list[Point]:
@@ -86,6 +113,8 @@ class Summary:
             "metric": self.results.settings.task.metric_label,
             "direction": "maximize",
             "training_sd": self.noise and self.noise.to_json(),
+            "gain_over_lora": self.gain_over_lora and self.gain_over_lora.to_json(),
+            "size_ratio": self.size_ratio and self.size_ratio.to_json(),
             "hypervolume": self.hypervolume,
             "reference_point": {"metric": floor, "log10_adapter_params": ceiling},
             "front": [point.to_json() for point in self.front],
@@ -108,16 +137,11 @@ def summarise(results: StudyResults) -> Summary:
     points, noise = points_of(results.in_state(State.COMPLETE), limit)
     eligible = [point for point in points if limit is None or point.params <= limit]
     metrics, params = np.array([p.metric for p in eligible]), np.array([float(p.params) for p in eligible])
-    baselines: dict[str, Point] = {}
-    for point in points:
-        name = point.record.baseline
-        if name and (name not in baselines or point.metric > baselines[name].metric):
-            baselines[name] = point
     return Summary(
         results=results,
         points=points,
         front=tuple(eligible[i] for i in pareto.front(metrics, params)),
-        baselines=baselines,
+        baselines=best_of_baselines(points),
         noise=noise,
         hypervolume=pareto.hypervolume(metrics, np.log10(params), results.reference_point),
         counts=_counts(results),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msplora_search.results import pareto
 from msplora_search.results.comparing import (
     common_sizes,
     gain,
@@ -165,15 +166,35 @@ def drawn(draw: st.DrawFn, rows: int = 4) -> tuple[Floats, Floats]:
 
 
 @given(drawn(), drawn())
-def test_draws_are_compared_row_by_row(front: tuple[Floats, Floats], ladder: tuple[Floats, Floats]) -> None:
+def test_size_ratios_of_draws_are_those_of_each_row(
+    front: tuple[Floats, Floats], ladder: tuple[Floats, Floats]
+) -> None:
     (fm, fc), (lm, lc) = front, ladder
-    over = max(fc.min(), lc.min()), 6.0
-    gains, ratios = gain_draws(fm, fc, lm, lc, over), size_ratio_draws(fm, fc, lm, lc)
-    assert gains.shape == ratios.shape == (4,)
+    ratios = size_ratio_draws(fm, fc, lm, lc)
+    assert ratios.shape == (4,)
     for row in range(4):
-        assert gains[row] == pytest.approx(gain(fm[row], fc, lm[row], lc, over))
         alone = size_ratio(fm[row], fc, lm[row], lc)
         assert math.isnan(ratios[row]) if alone is None else ratios[row] == pytest.approx(alone)
+
+
+@given(some, some)
+def test_a_draw_that_says_what_was_measured_gains_what_was_measured(front: Points, ladder: Points) -> None:
+    (fm, fc), (lm, lc) = split(front), split(ladder)
+    chosen, rungs = pareto.front(fm, fc), pareto.front(lm, lc)
+    over = common_sizes(fm, fc, lm, lc)
+    assert over is not None
+    drawn = gain_draws(np.stack([fm[chosen]] * 2), fc[chosen], np.stack([lm[rungs]] * 2), lc[rungs], over)
+    assert drawn == pytest.approx([gain(fm, fc, lm, lc)] * 2)
+
+
+def test_draws_of_equal_points_gain_nothing_on_average() -> None:
+    """Ten points of a front that are truly all as good as the two of the ladder: no draw's luck is counted."""
+    draw = np.random.default_rng(0)
+    front, ladder = np.exp(np.linspace(0, 5, 10)), np.exp(np.array([0.0, 2.5]))
+    gains = gain_draws(
+        draw.normal(size=(4000, 10)), front, draw.normal(size=(4000, 2)), ladder, (1.0, math.exp(5))
+    )
+    assert abs(gains.mean()) < 4 * gains.std() / math.sqrt(4000)
 
 
 def test_where_there_is_nothing_in_common_nothing_is_said() -> None:
@@ -197,7 +218,7 @@ def test_a_range_that_is_none_is_refused(low: float, high: float) -> None:
 
 def test_a_thousand_draws_of_fifty_points_take_no_time() -> None:
     generator = np.random.default_rng(0)
-    (fm, lm), (fc, lc) = generator.random((2, 1000, 50)), np.exp(generator.uniform(7, 12, (2, 50)))
+    (fm, lm), (fc, lc) = generator.random((2, 1000, 50)), np.exp(np.sort(generator.uniform(7, 12, (2, 50))))
     began = time.monotonic()
     gain_draws(fm, fc, lm, lc, (max(fc.min(), lc.min()), max(fc.max(), lc.max())))
     size_ratio_draws(fm, fc, lm, lc)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import optuna
@@ -13,7 +14,7 @@ from msplora_search.design.choice import Choice
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.design.splits import FreeSplits
-from msplora_search.search.baselines import baseline_rates, planned_baselines
+from msplora_search.search.baselines import baseline_rates, ladders_sentence, planned_baselines, words_for
 from msplora_search.search.proposal import Proposer, spread
 from msplora_search.settings import load_space
 from msplora_search.settings.models import SearchSettings
@@ -147,6 +148,31 @@ def test_baselines_are_as_the_study_names_them() -> None:
     names = [b.name for b in planned_baselines(space_with((2e-3,)), asked)]
     assert names == ["lora-1", "lora-4", "paper"]
     assert planned_baselines(SPACE, SearchSettings(baselines=())) == []
+
+
+def test_every_choice_of_targets_has_a_ladder_and_the_first_has_the_papers_pyramid() -> None:
+    choices = (("query", "value"), ("key",), ("key", "query", "value"))
+    space = replace(space_with((2e-3, 4e-3)), targets=choices)
+    asked = SearchSettings.model_validate({"baselines": ["paper", {"lora": [1, 2]}]})
+    planned = planned_baselines(space, asked)
+    assert [b.name for b in planned[::2]] == [
+        "paper", "lora-1", "lora-2", "lora-1@key", "lora-2@key",
+        "lora-1@key+query+value", "lora-2@key+query+value",
+    ]  # fmt: skip
+    assert [b.pyramid.targets for b in planned[::2]] == [choices[0]] * 3 + [choices[1]] * 2 + [choices[2]] * 2
+    assert {(b.name, b.learning_rate) for b in planned} == {(b.name, r) for b in planned for r in (2e-3, 4e-3)}
+    assert ladders_sentence(planned) == (
+        "plain LoRA is trained on each of the 3 choices of targets, as baselines of their own",
+    )
+    assert ladders_sentence(planned_baselines(SPACE, asked)) == ()
+    roles = [("query", "value"), ("key",), ("attention",)]
+    assert {b.name.partition("@")[2] for b in planned_baselines(space, asked, roles)} == {"", "key", "attention"}
+
+
+def test_words_for_targets_are_short_and_no_two_are_alike() -> None:
+    long = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    assert words_for([("query", "value"), ("attention",), long]) == ["query+value", "attention", "q_proj+6"]
+    assert words_for([long, ("q_proj",), (long[0], *long[:0:-1])]) == ["targets-1", "q_proj", "targets-3"]
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
