@@ -50,6 +50,18 @@ def amount(value: float, bounds: tuple[float, float]) -> str:
     return f"{100 * value:.1f} points"
 
 
+def signed(value: float, bounds: tuple[float, float]) -> str:
+    """`amount` with its sign and without its unit: `+1.7`; what is rounded to nothing is `+0.0`."""
+    if math.isinf(bounds[0]) or math.isinf(bounds[1]):
+        return f"{round(value, 3) + 0.0:+.3f}"
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def times(ratio: float) -> str:
+    """A ratio in two or three digits: `0.45`, `1.3`, `120`."""
+    return f"{ratio:.2g}" if ratio < 1 else f"{ratio:.1f}" if ratio < 100 else f"{ratio:,.0f}"
+
+
 def markdown(text: str) -> str:
     """Foreign text within a line of Markdown: it is read as it stands, and makes no link, picture, tag or cell."""
     return AT_THE_BEGINNING.sub(r"\1\\", ACTIVE.sub(r"\\\g<0>", printable(text).strip()))

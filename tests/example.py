@@ -31,7 +31,7 @@ EXAMPLES, STEPS, LAYERS, WIDTH = 400, 120, 6, 384
 QV = ("query", "value")
 LABELS = (np.arange(EXAMPLES) % 2).astype(np.int64)
 JUDGE = Judge(metric("accuracy"), LABELS)
-SHAPES = {"query": (WIDTH, WIDTH), "value": (WIDTH, WIDTH)}
+SHAPES = {"query": (WIDTH, WIDTH), "key": (WIDTH, WIDTH), "value": (WIDTH, WIDTH)}
 
 
 def evaluation(rung: float, wrong: int, shift: int = 0) -> Evaluation:

@@ -16,9 +16,11 @@ from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.page import page
 from msplora_search.reporting.plots import draw_front, draw_hypervolume
 from msplora_search.reporting.wording import (
+    against_lora,
     columns_sentence,
     comparisons,
     cost_sentence,
+    edge_sentence,
     front_columns,
     front_rows,
     noise_sentence,
@@ -63,6 +65,7 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         f"# {markdown(settings.name)}",
         f"Model {code(settings.model)} ({facts['layers']} layers), data {code(settings.task.dataset.path)}, "
         f"metric {settings.task.metric_label}.",
+        *map(markdown, against_lora(summary)),
         markdown(verdict(summary)),
         *map(markdown, comparisons(summary)),
         "## Front",
@@ -72,14 +75,18 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         markdown(noise_sentence(summary)) + " The choice of training examples is in none of them.",
         "## Baselines",
         table(columns, _marked([point_row(summary, point) for point in baselines])),
-        "Each baseline trained like a proposal, at up to three learning rates of the range; the best is shown.",
+        "Each baseline trained like a proposal, at up to three learning rates of the range, of which the best by "
+        f"the validation part is shown.{_ladders_sentence(summary)}",
+        *map(markdown, edge_sentence(summary)),
+        *_how_compared(summary),
         *confirmed,
         "## Cost",
         cost_sentence(summary),
         f"![hypervolume]({HYPERVOLUME})",
         f"Hypervolume {summary.hypervolume:.4f} ({settings.task.metric_label} times decades of parameters) "
         f"against the reference point {settings.task.metric_label} {floor:.4f} ({markdown(facts['chance_is'])}), "
-        f"{10**ceiling:,.0f} parameters (the most that the space or a baseline has).",
+        f"{10**ceiling:,.0f} parameters (the most that the space or a baseline has). "
+        "The cheapest point alone may give most of it: it compares searches, and tells little of a front.",
         "## How it was measured",
         f"Each proxy trained {facts['proxy_steps']:,} steps on {facts['train_examples']:,} examples and was "
         f"judged on {facts['validation_examples']:,} others, both from the training split; "
@@ -91,6 +98,25 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         *_failures(summary.results.in_state(State.FAILED)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _ladders_sentence(summary: Summary) -> str:
+    words = list(summary.ladders)
+    if len(words) < 2:
+        return ""
+    return f" Plain LoRA has a ladder for each choice of targets; names without @ are of {markdown(words[0])}."
+
+
+def _how_compared(summary: Summary) -> list[str]:
+    """What the sentence on plain LoRA compares."""
+    if summary.gain_over_lora is None:
+        return []
+    return [
+        "Against plain LoRA: the difference of what was chosen at each size, its mean over log parameters; and "
+        "the ratio of the sizes that reach a metric, its geometric mean over the metrics that both reach (as "
+        "Bjontegaard compares codecs). Both are judged by all parts and configurations together, and are medians "
+        "with 95% intervals."
+    ]
 
 
 def trials_csv(records: Iterable[TrialRecord]) -> str:

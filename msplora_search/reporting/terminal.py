@@ -14,9 +14,11 @@ from rich.progress_bar import ProgressBar
 from msplora_search.reporting.console import PlainTable, plain, print_line
 from msplora_search.reporting.wording import (
     ALWAYS,
+    against_lora,
     comparisons,
     cost_sentence,
     duration,
+    edge_sentence,
     front_columns,
     front_rows,
     noise_sentence,
@@ -54,7 +56,8 @@ def print_front(console: Console, summary: Summary) -> None:
     title = f"Front of {summary.results.settings.name}"
     console.print()
     console.print(PlainTable(front_columns(summary), front_rows(summary), title=title))
-    said = (verdict(summary), *comparisons(summary), noise_sentence(summary), cost_sentence(summary))
+    found = (*against_lora(summary), verdict(summary), *comparisons(summary))
+    said = (*found, *edge_sentence(summary), noise_sentence(summary), cost_sentence(summary))
     for sentence in ("", *said):
         print_line(console, sentence)
 

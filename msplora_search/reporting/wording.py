@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from msplora_search.full.selection import advised
+from msplora_search.results.noise import LEVEL
 from msplora_search.results.records import State
+from msplora_search.search.baselines import AT
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary
-from msplora_search.text import amount, printable
+from msplora_search.text import amount, printable, signed, times
 
 ALWAYS = ("trial", "ranks g/m/l in depth groups", "adapter params")
 """First columns of every table of points."""
@@ -44,6 +46,42 @@ def point_row(summary: Summary, point: Point) -> tuple[str, ...]:
         "-" if smallest else f"{point.front_probability:.2f}",
         f"{record.learning_rate:g}",
     )
+
+
+def against_lora(summary: Summary) -> list[str]:
+    """One sentence on the front against plain LoRA over all sizes, in which what is above 0 is better; or none."""
+    gain, ratio = summary.gain_over_lora, summary.size_ratio
+    if gain is None:
+        return []
+    bounds, metric = summary.results.metric.bounds, summary.results.settings.task.metric_label
+    (low, high), (smallest, largest) = gain.interval, gain.sizes
+    where = f"Over {smallest:,} to {largest:,}" if smallest < largest else f"At {smallest:,}"
+    ladder = f" (the best of {len(summary.ladders)} ladders)" if len(summary.ladders) > 1 else ""
+    said = (
+        f"{where} parameters the front is {amount(abs(gain.metric), bounds)} "
+        f"{'worse' if gain.metric < 0 else 'better'} than plain LoRA of equal size{ladder} "
+        f"(95%: {signed(low, bounds)} to {signed(high, bounds)})"
+    )
+    if ratio is None:
+        return [f"{said}; what size it needs for an equal {metric} cannot be told, as they hardly reach the same."]
+    rarely = f", if they reach the same: {ratio.share:.0%}" if ratio.share < LEVEL else ""
+    low, high = ratio.interval
+    return [
+        f"{said}, and needs {times(ratio.ratio)} times its parameters for an equal {metric} "
+        f"({times(low)} to {times(high)}{rarely})."
+    ]
+
+
+def edge_sentence(summary: Summary) -> list[str]:
+    """One sentence on the baselines whose best learning rate is the lowest or the highest that was tried."""
+    if not summary.edges:
+        return []
+    (side, rate), names = next(iter(summary.edges.items()))
+    parts = [f"The best learning rate of {_listed(names)} is the {side} tried, {rate:g}"]
+    for (other, rate), names in list(summary.edges.items())[1:]:
+        parts.append(f"that of {_listed(names)} the {other}, {rate:g}")
+    beyond = "a lower one" if side == "lowest" else "a higher one"
+    return [f"{_listed(parts, ', and ')}: {beyond if len(parts) == 1 else 'rates beyond'} may do better."]
 
 
 def verdict(summary: Summary) -> str:
@@ -94,7 +132,7 @@ def columns_sentence(summary: Summary) -> str:
     metric, facts = results.settings.task.metric_label, results.facts
     said = [
         f"{metric} is measured on the {facts['validation_examples']:,} validation examples, by which the front is "
-        "chosen: of many, the best looks better there than it is."
+        "chosen, and the best learning rate of a baseline: of many, the best looks better there than it is."
     ]
     if results.judging:
         said.append(
@@ -130,8 +168,9 @@ def comparisons(summary: Summary) -> list[str]:
         said.append(_comparison(summary, summary.paper, "the paper's setting"))
     if summary.lora:
         best = max(summary.lora, key=lambda p: (p.metric, -p.params))
-        rank = (best.record.baseline or "").removeprefix("lora-")
-        said.append(_comparison(summary, best, f"the best plain LoRA, rank {rank}"))
+        rank, _, targets = best.name.removeprefix("lora-").partition(AT)
+        where = f" on {targets}" if targets else ""
+        said.append(_comparison(summary, best, f"the best plain LoRA, rank {rank}{where}"))
     return said
 
 
@@ -176,6 +215,10 @@ def _comparison(summary: Summary, baseline: Point, name: str) -> str:
                 f"{baseline.params / point.params:.1f} times fewer."
             )
     return f"{what}: no smaller point of the front comes within one standard error of it."
+
+
+def _listed(names: Sequence[str], last: str = " and ") -> str:
+    return last.join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
 
 
 def _told(point: Point) -> str:

@@ -69,6 +69,18 @@ class Summary:
             found.setdefault(point.name.partition(AT)[2] or first, []).append(point)
         return found
 
+    @property
+    def edges(self) -> dict[tuple[str, float], list[str]]:
+        """Baselines of several rates whose best is the `lowest` or `highest` tried: names by that and the rate."""
+        found: dict[tuple[str, float], list[str]] = {}
+        for name, best in self.baselines.items():
+            tried = {r.learning_rate for r in self.results.records if r.baseline == name}
+            rate = best.record.learning_rate
+            if len(tried) > 1 and rate in (min(tried), max(tried)):
+                side = "lowest" if rate == min(tried) else "highest"
+                found.setdefault((side, rate), []).append(name)
+        return found
+
     @cached_property
     def gain_over_lora(self) -> Gain | None:
         """Of the front at equal size, over all ladders together; None without a ladder within `max_params`."""
