@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 
 from msplora_search.errors import InputError, placed
-from msplora_search.text import brief, code, fitting, markdown, printable, shown
+from msplora_search.text import amount, brief, code, fitting, markdown, printable, shown, signed, times
 
 HOSTILE = (
     "![x](http://beacon.example/a.png)",
@@ -134,3 +134,25 @@ def test_an_error_on_a_field_is_given_its_place_once() -> None:
     assert caught.value.field is None
     sent = pickle.loads(pickle.dumps(InputError("a", field="b")))
     assert (str(sent), sent.field) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "much", "with_sign"),
+    [
+        (0.017, (0.0, 1.0), "1.7 points", "+1.7"),
+        (-0.003, (-1.0, 1.0), "-0.3 points", "-0.3"),
+        (-0.0001, (0.0, 1.0), "-0.0 points", "+0.0"),
+        (-0.0314, (-float("inf"), 0.0), "-0.031", "-0.031"),
+        (0.0001, (-float("inf"), 0.0), "0.000", "+0.000"),
+    ],
+)
+def test_amounts_are_points_of_a_bounded_metric(
+    value: float, bounds: tuple[float, float], much: str, with_sign: str
+) -> None:
+    assert (amount(value, bounds), signed(value, bounds)) == (much, with_sign)
+
+
+def test_a_ratio_has_two_or_three_digits() -> None:
+    assert [times(r) for r in (0.0123, 0.456, 1.0, 1.26, 12.34, 1234.5)] == [
+        "0.012", "0.46", "1.0", "1.3", "12.3", "1,234",
+    ]  # fmt: skip

@@ -15,6 +15,8 @@ from msplora_search.text import amount, printable, signed, times
 
 ALWAYS = ("trial", "ranks g/m/l in depth groups", "adapter params")
 """First columns of every table of points."""
+MOST_NAMES = 5
+"""Of baselines in one sentence."""
 
 
 def front_columns(summary: Summary) -> tuple[str, ...]:
@@ -56,10 +58,10 @@ def against_lora(summary: Summary) -> list[str]:
     bounds, metric = summary.results.metric.bounds, summary.results.settings.task.metric_label
     (low, high), (smallest, largest) = gain.interval, gain.sizes
     where = f"Over {smallest:,} to {largest:,}" if smallest < largest else f"At {smallest:,}"
-    ladder = f" (the best of {len(summary.ladders)} ladders)" if len(summary.ladders) > 1 else ""
+    several = f"the best of {len(summary.ladders)} ladders of " if len(summary.ladders) > 1 else ""
     said = (
         f"{where} parameters the front is {amount(abs(gain.metric), bounds)} "
-        f"{'worse' if gain.metric < 0 else 'better'} than plain LoRA of equal size{ladder} "
+        f"{'worse' if gain.metric < 0 else 'better'} than {several}plain LoRA of equal size "
         f"(95%: {signed(low, bounds)} to {signed(high, bounds)})"
     )
     if ratio is None:
@@ -218,6 +220,9 @@ def _comparison(summary: Summary, baseline: Point, name: str) -> str:
 
 
 def _listed(names: Sequence[str], last: str = " and ") -> str:
+    """Names in a sentence; where there are many, how many more."""
+    if len(names) > MOST_NAMES:
+        names = [*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1} others"]
     return last.join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
 
 

@@ -141,7 +141,7 @@ def test_several_ladders_are_one_envelope_and_are_named() -> None:
     assert one is not None
     assert both is not None
     assert both.metric < one.metric
-    assert "plain LoRA of equal size (the best of 2 ladders)" in against_lora(summary)[0]
+    assert "better than the best of 2 ladders of plain LoRA of equal size" in against_lora(summary)[0]
     assert comparisons(summary)[0].startswith("Against the best plain LoRA, rank 2 on key (0/0/2")
     text = report_markdown(summary)
     assert "names without @ are of query+value." in text

@@ -6,12 +6,16 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib import image
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from msplora_search import load_front
+from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
+from msplora_search.reporting.front_panels import draw_points
 from msplora_search.reporting.plots import draw_front
 from msplora_search.reporting.report import report_markdown, write_report
 from msplora_search.reporting.terminal import search_display, seconds_left
@@ -27,7 +31,7 @@ from msplora_search.reporting.wording import (
 from msplora_search.results.records import TrialRecord
 from msplora_search.search.events import SearchEnded, SearchStarted, TrialEnded, TrialMeasured, TrialStarted
 from msplora_search.search.summary import Summary, summarise
-from tests.example import GOLDEN, JUDGE, evaluation, golden_texts, record, records, results, split
+from tests.example import GOLDEN, JUDGE, LAYERS, evaluation, golden_texts, record, records, results, split
 from tests.search.test_proposal import SPACE
 
 
@@ -89,6 +93,31 @@ def test_a_plot_names_baselines_axes_and_groups(tmp_path: Path) -> None:
         "pruned below this plot",
     ):
         assert f"<!-- {comment} -->" in drawn
+
+
+def test_a_plot_has_a_line_a_ladder_and_names_them_where_there_are_several(tmp_path: Path) -> None:
+    key = replace(records()[1], number=20, baseline="lora-1@key", pyramid=Pyramid.lora(1, LAYERS, ("key",)))
+    for trials, there, missing in (
+        (records(), ["plain LoRA (rank)"], ["plain LoRA on query+value (rank)"]),
+        ((*records(), key), [f"plain LoRA on {w} (rank)" for w in ("query+value", "key")], ["plain LoRA (rank)"]),
+    ):
+        draw_front(summarise(results(trials)), tmp_path)
+        drawn = (tmp_path / "front.svg").read_text()
+        assert all(f"<!-- {label} -->" in drawn for label in there)
+        assert not any(f"<!-- {label} -->" in drawn for label in missing)
+
+
+def test_a_plot_shows_the_judging_part_where_there_is_one(tmp_path: Path) -> None:
+    axes = [Figure().subplots() for _ in range(2)]
+    rows = [draw_points(on, of) for on, of in zip(axes, (judged_study(60), summarise(results())), strict=True)]
+    legends = [[text.get_text() for text in on.get_legend().get_texts()] for on in axes]  # type: ignore[union-attr]
+    assert ["the same on the judging part" in legend for legend in legends] == [True, False]
+    assert rows == [1, 2]
+    hollow = [np.asarray(line.get_ydata()) for line in axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert [list(values) for values in hollow if len(values)] == [[0.675, 0.725]]
+    low, high = axes[0].get_ylim()
+    assert low < 0.675
+    assert high > 0.725
 
 
 def test_a_study_without_results_still_has_a_report(tmp_path: Path) -> None:
