@@ -80,7 +80,7 @@ def _draw_ladders(axes: Axes, summary: Summary) -> None:
             rank = point.name.removeprefix("lora-").partition(AT)[0]
             up = place % 2 == 1  # two ladders often have points of one size
             axes.annotate(
-                f"r={rank}", (point.params, point.metric), xytext=(-4, 4 if up else -4),
+                f"r={brief(printable(rank), 10)}", (point.params, point.metric), xytext=(-4, 4 if up else -4),
                 textcoords="offset points", fontsize=8, color=look.colour, ha="right",
                 va="bottom" if up else "top", zorder=5,
             )  # fmt: skip

@@ -56,24 +56,6 @@ def test_baselines_run_first_then_as_many_proposals_as_asked_for(tmp_path: Path)
     assert last.reason == "4 proposals are made"
 
 
-def test_every_choice_of_targets_has_a_ladder_that_the_sampler_learns_from(tmp_path: Path) -> None:
-    space = {**FINITE, "targets": [["query", "value"], ["attention"]]}
-    results, events = search(tmp_path, space=space, search={"trials": 1, "baselines": [{"lora": [1]}]})
-    started, summary = events[0], summarise(results)
-    assert isinstance(started, SearchStarted)
-    assert started.baselines == 2
-    assert "plain LoRA is trained on each of the 2 choices of targets" in started.notes[0]
-    assert {word: [p.name for p in points] for word, points in summary.ladders.items()} == {
-        "query+value": ["lora-1"], "attention": ["lora-1@attention"],
-    }  # fmt: skip
-    attention = summary.baselines["lora-1@attention"].record.pyramid
-    assert attention is not None
-    assert len(attention.targets) == 4
-    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'out' / 'study.db'}")
-    assert [trial.params.get("targets") for trial in study.trials[:2]] == [0, 1]
-    assert all(trial.params["layer_rank"] == 1 for trial in study.trials[:2])
-
-
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random", "brute-force"])
 def test_every_sampler_searches_and_trains_nothing_twice(tmp_path: Path, sampler: str) -> None:
     results, _ = search(tmp_path, search={"sampler": sampler, "trials": 14})
