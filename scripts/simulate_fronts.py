@@ -10,14 +10,15 @@ similar models as in the quickstart: two of one accuracy differ on some 170 of 2
 
 prints, for training noise of 0, 0.3 and 0.5 points: stated against true probability of being on the front, by
 decile; bias and coverage of what is said against the paper's setting, beside what version 0.1 said (the measured
-difference and its paired error); how often `min-metric` and `non-inferior` break their promise.
+difference and its paired error); the same of the gain over a ladder of four; how often `min-metric` and
+`non-inferior` break their promise.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.full.selection import pick
 from msplora_search.results import pareto
+from msplora_search.results.comparing import gain_draws
 from msplora_search.results.noise import difference_se
 from msplora_search.results.records import Evaluation, State, TrialRecord
 from msplora_search.search.points import Point
@@ -83,10 +85,11 @@ def study(truth: World, sd: float, draw: np.random.Generator, judging: bool = Tr
         found = np.sqrt(SHARED) * difficulty[part] + np.sqrt(1 - SHARED) * draw.normal(size=EXAMPLES)
         return np.asarray(found < stats.norm.ppf(accuracy)).astype(np.int64)
 
-    named = {2 * CONFIGURATIONS // 3: "paper", CONFIGURATIONS // 3: "lora-1"}
+    repeated = {2 * CONFIGURATIONS // 3: "paper", CONFIGURATIONS // 3: "lora-1"}
+    named = {**repeated, 18: "lora-2", 28: "lora-4", 34: "lora-8"}
     records: list[TrialRecord] = []
     for place, size in enumerate(truth.sizes):
-        for _ in range(SEEDS if place in named else 1):
+        for _ in range(SEEDS if place in repeated else 1):
             accuracy = float(np.clip(truth.accuracy[place] + draw.normal() * sd, 0.01, 0.99))
             measured = judge.measure(predictions(accuracy, 0))
             judged = judge.measure(predictions(accuracy, 1)) if judging else None
@@ -144,6 +147,24 @@ def statements(summary: Summary, truth: World) -> Iterator[tuple[str, float, flo
         yield "judging part alone", gap - true, se, gap - 1.645 * se <= true
 
 
+def against_ladder(summary: Summary, truth: World) -> tuple[float, float, bool]:
+    """The gain over plain LoRA: error of the estimate, its standard error, whether the interval holds it."""
+    gain = summary.gain_over_lora
+    assert gain is not None
+    low, high = gain.sizes
+    front, ladder = true_steps(summary.front, truth), true_steps(summary.lora, truth)
+    true = float(gain_draws(*front, *ladder, (float(low), float(high)))[0])
+    se = (gain.interval[1] - gain.interval[0]) / (2 * 1.96)
+    return gain.metric - true, se, gain.interval[0] <= true <= gain.interval[1]
+
+
+def true_steps(points: Sequence[Point], truth: World) -> tuple[Floats, Floats]:
+    """True metrics (1, n) and sizes (n,) of the points on a front as measured."""
+    sizes = np.array([float(point.params) for point in points])
+    chosen = pareto.front(np.array([point.metric for point in points]), sizes)
+    return truth.accuracy[[place_of(points[i]) for i in chosen]][None], sizes[chosen]
+
+
 def promises(summary: Summary, truth: World, draw: np.random.Generator) -> Iterator[tuple[str, bool | None]]:
     """Rules and whether they kept what they promised; None where they named no point.
 
@@ -171,6 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     for sd in (0.0, 0.003, 0.005):
         stated, true = [], []
+        gains: list[tuple[float, float, bool]] = []
         said: dict[str, list[tuple[float, float, bool]]] = defaultdict(list)
         kept: dict[str, list[bool | None]] = defaultdict(list)
         for number in range(options.studies):
@@ -182,12 +204,14 @@ def main() -> None:
             true += list(truth.on_front[1:])
             for name, error, se, holds in statements(summary, truth):
                 said[name].append((error, se, holds))
+            gains.append(against_ladder(summary, truth))
             for rule, well in promises(summary, truth, draw):
                 kept[rule].append(well)
         print(f"training noise {100 * sd:.1f} points, {options.studies} studies")
         tell_front(np.array(stated), np.array(true))
         for name, rows in said.items():
-            tell_statement(name, rows)
+            tell_statement(f"differs from the paper's, {name}", rows)
+        tell_statement("gain over plain LoRA", gains)
         for rule, outcomes in kept.items():
             tell_promise(rule, outcomes)
         print(flush=True)
@@ -205,13 +229,13 @@ def tell_front(stated: Floats, true: Floats) -> None:
 
 
 def tell_statement(name: str, rows: list[tuple[float, float, bool]]) -> None:
-    """Bias in standard errors, and coverage of the one-sided 95% bound, each with its own simulation error."""
+    """Bias in standard errors, and coverage of the 95% bound or interval, each with its own simulation error."""
     errors, ses, holds = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     bias, unit = errors.mean(), ses.mean()
     print(
-        f"  differs from the paper's, {name} ({len(rows)}): bias {bias:+.5f} = {bias / unit:+.2f} ± "
+        f"  {name} ({len(rows)}): bias {bias:+.5f} = {bias / unit:+.2f} ± "
         f"{errors.std() / np.sqrt(len(rows)) / unit:.2f} of its standard error {unit:.4f}; root mean squared "
-        f"error {np.sqrt((errors**2).mean()):.4f}; 95% bound holds in {holds.mean():.1%} ± "
+        f"error {np.sqrt((errors**2).mean()):.4f}; what is said with 95% holds in {holds.mean():.1%} ± "
         f"{np.sqrt(holds.mean() * (1 - holds.mean()) / len(rows)):.1%}"
     )
 
