@@ -129,8 +129,8 @@ def trials_csv(records: Iterable[TrialRecord]) -> str:
 
 
 def _marked(rows: list[tuple[str, ...]]) -> list[list[str]]:
-    """Names and pyramids as Markdown; the numbers beside them are that already."""
-    return [[*map(markdown, row[:2]), *row[2:]] for row in rows]
+    """Names, pyramids and targets as Markdown; the numbers beside them are that already."""
+    return [[*map(markdown, row[:4]), *row[4:]] for row in rows]
 
 
 def _inert(text: str) -> str:

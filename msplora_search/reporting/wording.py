@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msplora_search.full.selection import advised
 from msplora_search.results.noise import LEVEL
 from msplora_search.results.records import State
-from msplora_search.search.baselines import AT
+from msplora_search.search.baselines import AT, word_of
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary
 from msplora_search.text import amount, printable, signed, times
@@ -20,10 +20,11 @@ MOST_NAMES = 5
 
 
 def front_columns(summary: Summary) -> tuple[str, ...]:
-    """Of a table of points: the judging part has two where there is one."""
+    """Of a table of points: two of the judging part where there is one, one of targets where they are a choice."""
     metric = summary.results.settings.task.metric_label
     judged = ("judged", "± SE") if summary.results.judging else ()
-    return (*ALWAYS, metric, "± SE", *judged, "P(front)", "lr")
+    targets = ("targets",) if _has_choice(summary) else ()
+    return (*ALWAYS, *targets, metric, "± SE", *judged, "P(front)", "lr")
 
 
 def front_rows(summary: Summary) -> list[tuple[str, ...]]:
@@ -39,15 +40,22 @@ def point_row(summary: Summary, point: Point) -> tuple[str, ...]:
     cells = [cell for of in measures for cell in (f"{of.metric:.4f}", f"{of.metric_se:.4f}")]
     missing = 2 * (1 + bool(summary.results.judging)) - len(cells)
     smallest = bool(summary.front) and point is summary.front[0]
+    targets = (printable(word_of(record.pyramid.targets)),) if _has_choice(summary) and record.pyramid else ()
     return (
         f"{record.number}" + (f" ({record.baseline})" if record.baseline else ""),
         str(record.pyramid) + (f" ({len(point.trainings)} seeds)" if len(point.trainings) > 1 else ""),
         f"{point.params:,}",
+        *targets,
         *cells,
         *["-"] * missing,
         "-" if smallest else f"{point.front_probability:.2f}",
         f"{record.learning_rate:g}",
     )
+
+
+def _has_choice(summary: Summary) -> bool:
+    """Whether several choices of targets are searched."""
+    return len(summary.results.settings.space.targets) > 1
 
 
 def against_lora(summary: Summary) -> list[str]:

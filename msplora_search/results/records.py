@@ -129,7 +129,7 @@ class TrialRecord:
     number: int
     state: State
     baseline: str | None
-    """paper, or lora-RANK; None for a proposal. A repeat has that of what it repeats."""
+    """`search.baselines.Baseline.name`; None for a proposal. A repeat has that of what it repeats."""
     pyramid: Pyramid | None
     """None where the proposal adapts nothing."""
     learning_rate: float

@@ -9,7 +9,15 @@ import pytest
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.reporting.report import report_markdown
-from msplora_search.reporting.wording import against_lora, columns_sentence, comparisons, edge_sentence, point_row
+from msplora_search.reporting.wording import (
+    against_lora,
+    columns_sentence,
+    comparisons,
+    edge_sentence,
+    front_columns,
+    front_rows,
+    point_row,
+)
 from msplora_search.results.records import TrialRecord
 from msplora_search.search.against_lora import LEAST_SHARE
 from msplora_search.search.results import StudyResults
@@ -146,6 +154,20 @@ def test_several_ladders_are_one_envelope_and_are_named() -> None:
     text = report_markdown(summary)
     assert "names without @ are of query+value." in text
     assert "3 (lora-1\\@key)" in text
+
+
+def test_a_table_says_the_targets_where_there_is_a_choice() -> None:
+    odd = replace(record(5, split(1, 0, 0), 40), pyramid=Pyramid.from_split((1, 0, 0), (0, LAYERS), ("a*b",)))
+    summary = study(*LADDER, *KEY, odd)
+    assert "targets" not in front_columns(summary)
+    space = summary.results.settings.space.model_copy(update={"targets": (QV, ("key",), ("a*b",))})
+    settings = summary.results.settings.model_copy(update={"space": space})
+    chosen = replace(summary, results=replace(summary.results, settings=settings))
+    assert front_columns(chosen)[3] == "targets"
+    assert {row[1]: row[3] for row in front_rows(chosen)} == {"1/0/0": "a*b"}
+    assert point_row(chosen, chosen.lora[0])[3] == "key"
+    assert all(len(row) == len(front_columns(chosen)) for row in front_rows(chosen))
+    assert "| a\\*b |" in report_markdown(chosen)
 
 
 def at_rates(name: str, pyramid: Pyramid, wrongs: tuple[int, ...], first: int) -> list[TrialRecord]:
