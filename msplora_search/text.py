@@ -50,6 +50,11 @@ def amount(value: float, bounds: tuple[float, float]) -> str:
     return f"{100 * value:.1f} points"
 
 
+def amounts(low: float, high: float, bounds: tuple[float, float]) -> str:
+    """Two of them, with one unit: `0.2 to 1.7 points`."""
+    return f"{amount(low, bounds).removesuffix(' points')} to {amount(high, bounds)}"
+
+
 def signed(value: float, bounds: tuple[float, float]) -> str:
     """`amount` with its sign and without its unit: `+1.7`; what is rounded to nothing is `+0.0`."""
     if math.isinf(bounds[0]) or math.isinf(bounds[1]):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 
 import pytest
@@ -9,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 
 from msplora_search.errors import InputError, placed
-from msplora_search.text import amount, brief, code, fitting, markdown, printable, shown, signed, times
+from msplora_search.text import amount, amounts, brief, code, fitting, markdown, printable, shown, signed, times
 
 HOSTILE = (
     "![x](http://beacon.example/a.png)",
@@ -156,3 +157,8 @@ def test_a_ratio_has_two_or_three_digits() -> None:
     assert [times(r) for r in (0.0123, 0.456, 1.0, 1.26, 12.34, 1234.5)] == [
         "0.012", "0.46", "1.0", "1.3", "12.3", "1,234",
     ]  # fmt: skip
+
+
+def test_two_amounts_have_one_unit() -> None:
+    assert amounts(0.002, 0.0171, (0.0, 1.0)) == "0.2 to 1.7 points"
+    assert amounts(0.002, 0.0171, (0.0, math.inf)) == "0.002 to 0.017"

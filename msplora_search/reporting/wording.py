@@ -11,7 +11,7 @@ from msplora_search.results.records import State
 from msplora_search.search.baselines import AT, word_of
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary
-from msplora_search.text import amount, printable, signed, times
+from msplora_search.text import amount, amounts, printable, signed, times
 
 ALWAYS = ("trial", "ranks g/m/l in depth groups", "adapter params")
 """First columns of every table of points."""
@@ -67,11 +67,11 @@ def against_lora(summary: Summary) -> list[str]:
     (low, high), (smallest, largest) = gain.interval, gain.sizes
     where = f"Over {smallest:,} to {largest:,}" if smallest < largest else f"At {smallest:,}"
     several = f"the best of {len(summary.ladders)} ladders of " if len(summary.ladders) > 1 else ""
-    said = (
-        f"{where} parameters the front is {amount(abs(gain.metric), bounds)} "
-        f"{'worse' if gain.metric < 0 else 'better'} than {several}plain LoRA of equal size "
-        f"(95%: {signed(low, bounds)} to {signed(high, bounds)})"
-    )
+    by, rival = amount(abs(gain.metric), bounds), f"{several}plain LoRA of equal size"
+    how = f"is {by} {'worse' if gain.metric < 0 else 'better'} than {rival}"
+    if by == amount(0.0, bounds):
+        how = f"differs from {rival} by {by}"
+    said = f"{where} parameters the front {how} (95%: {signed(low, bounds)} to {signed(high, bounds)})"
     if ratio is None:
         return [f"{said}; what size it needs for an equal {metric} cannot be told, as they hardly reach the same."]
     rarely = f", if they reach the same: {ratio.share:.0%}" if ratio.share < LEVEL else ""
@@ -131,7 +131,7 @@ def noise_sentence(summary: Summary) -> str:
     low, high = noise.interval()
     return (
         f"Two seeds of one configuration differ by a standard deviation of {amount(noise.sd, bounds)} "
-        f"({amount(low, bounds)} to {amount(high, bounds)}, from {noise.degrees} repeats), beyond what the choice "
+        f"({amounts(low, high, bounds)}, from {noise.degrees} repeats), beyond what the choice "
         "of examples explains; it is in all that is said here."
     )
 

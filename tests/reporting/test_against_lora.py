@@ -82,7 +82,7 @@ def test_a_ladder_that_is_the_front_gains_nothing() -> None:
     assert (gain.metric, gain.interval) == (0.0, (0.0, 0.0))
     assert ratio is not None
     assert ratio.ratio == pytest.approx(1)
-    assert "0.0 points better than plain LoRA of equal size (95%: +0.0 to +0.0)" in against_lora(summary)[0]
+    assert "differs from plain LoRA of equal size by 0.0 points (95%: +0.0 to +0.0)" in against_lora(summary)[0]
 
 
 def test_the_luck_of_the_chosen_is_not_told() -> None:
@@ -149,7 +149,7 @@ def test_several_ladders_are_one_envelope_and_are_named() -> None:
     assert one is not None
     assert both is not None
     assert both.metric < one.metric
-    assert "better than the best of 2 ladders of plain LoRA of equal size" in against_lora(summary)[0]
+    assert "from the best of 2 ladders of plain LoRA of equal size" in against_lora(summary)[0]
     assert comparisons(summary)[0].startswith("Against the best plain LoRA, rank 2 on key (0/0/2")
     text = report_markdown(summary)
     assert "names without @ are of query+value." in text
