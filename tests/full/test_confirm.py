@@ -49,7 +49,7 @@ def test_means_front_and_ranking_are_those_of_plain_statistics(cells: list[list[
     means = [round(1 - np.mean(row) / len(LABELS), 12) for row in cells]
     assert [c.mean for c in judged.points] == pytest.approx(means)
     expected = stats.kendalltau([p.metric for p in CANDIDATES], means).statistic
-    assert judged.tau == pytest.approx(expected, nan_ok=True)
+    assert judged.ranking.tau == pytest.approx(expected, nan_ok=True)
     best = [max(means[: i + 1]) for i in range(5)]
     on_front = [m for i, m in enumerate(means) if m == best[i] and (i == 0 or m > best[i - 1])]
     assert [c.mean for c in judged.front] == pytest.approx(on_front)
