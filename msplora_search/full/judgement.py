@@ -136,9 +136,8 @@ def judge_found(
     means = np.array([c.mean for c in points])
     params = np.array([float(c.point.params) for c in points])
     front = tuple(points[i] for i in pareto.front(means, params))
-    return Confirmation(
-        results, points, front, noise, rank([(c.point, c.measure) for c in points], noise, _seeds(found))
-    )
+    ranking = rank([(c.point, c.measure) for c in points], noise, len(points[0].runs))
+    return Confirmation(results, points, front, noise, ranking)
 
 
 def compared(found: Sequence[Found], noise: TrainingNoise | None, judge: Judge) -> tuple[Confirmed, ...]:
@@ -151,10 +150,6 @@ def compared(found: Sequence[Found], noise: TrainingNoise | None, judge: Judge) 
         replace(c, comparisons=tuple(replace(one, p_adjusted=next(family)) for one in of_point))
         for c, of_point in zip(plain, versus, strict=True)
     )
-
-
-def _seeds(found: Sequence[Found]) -> int:
-    return len(found[0][1])
 
 
 def _rivals(confirmed: Confirmed, named: dict[str, Confirmed]) -> list[Confirmed]:
