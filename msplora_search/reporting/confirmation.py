@@ -94,10 +94,11 @@ def method_sentences(told: dict[str, Any]) -> list[str]:
     ]
     if noise:
         low, high = (amount(end, _bounds(told)) for end in noise["interval_95"])
+        sd = amount(noise["sd"], _bounds(told))
         said.append(
-            f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of "
-            f"{amount(noise['sd'], _bounds(told))} ({low} to {high}, pooled over all points from {noise['repeats']} "
-            "repeats), beyond what the choice of examples explains."
+            f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of {sd} ({low} to "
+            f"{high}, pooled over all points from {noise['repeats']} repeats), beyond what the choice of examples "
+            "explains."
         )
     elif seeds == 1:
         said.append("With one seed the noise of training is not in the intervals: --seeds 3 brings it in.")
@@ -111,14 +112,16 @@ def ranking_sentence(told: dict[str, Any]) -> str:
     said, pairs, apart = [], told.get("pairs", 0), told.get("pairs_told_apart", 0)
     if apart:
         said.append(
-            f"Of {pairs:,} pairs of points full training tells {apart:,} apart (by Holm's method, at 5%); the proxy "
-            f"ordered {told['pairs_ordered_rightly']:,} of these {apart:,} rightly."
+            f"Of {pairs:,} pairs of points full training tells {apart:,} apart (by Holm's method, at 5%); the "
+            f"proxy ordered {told['pairs_ordered_rightly']:,} of these {apart:,} rightly."
         )
     elif pairs:
         said.append(f"Of {pairs:,} pairs of points full training tells none apart (by Holm's method, at 5%).")
     tau, perfect = told["kendall_tau"], told.get("kendall_tau_of_a_perfect_proxy")
     if tau is None:
-        said.append("The points have no order in the proxy or in full training: the metric is the same for all.")
+        said.append(
+            "A rank correlation cannot be told: the proxy's metric or the confirmed one is the same for all."
+        )
     else:
         beside = "" if perfect is None else f"; a perfect proxy would reach about {perfect:.2f} at this noise"
         said.append(f"Kendall's tau of proxy and full training is {tau:.2f}{beside}.")
@@ -127,15 +130,16 @@ def ranking_sentence(told: dict[str, Any]) -> str:
 
 def _comparisons_sentence(told: dict[str, Any]) -> list[str]:
     made = [c for point in told["points"] for c in point["comparisons"]]
-    paired = "Differences are paired example by example; p-values are two-sided"
+    paired = "Differences are paired example by example; p is two-sided"
     if not made:
         return []
     if any("p_adjusted" not in c for c in made):
         return [f"{paired}, and not adjusted for the {len(made):,} comparisons made."]
     claims = sum(c["p_adjusted"] < 1 - LEVEL for c in made)
+    aside = ", the noise of training left aside" if told["seeds"] == 1 else ""
     return [
-        f"{paired} and adjusted by Holm's method for the {len(made):,} comparisons made: {claims:,} "
-        f"{'is' if claims == 1 else 'are'} below 0.05, and the chance that any of such claims is false is 5% at most. "
+        f"{paired} and adjusted by Holm's method for the {len(made):,} comparisons made, of which {claims or 'none'} "
+        f"{'are' if claims > 1 else 'is'} below 0.05: any false claim among these has a chance of at most 5%{aside}. "
         "Intervals and bounds hold with 95% each."
     ]
 
@@ -187,9 +191,9 @@ def _size(point: dict[str, Any], rival: dict[str, Any]) -> str:
     own, other = point["adapter_params"], rival["adapter_params"]
     if own == other:
         return "as many parameters"
-    return (
-        f"{other / own:.1f} times fewer parameters" if own < other else f"{own / other:.1f} times the parameters"
-    )
+    if own < other:
+        return f"{other / own:.1f} times fewer parameters"
+    return f"{own / other:.1f} times as many parameters"
 
 
 def _row(point: dict[str, Any], told: dict[str, Any]) -> list[str]:

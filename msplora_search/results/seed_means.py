@@ -43,8 +43,8 @@ def spread_over_seeds(of_examples: float, units: int, noise: TrainingNoise | Non
 
     `of_examples`: variance of the estimate by the influence of its mean over seeds, on so many `units`; paired
     over examples where it is a difference. `noise`: pooled over all points; None with one seed, and then the
-    choice of examples alone is in it. `share`: 1 / seeds for a mean, the sum of both for a difference of two, whose
-    seeds are taken to be independent.
+    choice of examples alone is in it. `share`: 1 / seeds for a mean, the sum of both for a difference of two,
+    whose seeds are taken to be independent.
 
     The variance over seeds V has a part X that the choice of examples gives, and `of_examples` E has it too. So
     the sum is E - share X + share V. V - X is not cut at 0: intervals would be too wide where training has little
