@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from msplora_search.files import damaged, read_json
-from msplora_search.full.confirm import FOLDER, OneTraining
+from msplora_search.full.confirm import FOLDER
+from msplora_search.full.jobs import OneTraining
 from msplora_search.full.judgement import Confirmation
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.plots import draw_confirmation
@@ -41,8 +42,9 @@ def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
 def training_line(training: OneTraining) -> str:
     """One full training of a confirmation, for a terminal."""
     took = "already trained" if training.seconds is None else duration(training.seconds)
+    rate = "" if training.rate is None else f", lr {training.rate:g}"
     return (
-        f"{training.done} of {training.of}: {training.name}, seed {training.seed}: "
+        f"{training.done} of {training.of}: {training.name}{rate}, seed {training.seed}: "
         f"{training.metric:.4f} on the test part ({took})"
     )
 
@@ -96,9 +98,9 @@ def method_sentences(told: dict[str, Any]) -> list[str]:
         low, high = (amount(end, _bounds(told)) for end in noise["interval_95"])
         sd = amount(noise["sd"], _bounds(told))
         said.append(
-            f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of {sd} ({low} to "
-            f"{high}, pooled over all points from {noise['repeats']} repeats), beyond what the choice of examples "
-            "explains."
+            f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of {sd} ({low} "
+            f"to {high}, pooled over all points from {noise['repeats']} repeats), beyond what the choice of "
+            "examples explains."
         )
     elif seeds == 1:
         said.append("With one seed the noise of training is not in the intervals: --seeds 3 brings it in.")
@@ -119,9 +121,7 @@ def ranking_sentence(told: dict[str, Any]) -> str:
         said.append(f"Of {pairs:,} pairs of points full training tells none apart (by Holm's method, at 5%).")
     tau, perfect = told["kendall_tau"], told.get("kendall_tau_of_a_perfect_proxy")
     if tau is None:
-        said.append(
-            "A rank correlation cannot be told: the proxy's metric or the confirmed one is the same for all."
-        )
+        said.append("Their order cannot be told: the proxy's metric or the confirmed one is the same for all.")
     else:
         beside = "" if perfect is None else f"; a perfect proxy would reach about {perfect:.2f} at this noise"
         said.append(f"Kendall's tau of proxy and full training is {tau:.2f}{beside}.")
@@ -136,11 +136,11 @@ def _comparisons_sentence(told: dict[str, Any]) -> list[str]:
     if any("p_adjusted" not in c for c in made):
         return [f"{paired}, and not adjusted for the {len(made):,} comparisons made."]
     claims = sum(c["p_adjusted"] < 1 - LEVEL for c in made)
-    aside = ", the noise of training left aside" if told["seeds"] == 1 else ""
+    aside = ", but for the noise of training" if told["seeds"] == 1 else ""
     return [
-        f"{paired} and adjusted by Holm's method for the {len(made):,} comparisons made, of which {claims or 'none'} "
-        f"{'are' if claims > 1 else 'is'} below 0.05: any false claim among these has a chance of at most 5%{aside}. "
-        "Intervals and bounds hold with 95% each."
+        f"{paired} and adjusted by Holm's method for the {len(made):,} comparisons made, of which "
+        f"{claims or 'none'} {'have' if claims > 1 else 'has'} one below 0.05: the chance of any such claim that "
+        f"is false is at most 5%{aside}. Intervals and bounds hold with 95% each."
     ]
 
 

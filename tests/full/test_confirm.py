@@ -13,7 +13,8 @@ from scipy import stats
 
 from msplora_search import run_study
 from msplora_search.errors import InputError
-from msplora_search.full.confirm import OneTraining, candidates, confirm
+from msplora_search.full.confirm import candidates, confirm
+from msplora_search.full.jobs import OneTraining
 from msplora_search.full.judgement import judge_found
 from msplora_search.full.training import Trained, train_recipe
 from msplora_search.search.points import Point
@@ -102,13 +103,13 @@ def test_a_search_is_confirmed_on_rows_it_never_read_and_goes_on_when_stopped(
     calls: list[str] = []
     stop_at = 3
 
-    def counted(recipe: Recipe, place: Path, quiet: bool) -> Trained:
+    def counted(recipe: Recipe, place: Path, quiet: bool, choosing: bool) -> Trained:
         calls.append(place.name)
         if len(calls) == stop_at:
             raise KeyboardInterrupt
-        return train_recipe(recipe, place, quiet)
+        return train_recipe(recipe, place, quiet, choosing)
 
-    monkeypatch.setattr("msplora_search.full.confirm.train_recipe", counted)
+    monkeypatch.setattr("msplora_search.full.jobs.train_recipe", counted)
     with pytest.raises(KeyboardInterrupt):
         confirm(found, output, 2)
     heard: list[OneTraining] = []
