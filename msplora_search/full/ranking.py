@@ -47,7 +47,7 @@ def rank(points: Sequence[Ranked], noise: TrainingNoise | None, seeds: int) -> R
     """
     proxy, full = (np.array(column) for column in zip(*((p.metric, m.metric) for p, m in points), strict=True))
     full = full.round(12)  # so that equal means are equal, whatever they were summed from
-    told, rightly = _apart(points, noise, seeds)
+    told, rightly = told_apart(points, noise, seeds)
     of_proxy = pooled_noise([[record.final for record in point.trainings] for point, _ in points])
     generator = np.random.default_rng(1)
     trainings = np.array([float(len(point.trainings)) for point, _ in points])
@@ -78,7 +78,7 @@ def difference_spread(one: Measure, other: Measure, noise: TrainingNoise | None,
     return spread_over_seeds(of_examples, len(one.influence), noise, 2 / seeds)
 
 
-def _apart(points: Sequence[Ranked], noise: TrainingNoise | None, seeds: int) -> tuple[int, int]:
+def told_apart(points: Sequence[Ranked], noise: TrainingNoise | None, seeds: int) -> tuple[int, int]:
     """Pairs that full training tells apart, and how many of them the proxy ordered in the same way."""
     pairs = [(points[i], points[j]) for j in range(len(points)) for i in range(j)]
     gaps = [one[1].metric - other[1].metric for one, other in pairs]
