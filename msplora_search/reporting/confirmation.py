@@ -138,22 +138,23 @@ def _comparisons_sentence(told: dict[str, Any]) -> list[str]:
     claims = sum(c["p_adjusted"] < 1 - LEVEL for c in made)
     aside = ", but for the noise of training" if told["seeds"] == 1 else ""
     return [
-        f"{paired} and adjusted by Holm's method for the {len(made):,} comparisons made, of which "
-        f"{claims or 'none'} {'have' if claims > 1 else 'has'} one below 0.05: the chance of any such claim that "
-        f"is false is at most 5%{aside}. Intervals and bounds hold with 95% each."
+        f"{paired} and adjusted by Holm's method for the {len(made):,} comparisons made, and below 0.05 in "
+        f"{claims or 'none'} of them: that any such claim is false has a chance of at most 5%{aside}. Intervals and "
+        "bounds hold with 95% each."
     ]
 
 
 def _rates_sentence(told: dict[str, Any]) -> list[str]:
-    """That the best rate may lie beyond those that were tried, where it is the lowest or the highest of them."""
+    """How the rates were chosen, and that the lowest or highest of those tried need not be the best there is."""
     if not (rates := _rates(told)):
         return []
-    ends = sum(point["learning_rate"] in (rates[0], rates[-1]) for point in told["points"])
-    every = "each point" if ends == len(told["points"]) else f"{ends:,} of {len(told['points']):,} points"
-    edge = f"; for {every} it is the lowest or the highest tried, and one beyond may be better" if ends else ""
-    listed = " and ".join(f"{rate:g}" for rate in rates) if len(rates) == 2 else f"{rates[0]:g} to {rates[-1]:g}"
-    which = "better of two" if len(rates) == 2 else f"best of {len(rates)}"
-    return [f"The learning rate is the {which}, {listed}, on validation rows kept for this choice{edge}."]
+    if len(rates) == 2:
+        which, edge = f"better of two, {rates[0]:g} and {rates[1]:g}", "; one beyond them may be better still"
+    else:
+        ends = sum(point["learning_rate"] in (rates[0], rates[-1]) for point in told["points"])
+        which = f"best of {len(rates)}, {rates[0]:g} to {rates[-1]:g}"
+        edge = f"; for {ends:,} of {len(told['points']):,} points it is the lowest or the highest" if ends else ""
+    return [f"The learning rate is the {which}, on validation rows that nothing else was chosen by{edge}."]
 
 
 def _rates(told: dict[str, Any]) -> list[float]:
@@ -182,7 +183,7 @@ def _against(versus: dict[str, Any], point: dict[str, Any], told: dict[str, Any]
     return (
         f"against {versus['baseline']}: {versus['difference']:+.4f} ({low:+.4f} to {high:+.4f}), "
         f"{worse_at_most(versus['worse_by_at_most'], _bounds(told))}, {_size(point, rival)}, "
-        f"adjusted p = {versus['p_adjusted']:.3f}"
+        f"adjusted p {_p(versus['p_adjusted'], '= ')}"
     )
 
 
@@ -217,6 +218,10 @@ def _difference(versus: dict[str, Any] | None, rival: str, told: dict[str, Any])
         return ""
     name = "" if rival == "paper" else f" ({markdown(versus['baseline'])})"
     if "p_adjusted" not in versus:
-        return f"{versus['difference']:+.4f}, p {versus['p_value']:.3f}{name}"
+        return f"{versus['difference']:+.4f}, p {_p(versus['p_value'])}{name}"
     bound = worse_at_most(versus["worse_by_at_most"], _bounds(told))
-    return f"{versus['difference']:+.4f}, {bound}, p {versus['p_adjusted']:.3f}{name}"
+    return f"{versus['difference']:+.4f}, {bound}, p {_p(versus['p_adjusted'])}{name}"
+
+
+def _p(value: float, equals: str = "") -> str:
+    return "< 0.001" if value < 0.001 else f"{equals}{value:.3f}"
