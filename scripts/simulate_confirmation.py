@@ -3,9 +3,9 @@
 Each has the paper's pyramid, five other points and a LoRA ladder of two. Models are right or wrong on the same
 examples to the degree that trained ones are: at an accuracy of 0.85 two seeds of one configuration differ on some
 7% of them, two configurations on some 8.5%. A training's true metric deviates from its configuration's by the
-noise of training. Beside the 95% interval of the differences stands that of version 0.1: the variance over seeds of
-each pair by itself, with what the choice of examples gives counted twice. Accuracy is measured as exact match: the
-same number, sooner.
+noise of training. Beside the 95% interval of the differences stands that of version 0.1: the variance over seeds
+of each pair by itself, with what the choice of examples gives counted twice. Accuracy is measured as exact match:
+the same number, sooner.
 
     python scripts/simulate_confirmation.py --runs 1000
 

@@ -139,8 +139,8 @@ def _comparisons_sentence(told: dict[str, Any]) -> list[str]:
     aside = ", but for the noise of training" if told["seeds"] == 1 else ""
     return [
         f"{paired} and adjusted by Holm's method for the {len(made):,} comparisons made, and below 0.05 in "
-        f"{claims or 'none'} of them: that any such claim is false has a chance of at most 5%{aside}. Intervals and "
-        "bounds hold with 95% each."
+        f"{claims or 'none'} of them: that any such claim is false has a chance of at most 5%{aside}. Intervals "
+        "and bounds hold with 95% each."
     ]
 
 
