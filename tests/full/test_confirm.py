@@ -37,12 +37,11 @@ def test_the_front_and_every_baseline_are_confirmed_once() -> None:
 
 
 def test_what_may_be_on_the_true_front_is_confirmed_too() -> None:
-    near = [record(10 + i, split(1 + i, 1, 0), 61 + 6 * i) for i in range(4)]
-    summary = summarise(results((*records(), *near)))
+    hopeless = record(10, split(4, 1, 0), 130)
+    summary = summarise(results((*records(), hopeless)))
     likely = {p.record.number for p in summary.points if p.front_probability >= LEAST_PROBABILITY}
+    assert likely - {p.record.number for p in summary.front} == {9}
     shown = {p.record.number for p in candidates(summary)}
-    assert likely - {p.record.number for p in summary.front}
-    assert likely <= shown
     assert shown == likely | {p.record.number for p in [*summary.front, *summary.baselines.values()]}
 
 
@@ -119,7 +118,7 @@ def test_with_seeds_the_noise_of_training_is_pooled_over_all_points() -> None:
     assert noise.degrees == 5
     assert noise.sum_squares == pytest.approx((4 * 0.5 + 800) / 400**2)
     widths = [c.interval[1] - c.interval[0] for c in judged.points]
-    assert widths == pytest.approx([widths[0]] * 5, rel=0.02)
+    assert widths == pytest.approx([widths[0]] * 5, rel=0.05)
     assert all(versus.p_adjusted >= versus.p_value for c in judged.points for versus in c.comparisons)
 
 
