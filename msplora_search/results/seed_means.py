@@ -50,12 +50,14 @@ def spread_over_seeds(of_examples: float, units: int, noise: TrainingNoise | Non
     the sum is E - share X + share V. V - X is not cut at 0: intervals would be too wide where training has little
     noise, and cover 97% to 98%. Degrees are those of Satterthwaite, An approximate distribution of estimates of
     variance components, 1946: E has units - 1, V those that were pooled, and X, a mean over many examples, counts
-    as known. `scripts/simulate_confirmation.py` says how true it is.
+    as known; for them V counts as X at least, which it truly is, as else a V that is small by luck would seem
+    exact. `scripts/simulate_confirmation.py` says how true it is.
     """
     beyond = max(1, units - 1)
     if noise is None or noise.sum_squares == 0:
         return Spread(of_examples, beyond)
-    of_seeds = share * noise.sum_squares / noise.degrees
-    variance = max(0.0, of_examples - share * noise.of_examples) + of_seeds
-    uncertain = of_examples**2 / beyond + of_seeds**2 / noise.degrees
-    return Spread(variance, variance**2 / uncertain)
+    of_seeds, of_both = share * noise.sum_squares / noise.degrees, share * noise.of_examples
+    variance = max(0.0, of_examples - of_both) + of_seeds
+    least = of_examples + max(0.0, of_seeds - of_both)
+    uncertain = of_examples**2 / beyond + max(of_seeds, of_both) ** 2 / noise.degrees
+    return Spread(variance, least**2 / uncertain)
