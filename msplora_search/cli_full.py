@@ -106,7 +106,17 @@ def train(
 
 def confirm(
     output: Output,
-    seeds: Annotated[int, typer.Option(help="Full trainings of each point.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="Full trainings of each point, with seeds that the search had not.")
+    ] = 3,
+    rates: Annotated[
+        str | None,
+        typer.Option(
+            help="Train each point at each of these learning rates, such as 5e-4,1e-3, and keep the better, by "
+            "validation rows of its own. Default: training.learning_rate alone.",
+            metavar="R1,R2",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Change how all are trained, such as training.epochs=3.")
     ] = None,
@@ -114,20 +124,23 @@ def confirm(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Retrain the front and the baselines in full on the untouched test part; the same command goes on.
+    """Retrain the front, its contenders and the baselines in full on the untouched test part.
 
-    Example: `msplora-search confirm runs/quickstart --seeds 3 --set training.epochs=5`
+    The same command goes on where it was stopped.
+
+    Example: `msplora-search confirm runs/quickstart --seeds 3 --rates 5e-4,1e-3 --set training.epochs=5`
     """
     from msplora_search.full.confirm import confirm as confirm_front
+    from msplora_search.full.confirm import read_rates
     from msplora_search.reporting.confirmation import confirmation_lines, training_line, write_confirmation
     from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.report import write_report
     from msplora_search.search.results import load_results
     from msplora_search.search.summary import summarise
 
-    console = open_console()
+    console, tried = open_console(), read_rates(rates) if rates is not None else []
     tell = (lambda _: None) if as_json else (lambda training: print_line(console, training_line(training)))
-    found = confirm_front(load_results(output, storage), output, seeds, tell, workers, assignments or [])
+    found = confirm_front(load_results(output, storage), output, seeds, tell, workers, assignments or [], tried)
     path = write_confirmation(found, output)
     write_report(summarise(found.results), output)
     if as_json:

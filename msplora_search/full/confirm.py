@@ -1,68 +1,32 @@
-"""Retrains the front and the baselines in full, with several seeds, on the untouched test part."""
+"""Retrains the front, its contenders and the baselines in full, with several seeds, on the untouched test part."""
 
 from __future__ import annotations
 
-import json
-import time
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from msplora_search.errors import DamagedError, InputError
-from msplora_search.files import damaged, read_json, write_whole
-from msplora_search.full.delivered import set_aside_and_tell
-from msplora_search.full.identity import forget_run, identity
-from msplora_search.full.judgement import Confirmation, judge_found
+from msplora_search.errors import InputError
+from msplora_search.full.jobs import Job, Tell, read, train_all
+from msplora_search.full.judgement import Confirmation, Tried, chosen_rate, judge_found
 from msplora_search.full.recipe import recipe_of
 from msplora_search.full.selection import Pick
-from msplora_search.full.training import train_recipe
-from msplora_search.results.records import Measure
-from msplora_search.scale.crew import together
 from msplora_search.search.points import Point
 from msplora_search.search.results import StudyResults
 from msplora_search.search.summary import Summary, summarise
 from msplora_search.settings.document import Document
 from msplora_search.settings.origins import Origins
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.labels import metric_of
+from msplora_search.text import brief
 
-FOLDER, RESULT, LOCK = "confirm", "test.json", ".lock"
-REMEDY = "it is set aside, and that training done anew"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One full training of a confirmation, and where its result is kept."""
-
-    name: str
-    recipe: Recipe
-    folder: Path
-
-    @property
-    def stored(self) -> Path:
-        """The result on the test part; there once the training is done."""
-        return self.folder / RESULT
-
-
-@dataclass(frozen=True)
-class OneTraining:
-    """A full training that is done: now, or in an earlier call."""
-
-    name: str
-    seed: int
-    metric: float
-    seconds: float | None
-    """None: it was trained in an earlier call."""
-    done: int
-    of: int
-
-
-Tell = Callable[[OneTraining], None]
+FOLDER = "confirm"
+FIRST_SEED, SEEDS = 1000, 2**31
+"""A confirmation's seeds follow `search.seed` at this distance, so that none of them is one of the search's; there
+are so many in all."""
+LEAST_PROBABILITY = 0.2
+"""Of being on the true front, from which on a configuration is confirmed too."""
+RATE = "training.learning_rate"
 
 
 def confirm(
@@ -72,12 +36,16 @@ def confirm(
     tell: Tell = lambda _: None,
     workers: int = 1,
     overrides: Sequence[str] = (),
+    rates: Sequence[float] = (),
 ) -> Confirmation:
-    """Train every front point and baseline with seeds 0, 1, ...; what is trained already is not trained again.
+    """Train every candidate in full with the seeds `search.seed` + 1000, 1001, ..., none of which chose it.
 
-    `tell` hears of each training when it is done. With several `workers` as many trainings run at a
-    time, each in a process of its own, as in a search. `overrides` such as `training.epochs=3` change
-    how all of them are trained.
+    What is trained already is not trained again: each training has a folder `trial-NUMBER-seed-SEED` in
+    `output`/confirm, at one of several `rates` `trial-NUMBER-rate-RATE-seed-SEED`. Those of version 0.1, which had
+    the seeds 0, 1, ..., are left alone. `tell` hears of each training when it is done. With several `workers` as
+    many trainings run at a time, each in a process of its own, as in a search. `overrides` such as
+    `training.epochs=3` change how all of them are trained. Of several `rates` each point has the one that is best
+    on the mean over seeds, on validation rows that nothing else is chosen by.
     Raises InputError where there is nothing to confirm, and as `train_recipe` does.
     """
     for option, value in (("--seeds", seeds), ("--workers", workers)):
@@ -86,124 +54,80 @@ def confirm(
     points = candidates(summarise(results))
     if not points:
         raise InputError(f"{output}: no trial was measured to the end, so there is nothing to confirm")
-    jobs = [_jobs(results, point, seeds, overrides, output) for point in points]
-    _train([job for of_point in jobs for job in of_point], tell, workers)
-    found = [(point, tuple(_read(job)[0] for job in own)) for point, own in zip(points, jobs, strict=True)]
-    return judge_found(results, found, _read(jobs[0][0])[1])
+    jobs = [
+        job
+        for place, point in enumerate(points)
+        for job in _jobs(results, place, point, seeds, overrides, sorted(rates), output / FOLDER)
+    ]
+    train_all(jobs, tell, workers)
+    tried = [_tried([job for job in jobs if job.place == place]) for place in range(len(points))] if rates else []
+    kept = [job for job in jobs if not rates or job.recipe.training.learning_rate == chosen_rate(tried[job.place])]
+    found = [
+        (point, tuple(read(job).test for job in kept if job.place == place)) for place, point in enumerate(points)
+    ]
+    return judge_found(results, found, read(jobs[0]).judge, tried)
+
+
+def read_rates(text: str) -> list[float]:
+    """The learning rates of `5e-4,1e-3`. Raises InputError where they are not two or more, each another."""
+    try:
+        rates = [float(word) for word in text.split(",")]
+    except ValueError:
+        rates = []
+    if len(set(rates)) < 2 or len(set(rates)) < len(rates) or not all(0 < rate < 1 for rate in rates):
+        raise InputError(
+            f"--rates {brief(text)}: must be two or more learning rates, each another one between 0 and 1, such "
+            "as 5e-4,1e-3"
+        )
+    return rates
 
 
 def candidates(summary: Summary) -> list[Point]:
-    """The front, the paper's pyramid and the LoRA ladder, each once, by rising parameters."""
+    """The baselines, the front, and what may be on the true one, by rising parameters.
+
+    Each pyramid once, whatever the proxy's learning rate was: full training has a rate of its own.
+    """
     baselines = ([summary.paper] if summary.paper else []) + summary.lora
-    unique = {point.record.number: point for point in [*summary.front, *baselines]}
+    contenders = [point for point in summary.points if point.front_probability >= LEAST_PROBABILITY]
+    contenders.sort(key=lambda point: point.front_probability)
+    unique = {point.record.pyramid: point for point in [*contenders, *summary.front, *baselines]}
     return sorted(unique.values(), key=lambda p: (p.params, p.record.number))
 
 
-def _train(jobs: Sequence[Job], tell: Tell, workers: int) -> None:
-    """Do every job that is not done yet, and tell of all of them."""
-    done = 0
-
-    def hear(job: Job, seconds: float | None) -> None:
-        nonlocal done
-        done += 1
-        metric = _read(job)[0].metric
-        tell(OneTraining(job.name, job.recipe.training.seed, metric, seconds, done, len(jobs)))
-
-    _set_damaged_aside(jobs)
+def _tried(jobs: Sequence[Job]) -> tuple[Tried, ...]:
+    """The rates of one point."""
+    by_rate: dict[float, list[float]] = {}
     for job in jobs:
-        if job.stored.is_file():
-            hear(job, None)
-    left = [job for job in jobs if not job.stored.is_file()]
-    if workers == 1:
-        work_off(left, 0, lambda message: hear(*message))
-    elif left:
-        lost = together(min(workers, len(left)), work_off, (left,), lambda message: hear(*message))
-        if lost:
-            raise InputError(f"{lost[0]} before its training did; the same command goes on from its checkpoint")
-    if busy := [job.folder for job in jobs if not job.stored.is_file()]:
-        raise InputError(f"{busy[0]}: another process trains there; when it is done, the same command goes on")
+        metric = read(job).choosing
+        assert metric is not None
+        by_rate.setdefault(job.recipe.training.learning_rate, []).append(metric)
+    return tuple(Tried(rate, float(np.mean(metrics))) for rate, metrics in by_rate.items())
 
 
-def work_off(jobs: Sequence[Job], worker: int, tell: Callable[[tuple[Job, float]], None]) -> None:
-    """One worker's part: do every job that is neither done nor in the hands of another worker.
-
-    Raises InputError as `train_recipe` does, and where a result cannot be written.
-    """
-    for job in jobs:
-        try:
-            job.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(job.folder / LOCK).acquire(timeout=0):
-                if not job.stored.is_file():
-                    began = time.monotonic()
-                    _do(job)
-                    tell((job, time.monotonic() - began))
-        except Timeout:
-            continue
-        except OSError as error:
-            raise InputError(
-                f"{job.folder}: {error.strerror or error}; mend that, and the same command goes on"
-            ) from None
-
-
-def _do(job: Job) -> None:
-    """One full training; its result on the test part, and the truth there, are stored whole or not at all."""
-    trained = train_recipe(job.recipe, job.folder, quiet=True)
-    test = trained.parts.test
-    told = {
-        "recipe": identity(job.recipe),
-        "test": trained.test.to_json(),
-        "labels": test.truth.tolist(),
-        "groups": None if test.groups is None else test.groups.tolist(),
-    }
-    write_whole(job.stored, json.dumps(told) + "\n")
-    forget_run(job.folder)
-
-
-def _read(job: Job) -> tuple[Measure, Judge]:
-    """The stored result of a job on the test part, and what measured it.
-
-    Raises DamagedError where it is none, InputError where it is of other settings.
-    """
-    data = read_json(job.stored, REMEDY)
-    try:
-        recipe, labels, groups = data["recipe"], np.array(data["labels"]), data.get("groups")
-        judge = Judge(
-            metric_of(job.recipe.task, job.recipe.classes), labels, None if groups is None else np.array(groups)
-        )
-        whole = isinstance(recipe, str) and labels.dtype.kind in "if" and len(labels) > 0
-        test = Measure.from_json(data["test"], judge.influence if whole else None)
-        whole = whole and isinstance(test.metric, float)
-    except (LookupError, ValueError, TypeError, AttributeError, zlib.error) as error:
-        raise damaged(job.stored, str(error) or type(error).__name__, REMEDY) from None
-    if not whole:
-        raise damaged(job.stored, "it is no result of a test part", REMEDY)
-    if recipe != identity(job.recipe):
-        raise InputError(
-            f"{job.stored}: is of other settings; give the --set that it was trained with, "
-            f"or delete {job.folder.parent} to confirm anew"
-        )
-    return test, judge
-
-
-def _set_damaged_aside(jobs: Sequence[Job]) -> None:
-    """Take results that cannot be read any more out of the way, and say so: their trainings are done anew."""
-    for job in jobs:
-        if job.stored.is_file():
-            try:
-                _read(job)
-            except DamagedError as error:
-                set_aside_and_tell(job.stored, error)
-
-
-def _jobs(results: StudyResults, point: Point, seeds: int, overrides: Sequence[str], output: Path) -> list[Job]:
+def _jobs(
+    results: StudyResults,
+    place: int,
+    point: Point,
+    seeds: int,
+    overrides: Sequence[str],
+    rates: Sequence[float],
+    folder: Path,
+) -> list[Job]:
     document = Document(recipe_of(results, Pick(point, "to be confirmed")), Origins(source="the study"))
     for override in overrides:
         if not override.startswith("training.") or override.startswith("training.seed"):
             raise InputError(f"--set {override}: must be a field of full training, such as training.epochs=3")
+        if rates and override.startswith(RATE):
+            raise InputError(f"--set {override}: --rates says it already; leave one of them out")
         document.override(override)
-    jobs = []
-    for seed in range(seeds):
-        document.put("training.seed", seed)
-        folder = output / FOLDER / f"trial-{point.record.number}-seed-{seed}"
-        jobs.append(Job(point.name, document.validate(Recipe), folder))
+    jobs, name = [], f"trial-{point.record.number}"
+    for rate in rates or (None,):
+        at = name if rate is None else f"{name}-rate-{rate!r}"
+        if rate is not None:
+            document.put(RATE, rate)
+        for further in range(seeds):
+            seed = (results.settings.search.seed + FIRST_SEED + further) % SEEDS
+            document.put("training.seed", seed)
+            recipe = document.validate(Recipe)
+            jobs.append(Job(place, point.name, recipe, folder / f"{at}-seed-{seed}", choosing=rate is not None))
     return jobs

@@ -1,27 +1,22 @@
-"""What full training says of a search: intervals, paired tests, the confirmed front, the proxy's ranking."""
+"""What full training says of a search: intervals, paired comparisons, the confirmed front, the proxy's ranking."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from msplora_search.full.ranking import Ranking, difference_spread, rank
 from msplora_search.results import pareto
-from msplora_search.results.noise import (
-    RESAMPLES,
-    difference_interval,
-    draws,
-    interval,
-    replicates,
-    share_interval,
-    standard_error,
-)
+from msplora_search.results.holm import adjusted
+from msplora_search.results.noise import difference_interval, interval, share_interval
 from msplora_search.results.records import Measure
-from msplora_search.search.points import Point
+from msplora_search.results.seed_means import spread_over_seeds
+from msplora_search.results.training_noise import TrainingNoise, pooled_noise
+from msplora_search.search.points import Point, mean_measure
 from msplora_search.search.results import StudyResults
 from msplora_search.tasks.judge import Judge
 
@@ -33,9 +28,22 @@ class Comparison:
     baseline: str
     difference: float
     interval: tuple[float, float]
-    """95%."""
+    """95%, of this comparison alone."""
+    worse_by_at_most: float
+    """With 95% confidence, of this comparison alone; negative: it is better by at least so much."""
     p_value: float
-    """Two-sided."""
+    """Two-sided, of this comparison alone."""
+    p_adjusted: float = 1.0
+    """The same by Holm's method, for all comparisons of the confirmation."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A learning rate that a point was trained at."""
+
+    rate: float
+    metric: float
+    """On the rows that are kept for this choice, the mean over seeds."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,12 @@ class Confirmed:
 
     point: Point
     runs: tuple[Measure, ...]
-    """On the test part, one a seed."""
+    """On the test part, one a seed; at the better rate where several were tried."""
     interval: tuple[float, float]
-    """95% of the mean, over test examples and seeds."""
+    """95% of the mean, over test examples and, with several seeds, seeds."""
     comparisons: tuple[Comparison, ...] = ()
+    tried: tuple[Tried, ...] = ()
+    """By rising rate; none where there was no choice."""
 
     @property
     def mean(self) -> float:
@@ -55,9 +65,24 @@ class Confirmed:
         return round(float(np.mean([run.metric for run in self.runs])), 12)
 
     @property
+    def measure(self) -> Measure:
+        """The mean over seeds."""
+        return mean_measure(self.runs)
+
+    @property
     def name(self) -> str:
         """Of its point."""
         return self.point.name
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate that was best of those tried."""
+        return chosen_rate(self.tried) if self.tried else None
+
+
+def chosen_rate(tried: Sequence[Tried]) -> float:
+    """The best; the lower of equals."""
+    return max(tried, key=lambda t: (t.metric, -t.rate)).rate
 
 
 @dataclass(frozen=True)
@@ -68,40 +93,63 @@ class Confirmation:
     points: tuple[Confirmed, ...]
     """By rising parameters."""
     front: tuple[Confirmed, ...]
-    tau: float
-    """Kendall's tau-b between the proxy's metric and the confirmed mean."""
-    tau_interval: tuple[float, float]
-    """95%, by resampling validation and test examples."""
+    noise: TrainingNoise | None
+    """Over the seeds of full training, pooled over all points; None with one seed."""
+    ranking: Ranking
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
+        ranking = self.ranking
         return {
             "study": self.results.settings.name,
             "metric": self.results.settings.task.metric_label,
+            "metric_bounds": [_known(bound) for bound in self.results.metric.bounds],
             "points": [_plain(confirmed) for confirmed in self.points],
             "front": [confirmed.name for confirmed in self.front],
             "seeds": len(self.points[0].runs),
+            "training_sd": self.noise and self.noise.to_json(),
             "test_examples": len(self.points[0].runs[0].predictions),
-            "kendall_tau": _known(self.tau),
-            "kendall_tau_interval_95": [_known(bound) for bound in self.tau_interval],
+            "pairs": ranking.pairs,
+            "pairs_told_apart": ranking.told_apart,
+            "pairs_ordered_rightly": ranking.rightly,
+            "kendall_tau": _known(ranking.tau),
+            "kendall_tau_interval_95": [_known(bound) for bound in ranking.tau_interval],
+            "kendall_tau_of_a_perfect_proxy": _known(ranking.perfect_tau),
         }
 
 
+Found = tuple[Point, tuple[Measure, ...]]
+"""A point, and what each seed of its full training reached on the test part."""
+
+
 def judge_found(
-    results: StudyResults, found: Sequence[tuple[Point, tuple[Measure, ...]]], judge: Judge
+    results: StudyResults, found: Sequence[Found], judge: Judge, tried: Sequence[tuple[Tried, ...]] = ()
 ) -> Confirmation:
-    """Compare what full training reached on the test part, which is that of `judge`."""
-    plain = [Confirmed(point, runs, _interval(runs, judge)) for point, runs in found]
-    named = {confirmed.name: confirmed for confirmed in plain}
-    points = tuple(
-        Confirmed(c.point, c.runs, c.interval, tuple(_compare(c, other, judge) for other in _rivals(c, named)))
-        for c in plain
-    )
+    """Compare what full training reached on the test part, which is that of `judge`.
+
+    `tried`: for each point, the learning rates among which that of its runs was chosen.
+    """
+    noise = pooled_noise([runs for _, runs in found])
+    points = compared(found, noise, judge)
+    if tried:
+        points = tuple(replace(point, tried=rates) for point, rates in zip(points, tried, strict=True))
     means = np.array([c.mean for c in points])
     params = np.array([float(c.point.params) for c in points])
     front = tuple(points[i] for i in pareto.front(means, params))
-    tau, tau_interval = _rank_agreement(points)
-    return Confirmation(results, points, front, tau, tau_interval)
+    ranking = rank([(c.point, c.measure) for c in points], noise, len(points[0].runs))
+    return Confirmation(results, points, front, noise, ranking)
+
+
+def compared(found: Sequence[Found], noise: TrainingNoise | None, judge: Judge) -> tuple[Confirmed, ...]:
+    """Each point with its interval, and compared with its rivals; p-values are adjusted for all comparisons."""
+    plain = [Confirmed(point, runs, _interval(runs, noise, judge)) for point, runs in found]
+    named = {confirmed.name: confirmed for confirmed in plain}
+    versus = [[_compare(c, rival, noise, judge) for rival in _rivals(c, named)] for c in plain]
+    family = iter(adjusted([one.p_value for of_point in versus for one in of_point]))
+    return tuple(
+        replace(c, comparisons=tuple(replace(one, p_adjusted=next(family)) for one in of_point))
+        for c, of_point in zip(plain, versus, strict=True)
+    )
 
 
 def _rivals(confirmed: Confirmed, named: dict[str, Confirmed]) -> list[Confirmed]:
@@ -114,63 +162,26 @@ def _rivals(confirmed: Confirmed, named: dict[str, Confirmed]) -> list[Confirmed
     return [rival for rival in found if rival.name != confirmed.name]
 
 
-def _compare(one: Confirmed, other: Confirmed, judge: Judge) -> Comparison:
-    """Seed by seed and example by example: both come from the same rows, and seeds share their head."""
-    scale = one.mean - other.mean
-    of_examples = standard_error(_influence(one) - _influence(other)) ** 2
-    by_seed = np.array([a.metric - b.metric for a, b in zip(one.runs, other.runs, strict=True)])
-    of_seeds = float(by_seed.var(ddof=1)) / len(by_seed) if len(by_seed) > 1 else 0.0
-    degrees = _degrees(of_examples, len(one.runs[0].influence), of_seeds, len(by_seed))
-    se = float(np.sqrt(of_examples + of_seeds))
-    half = float(stats.t.ppf(0.975, degrees)) * se
-    p_value = float(2 * stats.t.sf(abs(scale) / se, degrees)) if se > 0 else 1.0
-    return Comparison(other.name, scale, difference_interval(scale, half, judge.metric.bounds), p_value)
+def _compare(one: Confirmed, other: Confirmed, noise: TrainingNoise | None, judge: Judge) -> Comparison:
+    """Example by example, as both come from the same rows; their seeds are taken to be independent."""
+    difference = one.mean - other.mean
+    spread = difference_spread(one.measure, other.measure, noise, len(one.runs))
+    return Comparison(
+        baseline=other.name,
+        difference=difference,
+        interval=difference_interval(difference, spread.half(), judge.metric.bounds),
+        worse_by_at_most=spread.one_sided() - difference,
+        p_value=spread.p_value(difference),
+    )
 
 
-def _interval(runs: tuple[Measure, ...], judge: Judge) -> tuple[float, float]:
-    """95% of the mean metric: test examples and, with several seeds, seeds."""
-    values = np.array([run.metric for run in runs])
-    of_examples = float(np.mean([run.metric_se for run in runs])) ** 2
-    of_seeds = float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
-    units = len(runs[0].influence)
+def _interval(runs: tuple[Measure, ...], noise: TrainingNoise | None, judge: Judge) -> tuple[float, float]:
+    """95% of the mean metric."""
+    mean, units = mean_measure(runs), len(runs[0].influence)
+    spread = spread_over_seeds(mean.metric_se**2, units, noise, 1 / len(runs))
     if judge.metric.is_share:
-        return share_interval(float(values.mean()), float(np.sqrt(of_examples + of_seeds)), units)
-    half = float(stats.t.ppf(0.975, _degrees(of_examples, units, of_seeds, len(values))))
-    half *= float(np.sqrt(of_examples + of_seeds))
-    return interval(float(values.mean()), half, judge.metric.bounds)
-
-
-def _degrees(of_examples: float, examples: int, of_seeds: float, seeds: int) -> float:
-    total = of_examples + of_seeds
-    if total == 0:
-        return float(max(1, examples - 1))
-    return total**2 / (of_examples**2 / max(1, examples - 1) + (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0))
-
-
-def _influence(confirmed: Confirmed) -> pareto.Floats:
-    """On the mean metric over seeds, (units,)."""
-    return np.asarray(np.mean([run.influence for run in confirmed.runs], axis=0))
-
-
-def _replicates(confirmed: Confirmed) -> pareto.Floats:
-    """The mean metric over seeds on every bootstrap resample of the test examples."""
-    drawn = draws(len(confirmed.runs[0].influence), seed=2)
-    return np.asarray(np.mean([replicates(run, drawn) for run in confirmed.runs], axis=0))
-
-
-def _rank_agreement(points: Sequence[Confirmed]) -> tuple[float, tuple[float, float]]:
-    """Kendall's tau-b of proxy metric and confirmed mean, with a bootstrap interval; NaN below two points."""
-    if len(points) < 2:
-        return float("nan"), (float("nan"), float("nan"))
-    tau = float(stats.kendalltau([c.point.metric for c in points], [c.mean for c in points]).statistic)
-    proxies = [c.point.record.final for c in points]
-    of_validation = draws(len(proxies[0].influence), seed=1)
-    proxy = np.stack([replicates(measured, of_validation) for measured in proxies])
-    full = np.stack([_replicates(c) for c in points])
-    taus = np.array([stats.kendalltau(proxy[:, i], full[:, i]).statistic for i in range(RESAMPLES)])
-    told = taus[np.isfinite(taus)]  # where all are alike in a resample, there is no ranking
-    low, high = np.quantile(told, [0.025, 0.975]) if len(told) else (float("nan"), float("nan"))
-    return tau, (float(low), float(high))
+        return share_interval(mean.metric, spread.se, units, degrees=spread.degrees)
+    return interval(mean.metric, spread.half(), judge.metric.bounds)
 
 
 def _plain(confirmed: Confirmed) -> dict[str, Any]:
@@ -180,15 +191,20 @@ def _plain(confirmed: Confirmed) -> dict[str, Any]:
         "pyramid": str(confirmed.point.record.pyramid),
         "adapter_params": confirmed.point.params,
         "proxy_metric": confirmed.point.metric,
+        "front_probability": confirmed.point.front_probability,
         "mean": confirmed.mean,
         "interval_95": list(confirmed.interval),
         "seeds": [run.metric for run in confirmed.runs],
+        "rates": [{"learning_rate": t.rate, "metric": t.metric} for t in confirmed.tried],
+        "learning_rate": confirmed.rate,
         "comparisons": [
             {
                 "baseline": c.baseline,
                 "difference": c.difference,
                 "interval_95": list(c.interval),
+                "worse_by_at_most": c.worse_by_at_most,
                 "p_value": c.p_value,
+                "p_adjusted": c.p_adjusted,
             }
             for c in confirmed.comparisons
         ],
@@ -196,5 +212,5 @@ def _plain(confirmed: Confirmed) -> dict[str, Any]:
 
 
 def _known(value: float) -> float | None:
-    """JSON has no NaN."""
+    """JSON has no NaN, and no infinity."""
     return value if math.isfinite(value) else None

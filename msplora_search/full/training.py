@@ -50,6 +50,8 @@ class Trained:
     """On the test part, once, at the end."""
     finish: Callable[[], None]
     """To be called by every process when the results are written."""
+    choosing: Measure | None = None
+    """On the rows that are kept to choose a learning rate by, where one is to be chosen."""
 
 
 class TrainedPart(nn.Module):
@@ -107,16 +109,17 @@ class PartDataset(Dataset[dict[str, Any]]):
         return {"input_ids": range(self.lengths[row]), "part": self.part, "row": row}
 
 
-def train_recipe(recipe: Recipe, output: Path, quiet: bool = False) -> Trained:
+def train_recipe(recipe: Recipe, output: Path, quiet: bool = False, choosing: bool = False) -> Trained:
     """Train `recipe`, going on from the last whole checkpoint in `output` where there is one.
 
-    `quiet`: print no losses; what `training.trainer` reports to gets them all the same.
+    `quiet`: print no losses; what `training.trainer` reports to gets them all the same. `choosing`: see
+    `tasks.full_parts.prepare_full`.
     Runs under `torchrun` and `accelerate launch` as it stands: `training.batch_size` is that of all
     processes together. Raises InputError, with the line of the recipe where it is on a field, for a recipe
     that does not fit its model or its data, for checkpoints of another recipe, and where training diverges.
     """
     with placed(recipe.origin):
-        return _train(recipe, output, quiet)
+        return _train(recipe, output, quiet, choosing)
 
 
 def is_first_process() -> bool:
@@ -124,10 +127,10 @@ def is_first_process() -> bool:
     return next((rank for name in RANKS if (rank := os.environ.get(name))), "0") == "0"
 
 
-def _train(recipe: Recipe, output: Path, quiet: bool) -> Trained:
+def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained:
     require_same_run(recipe, output)
     processor, seed = load_processor(recipe), recipe.training.seed
-    parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor)
+    parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor, choosing)
     backbone = load_backbone(recipe, processor, recipe.classes, seed)
     try:
         attach(backbone.model, recipe.built(), seed=seed, trainable=backbone.head)
@@ -157,16 +160,20 @@ def _train(recipe: Recipe, output: Path, quiet: bool) -> Trained:
         trainer.remove_callback(PrinterCallback)
     with _writing(output / CHECKPOINTS):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(output / CHECKPOINTS))
-    trainer.args.train_sampling_strategy = "random"  # grouping by length would reorder the test part too
-    predicted = trainer.predict(PartDataset(parts.test)).predictions
+    trainer.args.train_sampling_strategy = "random"  # grouping by length would reorder these parts too
+
+    def measured(part: Part) -> Measure:
+        return parts.task.judge(part).measure(np.asarray(trainer.predict(PartDataset(part)).predictions))
+
+    test = measured(parts.test)
+    choosing_by = None if parts.choosing is None else measured(parts.choosing)
     backbone.model.eval()
-    test = parts.task.judge(parts.test).measure(np.asarray(predicted))
 
     def finish() -> None:
         trainer.accelerator.wait_for_everyone()
         trainer.accelerator.end_training()
 
-    return Trained(backbone, parts, test, finish)
+    return Trained(backbone, parts, test, finish, choosing_by)
 
 
 def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:

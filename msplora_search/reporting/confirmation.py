@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from msplora_search.files import damaged, read_json
-from msplora_search.full.confirm import FOLDER, OneTraining
-from msplora_search.full.judgement import Comparison, Confirmation, Confirmed
+from msplora_search.full.confirm import FOLDER
+from msplora_search.full.jobs import OneTraining
+from msplora_search.full.judgement import Confirmation
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.plots import draw_confirmation
-from msplora_search.reporting.wording import duration, table
-from msplora_search.text import markdown
+from msplora_search.reporting.wording import duration, table, worse_at_most
+from msplora_search.results.noise import LEVEL
+from msplora_search.text import amount, markdown
 
 JSON, TEXT, PICTURE = "confirm.json", "confirm.md", "confirm.svg"
 REMEDY = "delete it, and let `msplora-search confirm` make it anew from the trainings that are done"
@@ -39,8 +42,9 @@ def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
 def training_line(training: OneTraining) -> str:
     """One full training of a confirmation, for a terminal."""
     took = "already trained" if training.seconds is None else duration(training.seconds)
+    rate = "" if training.rate is None else f", lr {training.rate:g}"
     return (
-        f"{training.done} of {training.of}: {training.name}, seed {training.seed}: "
+        f"{training.done} of {training.of}: {training.name}{rate}, seed {training.seed}: "
         f"{training.metric:.4f} on the test part ({took})"
     )
 
@@ -61,59 +65,140 @@ def confirmation_section(output: Path, picture: str) -> list[str]:
 
 
 def confirmation_markdown(told: dict[str, Any], picture: str) -> list[str]:
-    """Paragraphs on what `Confirmation.to_json` gave."""
+    """Paragraphs on what `Confirmation.to_json` gave, now or in version 0.1."""
     metric = markdown(told["metric"])
     columns = ["point", "ranks g/m/l in depth groups", "adapter params", metric, "95% interval", "proxy"]
     rivals = [f"against {name}" for name in ("the paper's pyramid", "LoRA, no smaller")]
+    rates = ["lr"] if _rates(told) else []
     return [
         f"![confirmed]({picture})",
-        table([*columns, *rivals], [_row(point, told["front"]) for point in told["points"]]),
-        f"Each point was trained in full with {told['seeds']} seed{'s' * (told['seeds'] > 1)} and judged on the "
-        f"{told['test_examples']:,} test examples, which the search never read. Bold: the confirmed front. "
-        "Intervals are over test examples and seeds; differences are paired, seed by seed and example by example, "
-        "with their two-sided p-values.",
+        table([*columns, *rates, *rivals], [_row(point, told) for point in told["points"]]),
+        f"Bold: the confirmed front. {' '.join(method_sentences(told))}",
         ranking_sentence(told),
     ]
 
 
 def confirmation_lines(confirmation: Confirmation) -> list[str]:
-    """The findings for a terminal: a line a point, and under it its comparisons."""
-    lines = []
-    for confirmed in confirmation.points:
-        lines.append(_headline(confirmed, confirmation))
-        lines += [f"    {_against(versus)}" for versus in confirmed.comparisons]
-    return [*lines, ranking_sentence(confirmation.to_json())]
+    """The findings for a terminal: a line a point, and under it its comparisons; then how they were made."""
+    told, lines = confirmation.to_json(), []
+    for point in told["points"]:
+        lines.append(_headline(point, told))
+        lines += [f"    {_against(versus, point, told)}" for versus in point["comparisons"]]
+    return [*lines, *method_sentences(told), ranking_sentence(told)]
+
+
+def method_sentences(told: dict[str, Any]) -> list[str]:
+    """How the points were trained and compared, and what is in the figures, one sentence each."""
+    seeds, noise = told["seeds"], told.get("training_sd")
+    said = [
+        f"Each point was trained in full with {seeds} seed{'s' * (seeds > 1)} and judged on the "
+        f"{told['test_examples']:,} test examples, which the search never read."
+    ]
+    if noise:
+        low, high = (amount(end, _bounds(told)) for end in noise["interval_95"])
+        sd = amount(noise["sd"], _bounds(told))
+        said.append(
+            f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of {sd} ({low} "
+            f"to {high}, pooled over all points from {noise['repeats']} repeats), beyond what the choice of "
+            "examples explains."
+        )
+    elif seeds == 1:
+        said.append("With one seed the noise of training is not in the intervals: --seeds 3 brings it in.")
+    else:
+        said.append("Intervals are over test examples and seeds.")
+    return [*said, *_comparisons_sentence(told), *_rates_sentence(told)]
 
 
 def ranking_sentence(told: dict[str, Any]) -> str:
-    """How well the proxy ranked the points."""
-    if told["kendall_tau"] is None or None in told["kendall_tau_interval_95"]:
-        return (
-            "How well the proxy ranked them cannot be told: its metric or the confirmed one is the same for all."
+    """How well the proxy ranked the points: by the pairs that are known, and beside what can be reached."""
+    said, pairs, apart = [], told.get("pairs", 0), told.get("pairs_told_apart", 0)
+    if apart:
+        said.append(
+            f"Of {pairs:,} pairs of points full training tells {apart:,} apart (by Holm's method, at 5%); the "
+            f"proxy ordered {told['pairs_ordered_rightly']:,} of these {apart:,} rightly."
         )
-    low, high = told["kendall_tau_interval_95"]
-    tau = told["kendall_tau"]
-    return f"How well the proxy ranked them: Kendall tau {tau:.2f} (95% interval {low:.2f} to {high:.2f})."
+    elif pairs:
+        said.append(f"Of {pairs:,} pairs of points full training tells none apart (by Holm's method, at 5%).")
+    tau, perfect = told["kendall_tau"], told.get("kendall_tau_of_a_perfect_proxy")
+    if tau is None:
+        said.append("Their order cannot be told: the proxy's metric or the confirmed one is the same for all.")
+    else:
+        beside = "" if perfect is None else f"; a perfect proxy would reach about {perfect:.2f} at this noise"
+        said.append(f"Kendall's tau of proxy and full training is {tau:.2f}{beside}.")
+    return " ".join(said)
 
 
-def _headline(confirmed: Confirmed, confirmation: Confirmation) -> str:
-    point, (low, high) = confirmed.point, confirmed.interval
-    mark = " (on the confirmed front)" if confirmed in confirmation.front else ""
+def _comparisons_sentence(told: dict[str, Any]) -> list[str]:
+    made = [c for point in told["points"] for c in point["comparisons"]]
+    paired = "Differences are paired example by example; p is two-sided"
+    if not made:
+        return []
+    if any("p_adjusted" not in c for c in made):
+        return [f"{paired}, and not adjusted for the {len(made):,} comparisons made."]
+    claims = sum(c["p_adjusted"] < 1 - LEVEL for c in made)
+    aside = ", but for the noise of training" if told["seeds"] == 1 else ""
+    return [
+        f"{paired} and adjusted by Holm's method for the {len(made):,} comparisons made, and below 0.05 in "
+        f"{claims or 'none'} of them: that any such claim is false has a chance of at most 5%{aside}. Intervals "
+        "and bounds hold with 95% each."
+    ]
+
+
+def _rates_sentence(told: dict[str, Any]) -> list[str]:
+    """How the rates were chosen, and that the lowest or highest of those tried need not be the best there is."""
+    if not (rates := _rates(told)):
+        return []
+    if len(rates) == 2:
+        which, edge = f"better of two, {rates[0]:g} and {rates[1]:g}", "; one beyond them may be better still"
+    else:
+        ends = sum(point["learning_rate"] in (rates[0], rates[-1]) for point in told["points"])
+        which = f"best of {len(rates)}, {rates[0]:g} to {rates[-1]:g}"
+        edge = f"; for {ends:,} of {len(told['points']):,} points it is the lowest or the highest" if ends else ""
+    return [f"The learning rate is the {which}, on validation rows that nothing else was chosen by{edge}."]
+
+
+def _rates(told: dict[str, Any]) -> list[float]:
+    """The learning rates that were tried, rising; none where there was no choice."""
+    return sorted({tried["learning_rate"] for point in told["points"] for tried in point.get("rates", ())})
+
+
+def _bounds(told: dict[str, Any]) -> tuple[float, float]:
+    low, high = told["metric_bounds"]
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def _headline(point: dict[str, Any], told: dict[str, Any]) -> str:
+    low, high = point["interval_95"]
+    mark = " (on the confirmed front)" if point["name"] in told["front"] else ""
+    rate = f", lr {point['learning_rate']:g}" if point["rates"] else ""
     return (
-        f"{confirmed.name}, {point.record.pyramid}, {point.params:,} parameters: "
-        f"{confirmation.results.settings.task.metric_label} {confirmed.mean:.4f} ({low:.4f} to {high:.4f}), "
-        f"proxy {point.metric:.4f}{mark}"
+        f"{point['name']}, {point['pyramid']}, {point['adapter_params']:,} parameters{rate}: "
+        f"{told['metric']} {point['mean']:.4f} ({low:.4f} to {high:.4f}), proxy {point['proxy_metric']:.4f}{mark}"
     )
 
 
-def _against(versus: Comparison) -> str:
-    low, high = versus.interval
-    interval = f"({low:+.4f} to {high:+.4f})"
-    return f"against {versus.baseline}: {versus.difference:+.4f} {interval}, p = {versus.p_value:.3f}"
+def _against(versus: dict[str, Any], point: dict[str, Any], told: dict[str, Any]) -> str:
+    low, high = versus["interval_95"]
+    rival = next(p for p in told["points"] if p["name"] == versus["baseline"])
+    return (
+        f"against {versus['baseline']}: {versus['difference']:+.4f} ({low:+.4f} to {high:+.4f}), "
+        f"{worse_at_most(versus['worse_by_at_most'], _bounds(told))}, {_size(point, rival)}, "
+        f"adjusted p {_p(versus['p_adjusted'], '= ')}"
+    )
 
 
-def _row(point: dict[str, Any], front: list[str]) -> list[str]:
-    name = f"**{markdown(point['name'])}**" if point["name"] in front else markdown(point["name"])
+def _size(point: dict[str, Any], rival: dict[str, Any]) -> str:
+    """Such as `3.2 times fewer parameters`."""
+    own, other = point["adapter_params"], rival["adapter_params"]
+    if own == other:
+        return "as many parameters"
+    if own < other:
+        return f"{other / own:.1f} times fewer parameters"
+    return f"{own / other:.1f} times as many parameters"
+
+
+def _row(point: dict[str, Any], told: dict[str, Any]) -> list[str]:
+    name = f"**{markdown(point['name'])}**" if point["name"] in told["front"] else markdown(point["name"])
     low, high = point["interval_95"]
     versus = {"paper" if c["baseline"] == "paper" else "lora": c for c in point["comparisons"]}
     return [
@@ -123,12 +208,20 @@ def _row(point: dict[str, Any], front: list[str]) -> list[str]:
         f"{point['mean']:.4f}",
         f"{low:.4f} to {high:.4f}",
         f"{point['proxy_metric']:.4f}",
-        *[_difference(versus.get(rival), rival) for rival in ("paper", "lora")],
+        *([f"{point['learning_rate']:g}"] if _rates(told) else []),
+        *[_difference(versus.get(rival), rival, told) for rival in ("paper", "lora")],
     ]
 
 
-def _difference(versus: dict[str, Any] | None, rival: str) -> str:
+def _difference(versus: dict[str, Any] | None, rival: str, told: dict[str, Any]) -> str:
     if versus is None:
         return ""
     name = "" if rival == "paper" else f" ({markdown(versus['baseline'])})"
-    return f"{versus['difference']:+.4f}, p {versus['p_value']:.3f}{name}"
+    if "p_adjusted" not in versus:
+        return f"{versus['difference']:+.4f}, p {_p(versus['p_value'])}{name}"
+    bound = worse_at_most(versus["worse_by_at_most"], _bounds(told))
+    return f"{versus['difference']:+.4f}, {bound}, p {_p(versus['p_adjusted'])}{name}"
+
+
+def _p(value: float, equals: str = "") -> str:
+    return "< 0.001" if value < 0.001 else f"{equals}{value:.3f}"

@@ -86,9 +86,9 @@ def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
         _parameter_axis(left)
         left.set_ylabel(f"{told['metric']}, full training, test part")
         right.set(xlabel=f"{told['metric']}, proxy", ylabel="full training")
-        tau = told["kendall_tau"]
-        right.set_title("" if tau is None else f"Kendall tau {tau:.2f}", fontsize=10, loc="left")
-        said = f"mean and 95% interval, {told['seeds']} seeds"
+        right.set_title(_tau(told), fontsize=10, loc="left")
+        seeds = f"{told['seeds']} seeds" if told["seeds"] > 1 else "1 seed, without training noise"
+        said = f"mean and 95% interval, {seeds}"
         left.set_title(title(told["study"], said), fontsize=10, loc="left")
         figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center",
                       ncols=4)  # fmt: skip
@@ -101,10 +101,17 @@ def title(study: str, what: str) -> str:
 
 
 CONFIRMED = {
-    "trial": (FRONT, "o", "front of the search"),
+    "trial": (FRONT, "o", "point of the search"),
     "lora": (LORA, "s", "plain LoRA"),
     "paper": (PAPER, "*", "paper's pyramid"),
 }
+
+
+def _tau(told: dict[str, Any]) -> str:
+    tau, perfect = told["kendall_tau"], told.get("kendall_tau_of_a_perfect_proxy")
+    if tau is None:
+        return ""
+    return f"Kendall's tau {tau:.2f}" + ("" if perfect is None else f"; of a perfect proxy {perfect:.2f}")
 
 
 def _kind(name: str) -> str:

@@ -114,7 +114,11 @@ def verdict(summary: Summary) -> str:
 
 def non_inferior(summary: Summary, point: Point, other: Point) -> str:
     """Such as `at most 1.7 points worse (95%)`, or `at least 0.3 points better (95%)`."""
-    worse, bounds = summary.worse_by_at_most(point, other), summary.results.metric.bounds
+    return worse_at_most(summary.worse_by_at_most(point, other), summary.results.metric.bounds)
+
+
+def worse_at_most(worse: float, bounds: tuple[float, float]) -> str:
+    """The same of a bound with 95% confidence; negative: better by at least so much."""
     if worse >= 0:
         return f"at most {amount(worse, bounds)} worse (95%)"
     return f"at least {amount(-worse, bounds)} better (95%)"

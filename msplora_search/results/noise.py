@@ -81,8 +81,12 @@ def difference_interval(centre: float, half: float, bounds: tuple[float, float])
     return interval(centre, half, (low - high, high - low))
 
 
-def share_interval(share: float, se: float, units: int, level: float = LEVEL) -> tuple[float, float]:
+def share_interval(
+    share: float, se: float, units: int, level: float = LEVEL, degrees: float | None = None
+) -> tuple[float, float]:
     """Wilson's interval of a share whose standard error over `units` examples, or groups of them, is `se`.
+
+    `degrees` of freedom of that error: `units` - 1 unless given.
 
     Wald's is too narrow near 0 and 1: at 0.995 of 400 it covers 88% (Brown, Cai and DasGupta, Interval estimation
     for a binomial proportion, 2001). Where examples are no equal, independent units, it is that of as many
@@ -90,7 +94,7 @@ def share_interval(share: float, se: float, units: int, level: float = LEVEL) ->
     """
     spread = share * (1 - share)
     alike = spread / se**2 if se > 0 and spread > 0 else float(units)
-    square = quantile(level, units - 1) ** 2
+    square = quantile(level, units - 1 if degrees is None else degrees) ** 2
     centre = (share + square / (2 * alike)) / (1 + square / alike)
     half = math.sqrt(square * (spread / alike + square / (4 * alike**2))) / (1 + square / alike)
     return interval(centre, half, (0.0, 1.0))

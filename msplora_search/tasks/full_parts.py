@@ -9,7 +9,7 @@ import numpy as np
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.drawing import cut, shuffled
+from msplora_search.tasks.drawing import FEWEST, cut, shuffled
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.labels import metric_of
 from msplora_search.tasks.parts import TEST_PART_SEED, Corpus, Part, require_two_each, set_aside
@@ -23,12 +23,20 @@ class FullParts:
 
     task: Task
     test: Part
+    choosing: Part | None = None
+    """Rows kept to choose a learning rate by, where one is to be chosen; the best checkpoint is not."""
 
 
 def prepare_full(
-    settings: TaskSettings, classes: tuple[str, ...], validation_share: float, processor: Any
+    settings: TaskSettings,
+    classes: tuple[str, ...],
+    validation_share: float,
+    processor: Any,
+    choosing: bool = False,
 ) -> FullParts:
     """Read and split the data of a recipe. The split is the same for every seed, and splits no group.
+
+    `choosing`: half of the validation rows is kept to choose a learning rate by.
 
     Raises InputError for data that cannot be used, and for classes other than the recipe's.
     """
@@ -45,6 +53,15 @@ def prepare_full(
     order = shuffled(pool, corpus.groups, np.random.default_rng(TEST_PART_SEED + 1))
     validation, train = cut(order, corpus.groups, kept_back, spare=1)
     require_two_each(settings, train, validation)
+    kept = None
+    if choosing:
+        kept, validation = cut(validation, corpus.groups, len(validation) // 2, spare=1)
+        if min(len(kept), len(validation)) < FEWEST:
+            raise InputError(
+                f"{printable(corpus.source)}: {len(kept) + len(validation)} validation rows are too few to choose "
+                "learning rates by half of them; raise training.validation_share, or leave out --rates",
+                "training.validation_share",
+            )
     other = read_test(kind, corpus)
     test = Part(corpus, aside) if other is None else Part(other, np.arange(len(other.truth)))
     if not len(test):
@@ -59,7 +76,7 @@ def prepare_full(
         validation=Part(corpus, validation),
         metric=metric_of(settings, corpus.classes),
     )
-    return FullParts(task, test)
+    return FullParts(task, test, None if kept is None else Part(corpus, kept))
 
 
 def _require_classes(corpus: Corpus, classes: tuple[str, ...]) -> None:

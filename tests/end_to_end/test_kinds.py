@@ -60,7 +60,7 @@ def test_a_search_is_reported_exported_trained_and_confirmed(tmp_path: Path, tas
     output = run_study(settings, tmp_path / "out")
     results = load_results(output)
     summary = summarise(results)
-    assert summary.counts["complete"] == 3
+    assert summary.counts["complete"] == 3 + settings.search.noise_repeats
     write_report(summary, output)
     front = json.loads((output / "report" / "front.json").read_text())
     assert all(point["metric_se"] >= 0 and 0 <= point["front_probability"] <= 1 for point in front["front"])

@@ -15,10 +15,10 @@ from filelock import FileLock
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.full.confirm import Job, _read, _set_damaged_aside
 from msplora_search.full.delivered import Delivered, read_delivered, results_text
 from msplora_search.full.delivery import _require_equal, train_and_deliver
 from msplora_search.full.identity import CHECKPOINTS, IDENTITY, checkpoints, forget_run, identity, require_same_run
+from msplora_search.full.jobs import Job, read, set_damaged_aside
 from msplora_search.full.training import is_first_process, train_recipe
 from msplora_search.settings.recipe import Recipe, load_recipe
 from tests.example import LABELS, evaluation
@@ -224,7 +224,7 @@ def test_what_does_not_fit_is_told_with_its_line(tmp_path: Path, field: str, cha
 
 
 def job_of(folder: Path) -> Job:
-    job = Job("one", recipe_of(folder), folder / "job")
+    job = Job(0, "one", recipe_of(folder), folder / "job")
     job.folder.mkdir()
     told = {"recipe": identity(job.recipe), "test": evaluation(1.0, 40).to_json(), "labels": LABELS.tolist()}
     job.stored.write_text(json.dumps(told))
@@ -259,7 +259,7 @@ def test_a_damaged_result_of_a_confirmation_is_set_aside_to_be_trained_anew(
 ) -> None:
     job, whole = job_of(tmp_path), job_of_other(tmp_path)
     spoil(job)
-    _set_damaged_aside([whole, job])
+    set_damaged_aside([whole, job])
     said = capsys.readouterr().err
     assert re.fullmatch(
         r".*job/test\.json: is damaged \(.*\); it is set aside, and that training done anew "
@@ -267,9 +267,9 @@ def test_a_damaged_result_of_a_confirmation_is_set_aside_to_be_trained_anew(
         said,
     )
     assert not job.stored.exists()
-    assert _read(whole)[0].metric == evaluation(1.0, 40).metric
+    assert read(whole).test.metric == evaluation(1.0, 40).metric
 
 
 def job_of_other(folder: Path) -> Job:
     shutil.copytree(folder / "job", folder / "other")
-    return Job("other", recipe_of(folder), folder / "other")
+    return Job(0, "other", recipe_of(folder), folder / "other")

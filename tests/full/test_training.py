@@ -133,6 +133,21 @@ def test_full_training_trains_on_all_but_the_test_rows(tmp_path: Path) -> None:
     assert set.union(*rows) == set(range(500))
 
 
+def test_half_of_the_validation_rows_is_kept_where_a_rate_is_to_be_chosen(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path)
+    whole = prepare_full(recipe.task, recipe.classes, 0.1, tokenizer())
+    parts = prepare_full(recipe.task, recipe.classes, 0.1, tokenizer(), choosing=True)
+    assert whole.choosing is None
+    assert parts.choosing is not None
+    halves = parts.choosing.rows.tolist(), parts.task.validation.rows.tolist()
+    assert [len(half) for half in halves] == [20, 20]
+    assert sorted(halves[0] + halves[1]) == sorted(whole.task.validation.rows.tolist())
+    assert parts.task.train.rows.tolist() == whole.task.train.rows.tolist()
+    assert parts.test.rows.tolist() == whole.test.rows.tolist()
+    with pytest.raises(InputError, match="2 validation rows are too few to choose learning rates by half of them"):
+        prepare_full(recipe.task, recipe.classes, 0.001, tokenizer(), choosing=True)
+
+
 def test_a_named_test_part_is_the_test_part(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "held.jsonl", sentences(30, seed=9))
     study = study_fields(tmp_path)

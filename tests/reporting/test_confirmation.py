@@ -8,11 +8,17 @@ import pytest
 from matplotlib import image
 
 from msplora_search.errors import InputError
-from msplora_search.full.judgement import judge_found
-from msplora_search.reporting.confirmation import confirmation_markdown, ranking_sentence, write_confirmation
+from msplora_search.full.judgement import Tried, judge_found
+from msplora_search.reporting.confirmation import (
+    confirmation_lines,
+    confirmation_markdown,
+    method_sentences,
+    ranking_sentence,
+    write_confirmation,
+)
 from msplora_search.reporting.report import write_report
 from msplora_search.search.summary import summarise
-from tests.example import JUDGE, confirmation, evaluation, results
+from tests.example import GOLDEN, JUDGE, confirmation, evaluation, results
 
 PLAIN = summarise(results())
 
@@ -45,6 +51,57 @@ def test_the_front_of_full_training_stands_out() -> None:
     told = confirmation().to_json()
     table = confirmation_markdown(told, "confirm.svg")[1]
     assert re.findall(r"\*\*(.+?)\*\*", table) == told["front"]
+
+
+def test_a_confirmation_of_version_0_1_is_still_shown(output: Path) -> None:
+    """It has neither adjusted p-values nor bounds, and says so."""
+    old = (GOLDEN / "older" / "confirm-0.1.json").read_text(encoding="utf-8")
+    (output / "confirm" / "confirm.json").write_text(old, encoding="utf-8")
+    text = (write_report(PLAIN, output) / "report.md").read_text(encoding="utf-8")
+    assert "| -0.0350, p 0.038 | -0.0088, p 0.257 (lora-1) |" in text
+    assert "not adjusted for the 6 comparisons made" in text
+    assert "Kendall's tau of proxy and full training is 0.40." in text
+
+
+def test_what_is_said_against_the_papers_is_a_bound_never_equality(output: Path) -> None:
+    text = (output / "confirm" / "confirm.md").read_text(encoding="utf-8")
+    lines = confirmation_lines(confirmation())
+    assert re.search(
+        r"against paper: .* at most \d\.\d points worse \(95%\), 32\.0 times fewer parameters", lines[1]
+    )
+    assert not re.search(r"\bequal\b|cannot be told apart|significan", text + "\n".join(lines))
+
+
+def test_one_seed_says_that_the_noise_of_training_is_not_in_it() -> None:
+    one = [(c.point, c.runs[:1]) for c in confirmation().points]
+    said = " ".join(confirmation_lines(judge_found(results(), one, JUDGE)))
+    assert "the noise of training is not in the intervals" in said
+    assert "two seeds differ" not in said
+    assert "the noise of training is not in" not in " ".join(confirmation_lines(confirmation()))
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ((1e-3, 2e-3), "better of two, 0.001 and 0.002, on validation rows that nothing else was chosen by; one"),
+        ((1e-3, 2e-3, 4e-3), "best of 3, 0.001 to 0.004, on validation rows that nothing else was chosen by."),
+    ],
+)
+def test_the_rates_that_were_tried_are_said(rates: tuple[float, ...], said: str) -> None:
+    found = [(c.point, c.runs) for c in confirmation().points]
+    tried = tuple(Tried(rate, 0.8 + 0.01 * (rate == 2e-3)) for rate in rates)
+    told = judge_found(results(), found, JUDGE, [tried] * len(found)).to_json()
+    markdown = confirmation_markdown(told, "confirm.svg")
+    assert said in markdown[2]
+    assert markdown[1].count("| 0.002 |") == len(found)
+
+
+def test_a_best_rate_at_the_edge_of_several_is_said() -> None:
+    found = [(c.point, c.runs) for c in confirmation().points]
+    tried = [(Tried(1e-3, 0.8), Tried(2e-3, 0.8 + 0.01 * (i < 3)), Tried(4e-3, 0.7)) for i in range(len(found))]
+    told = judge_found(results(), found, JUDGE, tried).to_json()
+    edge = len(found) - 3
+    assert f"for {edge} of {len(found)} points it is the lowest or the highest" in " ".join(method_sentences(told))
 
 
 def test_a_ranking_that_cannot_be_told_is_no_number() -> None:

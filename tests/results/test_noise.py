@@ -37,7 +37,7 @@ def test_no_interval_leaves_the_range_or_loses_its_centre(name: str, share: floa
 
 
 def test_a_confirmation_claims_nothing_better_than_right_or_worse_than_wrong() -> None:
-    wrongs = [(1, 400), (2, 0), (0, 3), (400, 0), (399, 400)]
+    wrongs = [(1, 400), (2, 0), (0, 3), (400, 0), (399, 400), (0, 0)]
     found = [
         (point, tuple(evaluation(1.0, wrong) for wrong in row))
         for point, row in zip(candidates(summarise(results())), wrongs, strict=True)

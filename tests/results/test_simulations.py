@@ -1,4 +1,4 @@
-"""Small parts of what `scripts/simulate_errors.py` and `scripts/simulate_fronts.py` print, with fixed seeds."""
+"""Small parts of what the simulations in `scripts` print, with fixed seeds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from msplora_search.search.summary import summarise
+from msplora_search.tasks.metrics import metric
+from scripts.simulate_confirmation import SHARE, Setting, tally, taus
 from scripts.simulate_errors import Case, cases, outcome
 from scripts.simulate_fronts import against_ladder, statements, study, world
 
@@ -44,3 +46,17 @@ def test_what_is_said_against_plain_lora_is_true_of_a_front_that_was_chosen() ->
     errors, ses, holds = (np.array(column, dtype=float) for column in zip(*said, strict=True))
     assert errors.mean() < 0.35 * ses.mean()
     assert holds.mean() > 0.8
+
+
+def test_a_confirmation_covers_what_it_says_and_seldom_claims_what_is_not_so() -> None:
+    """Without adjustment one of six claims a difference where there is none."""
+    found = tally(Setting(metric(SHARE), seeds=2, sd=0.005, examples=500), runs=150)
+    assert 0.92 <= np.mean(found.differences) <= 0.98
+    assert 0.92 <= np.mean(found.bounds) <= 0.98
+    assert np.mean(found.claims) <= 0.08 < np.mean(found.unadjusted)
+    assert np.mean(found.pairs) <= 0.08
+
+
+def test_what_is_said_of_a_perfect_proxy_is_what_one_reaches() -> None:
+    reached, said = taus(Setting(metric(SHARE), seeds=2, sd=0.003, examples=1000), runs=40)
+    assert said == pytest.approx(reached, abs=0.12)

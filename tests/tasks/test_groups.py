@@ -193,6 +193,18 @@ def test_full_training_splits_no_group_and_tests_on_what_the_search_set_aside(tm
     assert not found[2] & (groups_of(searched.train) | groups_of(searched.validation))
 
 
+def test_rows_that_are_kept_to_choose_a_rate_by_split_no_group(tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "data.jsonl", rows_of([f"p{i * i % 97}" for i in range(1000)]))
+    settings = settings_of(tmp_path, data)
+    parts = prepare_full(settings.task, ("bad", "good"), 0.2, tokenizer(), choosing=True)
+    assert parts.choosing is not None
+    four = (parts.task.train, parts.task.validation, parts.choosing, parts.test)
+    assert sum(len(part) for part in four) == 1000
+    found = [groups_of(part) for part in four]
+    assert sum(map(len, found)) == len(set.union(*found)) == 49
+    assert 0.5 < len(parts.choosing) / len(parts.task.validation) < 2
+
+
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
