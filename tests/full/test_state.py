@@ -259,6 +259,7 @@ def test_a_damaged_result_of_a_confirmation_is_set_aside_to_be_trained_anew(
 ) -> None:
     job, whole = job_of(tmp_path), job_of_other(tmp_path)
     spoil(job)
+    capsys.readouterr()  # what making them has said
     set_damaged_aside([whole, job])
     said = capsys.readouterr().err
     assert re.fullmatch(
