@@ -9,7 +9,9 @@ The curve is a Gaussian process, linear plus squared exponential. How large the 
 the deviations are is integrated over a grid, weighted by the marginal likelihood, by what repeated trainings say
 of the first, and by half-Cauchy priors whose scales are stated in errors of a difference. So measurements are
 drawn towards what their neighbours say, by as much as the data support (James and Stein, 1961; Efron,
-Large-scale inference, 2010, chapter 1; for half-Cauchy priors Gelman, 2006). `scripts/simulate_fronts.py` says
+Large-scale inference, 2010, chapter 1; for half-Cauchy priors Gelman, 2006). What all share of the error over
+examples is told apart from what each has of its own, and weighs all alike: an accuracy that is high by luck seems
+exact too, and would raise the level of all. `scripts/simulate_fronts.py` says
 how true it is.
 """
 
@@ -27,7 +29,7 @@ Floats = NDArray[np.float64]
 RESAMPLES = 1000
 SCALES = {"training": 0.7, "deviation": 1.0, "curve": 1.5}
 """Of the half-Cauchy priors, in errors of a difference."""
-LEAST, STEP, STEPS = (0.08, 0.15), 2.2, 6
+LEAST, STEP, STEPS = (0.08, 0.15), 1.8, 8
 """The grid of scales: 0, the least (of training and deviations; of the curve), and each so many times the one
 before it; so many steps, and on until the range of the metrics is reached."""
 HOPELESS = 4.0
@@ -52,13 +54,18 @@ class Measured:
 
 
 def draw_true(
-    measured: Measured, noise: TrainingNoise | None, resamples: int = RESAMPLES, seed: int = 0
+    measured: Measured,
+    noise: TrainingNoise | None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    stretch: float = 1.0,
 ) -> Floats:
     """Draws of the true metrics given the measured ones, (resamples, n). Always the same for a seed.
 
-    `noise` None: trainings are taken to have none.
+    `noise` None: trainings are taken to have none. `stretch`: of the priors' scales; more examples make errors
+    smaller, but not what is thought of trainings and configurations before any is measured.
     """
-    model, generator = _Model.of(measured, noise), np.random.default_rng(seed)
+    model, generator = _Model.of(measured, noise, stretch), np.random.default_rng(seed)
     scales = model.scales()
     weights = np.array([model.weight(of) for of in scales])
     shares = np.exp(weights - weights.max())
@@ -92,12 +99,15 @@ class _Model:
     """(n, n): covariance of a curve of scale 1."""
     hopeless: NDArray[np.bool_]
     noise: TrainingNoise | None
+    stretch: float
 
     @classmethod
-    def of(cls, measured: Measured, noise: TrainingNoise | None) -> _Model:
+    def of(cls, measured: Measured, noise: TrainingNoise | None, stretch: float = 1.0) -> _Model:
         centred = measured.influence - measured.influence.mean(axis=1, keepdims=True)
         units = centred.shape[1]
-        examples = centred @ centred.T / (units * max(1, units - 1))
+        shared = centred.mean(axis=0)
+        own, divisor = centred - shared, units * max(1, units - 1)
+        examples = own @ own.T / divisor + float(shared @ shared) / divisor
         unit = _error_of_a_difference(examples)
         size = np.log(measured.parameters)
         size = (size - size.mean()) / max(float(size.std()), 1e-9)
@@ -111,17 +121,19 @@ class _Model:
             curve=np.outer(size, size) + np.exp(-(apart**2) / 2),
             hopeless=below > HOPELESS * math.hypot(unit, math.sqrt(2) * noise.sd if noise else 0.0),
             noise=noise,
+            stretch=stretch,
         )
 
     def scales(self) -> list[_Scale]:
         """The grid."""
         small, large = (_reaching(float(np.ptp(self.metrics)), least) for least in LEAST)
-        trainings = _masses(small, SCALES["training"]) if self.noise else [(0.0, 0.0)]
+        prior = {name: self.stretch * scale for name, scale in SCALES.items()}
+        trainings = _masses(small, prior["training"]) if self.noise else [(0.0, 0.0)]
         return [
             _Scale(training, deviation, curve, p + q + r)
             for training, p in trainings
-            for deviation, q in _masses(small, SCALES["deviation"])
-            for curve, r in _masses(large, SCALES["curve"])
+            for deviation, q in _masses(small, prior["deviation"])
+            for curve, r in _masses(large, prior["curve"])
         ]
 
     def weight(self, of: _Scale) -> float:

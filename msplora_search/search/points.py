@@ -137,11 +137,12 @@ def points_of(
     points = [Point(tuple(records)) for records in trainings.values()]
     noise = pooled_noise([[record.final for record in point.trainings] for point in points])
     modelled = _modelled(points)
-    chosen = _draws(modelled, [[r.final for r in p.trainings] for p in modelled], noise)
+    chosen_by = [[r.final for r in p.trainings] for p in modelled]
+    chosen = _draws(modelled, chosen_by, noise)
     told = chosen
     if all(point.judged is not None for point in modelled) and modelled:
         both = [[together(r.final, r.judged) for r in p.trainings if r.judged is not None] for p in modelled]
-        told = _draws(modelled, both, pooled_noise(both))
+        told = _draws(modelled, both, pooled_noise(both), math.sqrt(_units(both) / _units(chosen_by)))
     open_to_choice = [i for i, p in enumerate(modelled) if limit is None or p.params <= limit]
     shares = pareto.front_probability(chosen[:, open_to_choice], _params(modelled)[open_to_choice])
     probabilities = dict(zip(open_to_choice, shares, strict=True))
@@ -174,7 +175,17 @@ def _modelled(points: Sequence[Point]) -> list[Point]:
     return sorted((points[i] for i in nearest[:MOST_MODELLED]), key=lambda p: (p.params, p.record.number))
 
 
-def _draws(points: Sequence[Point], measures: Sequence[Sequence[Measure]], noise: TrainingNoise | None) -> Floats:
+def _units(measures: Sequence[Sequence[Measure]]) -> int:
+    """Examples, or groups of them, that the metrics are of."""
+    return len(measures[0][0].influence)
+
+
+def _draws(
+    points: Sequence[Point],
+    measures: Sequence[Sequence[Measure]],
+    noise: TrainingNoise | None,
+    stretch: float = 1.0,
+) -> Floats:
     """(resamples, points)"""
     if not points:
         return np.empty((RESAMPLES, 0))
@@ -185,7 +196,7 @@ def _draws(points: Sequence[Point], measures: Sequence[Sequence[Measure]], noise
         parameters=_params(points),
         seeds=np.array([len(of_one) for of_one in measures], dtype=np.float64),
     )
-    return draw_true(measured, noise)
+    return draw_true(measured, noise, stretch=stretch)
 
 
 def _metrics(points: Sequence[Point]) -> Floats:

@@ -73,7 +73,7 @@ def test_at_80_columns_the_front_is_a_table() -> None:
     console, written = screen(80)
     print_front(console, PLAIN)
     lines = written.getvalue().decode().splitlines()
-    assert "4      2/(1,2)/(0,1) in 0:2 2:6      13,824    0.8500  0.0179      0.97  0.002" in lines
+    assert "4      2/(1,2)/(0,1) in 0:2 2:6      13,824    0.8500  0.0179      0.96  0.002" in lines
 
 
 @given(st.lists(st.integers(0, 9_999), min_size=1, max_size=40), st.integers(6, 50))

@@ -55,6 +55,27 @@ def test_the_best_of_many_equals_is_drawn_back_to_them() -> None:
     assert found[best] == pytest.approx(0.85, abs=0.008)
 
 
+def test_configurations_that_are_right_by_luck_do_not_raise_the_level() -> None:
+    """The error of an accuracy is smaller the higher it is, so that a weighted mean would believe the lucky more."""
+    draw = np.random.default_rng(2)
+    gaps, errors = list[float](), list[float]()
+    for _ in range(40):
+        examples = draw.normal(size=UNITS)
+        right = np.array([0.97 * examples + 0.24 * draw.normal(size=UNITS) < 1.0 for _ in range(12)], dtype=float)
+        accuracies = right.mean(axis=1)
+        of = Measured(accuracies, right - accuracies[:, None], np.geomspace(1e3, 1e5, 12), np.ones(12))
+        gaps.append(draw_true(of, None).mean() - accuracies.mean())
+        errors.append(right[0].std() / math.sqrt(UNITS))
+    assert abs(np.mean(gaps)) < 0.05 * np.mean(errors)
+
+
+def test_wider_priors_draw_less_towards_what_the_others_say() -> None:
+    noise = TrainingNoise(4 * 0.01**2, 4, 0.0)
+    narrow, wide = (draw_true(measured(RISING, 0.01), noise, stretch=stretch) for stretch in (0.3, 3.0))
+    assert np.ptp(narrow.mean(axis=0)) < np.ptp(wide.mean(axis=0))
+    assert narrow.std(axis=0).mean() < wide.std(axis=0).mean()
+
+
 def test_examples_that_all_share_leave_differences_as_they_are() -> None:
     apart, alike = (draw_true(measured(RISING, 0.002, shared), None) for shared in (0.0, 0.05))
     for draws in (apart, alike):
