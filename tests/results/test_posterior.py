@@ -56,7 +56,7 @@ def test_the_best_of_many_equals_is_drawn_back_to_them() -> None:
 
 
 def test_configurations_that_are_right_by_luck_do_not_raise_the_level() -> None:
-    """The error of an accuracy is smaller the higher it is, so that a weighted mean would believe the lucky more."""
+    """The error of an accuracy is smaller the higher it is: a weighted mean would believe the lucky more."""
     draw = np.random.default_rng(2)
     gaps, errors = list[float](), list[float]()
     for _ in range(40):
