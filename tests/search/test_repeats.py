@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,7 @@ from msplora_search.search.summary import summarise
 from msplora_search.settings import StudySettings
 from msplora_search.settings.models import SearchSettings
 from tests import example
-from tests.search.test_study import ended, search, start
+from tests.search.test_study import ended, kill_at, run_to_the_end, search
 from tests.small import study_fields, write_study
 from tests.strategies import raw_pyramids
 
@@ -241,17 +240,8 @@ def test_workers_share_the_repeats(tmp_path: Path) -> None:
 @pytest.mark.parametrize("moment", ["TrialStarted 2", "TrialMeasured 3", "TrialEnded 4"])
 def test_killed_while_it_repeats_the_same_command_goes_on(tmp_path: Path, moment: str) -> None:
     study, output = write_study(tmp_path, search={"noise_repeats": 2, "trials": 1}), tmp_path / "out"
-    process = start(study, output)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() == moment:
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    again = start(study, output)
-    out, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, out
-    results = load_results(output)
+    kill_at(moment, study, output)
+    results = run_to_the_end(study, output)
     counted = Counter((r.baseline, r.seed) for r in results.records if r.baseline)
     assert counted == {(name, seed): 1 for name in ("paper", "lora-1") for seed in (0, 1, 2)}
     assert results.interrupted == ()

@@ -285,10 +285,8 @@ def start(study: Path, output: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ.copy())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", ["TrialStarted 0", "TrialMeasured 1", "TrialEnded 2", "TrialStarted 3"])
-def test_killed_at_any_moment_the_same_command_goes_on(tmp_path: Path, moment: str) -> None:
-    study, output = write_study(tmp_path, search={"sampler": "random"}), tmp_path / "out"
+def kill_at(moment: str, study: Path, output: Path) -> None:
+    """Run a search and kill it when it says so, such as `TrialStarted 3`."""
     process = start(study, output)
     assert process.stdout is not None
     for line in process.stdout:
@@ -296,12 +294,23 @@ def test_killed_at_any_moment_the_same_command_goes_on(tmp_path: Path, moment: s
             break
     process.send_signal(signal.SIGKILL)
     process.communicate()
+
+
+def run_to_the_end(study: Path, output: Path) -> StudyResults:
+    process = start(study, output)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    return load_results(output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["TrialStarted 0", "TrialMeasured 1", "TrialEnded 2", "TrialStarted 3"])
+def test_killed_at_any_moment_the_same_command_goes_on(tmp_path: Path, moment: str) -> None:
+    study, output = write_study(tmp_path, search={"sampler": "random"}), tmp_path / "out"
+    kill_at(moment, study, output)
     before = load_results(output)
     finished = {r.number: r for r in before.records if r.state in (State.COMPLETE, State.PRUNED)}
-    again = start(study, output)
-    out, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, out
-    results = load_results(output)
+    results = run_to_the_end(study, output)
     for number, record in finished.items():
         kept = next(r for r in results.records if r.number == number)
         assert (kept.configuration, kept.seconds, kept.state) == (
