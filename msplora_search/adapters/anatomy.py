@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import nn
@@ -63,7 +63,7 @@ class Anatomy:
     targets: tuple[str, ...]
     """Suffixes that name the sites in this model, roles resolved."""
     sites: tuple[Site, ...]
-    asked: tuple[str, ...]
+    asked: tuple[str, ...] = field(compare=False)
     """What was looked for, roles and all."""
 
     @property
