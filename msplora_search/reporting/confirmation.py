@@ -15,7 +15,7 @@ from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.plots import draw_confirmation
 from msplora_search.reporting.wording import duration, table, worse_at_most
 from msplora_search.results.noise import LEVEL
-from msplora_search.text import amount, markdown
+from msplora_search.text import amount, amounts, markdown
 
 JSON, TEXT, PICTURE = "confirm.json", "confirm.md", "confirm.svg"
 REMEDY = "delete it, and let `msplora-search confirm` make it anew from the trainings that are done"
@@ -95,11 +95,11 @@ def method_sentences(told: dict[str, Any]) -> list[str]:
         f"{told['test_examples']:,} test examples, which the search never read."
     ]
     if noise:
-        low, high = (amount(end, _bounds(told)) for end in noise["interval_95"])
+        ends = amounts(*noise["interval_95"], _bounds(told))
         sd = amount(noise["sd"], _bounds(told))
         said.append(
-            f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of {sd} ({low} "
-            f"to {high}, pooled over all points from {noise['repeats']} repeats), beyond what the choice of "
+            f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of {sd} "
+            f"({ends}, pooled over all points from {noise['repeats']} repeats), beyond what the choice of "
             "examples explains."
         )
     elif seeds == 1:
