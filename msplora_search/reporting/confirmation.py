@@ -95,7 +95,8 @@ def method_sentences(told: dict[str, Any]) -> list[str]:
         f"{told['test_examples']:,} test examples, which the search never read."
     ]
     if noise:
-        ends = amounts(*noise["interval_95"], _bounds(told))
+        low, high = noise["interval_95"]
+        ends = amounts(low, high, _bounds(told))
         sd = amount(noise["sd"], _bounds(told))
         said.append(
             f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of {sd} "
