@@ -112,9 +112,14 @@ class SearchSpace:
     @property
     def listed(self) -> tuple[tuple[int, int, int], ...]:
         """The combinations of ranks to choose from, where they are listed and hold for every group; else none."""
-        if self.ranks is None or self.mid_per_group or self.layer_per_group:
+        if self.ranks is None or self.per_group:
             return ()
         return tuple(sorted(ranks for ranks in self.ranks if self.shape.allows(*ranks)))
+
+    @property
+    def per_group(self) -> bool:
+        """Whether groups of one pyramid may have ranks of their own."""
+        return self.mid_per_group or self.layer_per_group
 
     def pairs(self, global_rank: int) -> frozenset[RankPair]:
         """The (mid, layer) ranks that a group may have beside `global_rank`."""

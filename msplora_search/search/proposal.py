@@ -38,7 +38,7 @@ class Proposer:
             return Choice(targets, alpha, global_rank, boundaries, mids, layers), self._rate(trial)
         ranks = space.fitting_global_ranks
         global_rank = ranks[_pick(trial, "global_rank", len(ranks))]
-        if space.mid_per_group or space.layer_per_group:
+        if space.per_group:
             boundaries = self._boundaries(trial)
             groups = len(boundaries) - 1
             mids = self._ranks(trial, "mid_rank", space.mid_rank, groups, space.mid_per_group)
