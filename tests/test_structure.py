@@ -26,7 +26,7 @@ HOMES = {
     "markdown_it": {"reporting"},
     "yaml": {"settings"},
     "pydantic": {"settings"},
-    "sklearn": {"tasks"},
+    "sklearn": {"tasks", "search"},
     "datasets": {"tasks"},
     "pyarrow": {"tasks"},
     "typer": {"cli", "cli_full", "cli_parts"},

@@ -1,0 +1,56 @@
+"""Which configuration to train next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msplora_search.search.model.candidates import Candidates, Ground
+from msplora_search.search.model.features import Configuration
+from msplora_search.search.model.measurements import Measurements
+from msplora_search.search.model.outlook import Outlook
+from msplora_search.search.model.surrogate import Surrogate
+
+INITIAL = 4
+"""Proposals before the model is asked: the cheapest configuration, and what lies far from all others in cost."""
+NEAR = 0.02
+"""Share of the range of log parameters within which sizes count as equally far."""
+
+Floats = NDArray[np.float64]
+
+
+def initial_choice(
+    candidates: Candidates, free: NDArray[np.bool_], known: Collection[Configuration], seed: int
+) -> int:
+    """The cheapest free candidate where nothing as cheap is known, else one as far from all known costs as can be.
+
+    Of those that are equally far one is drawn, always the same for a seed.
+    """
+    sizes = np.log(candidates.costs)
+    low, high = float(sizes.min()), float(sizes.max())
+    there = np.log([one.params for one in known]) if known else np.empty(0)
+    cheapest = int(np.flatnonzero(free)[np.argmin(sizes[free])])
+    if not len(there) or there.min() > sizes[cheapest]:
+        return cheapest
+    apart = np.abs(sizes[:, None] - there).min(axis=1)
+    far = np.flatnonzero(free & (apart >= apart[free].max() - NEAR * (high - low)))
+    return int(np.random.default_rng(seed).choice(far))
+
+
+def best_choice(outlook: Outlook, free: NDArray[np.bool_]) -> int:
+    """The free candidate that is expected to raise the front most; of equal ones the cheapest."""
+    return int(np.argmax(np.where(free, outlook.gains(), -np.inf)))
+
+
+def kernel_from(count: int) -> int:
+    """How many of the first measurements the kernel is fitted to, when there are `count`.
+
+    A fourth more each time: a kernel changes little from one to the next, and fitting it is what takes long. It
+    depends on nothing else, so a search that was interrupted goes on as if it had not been.
+    """
+    fitted = 2
+    while (after := max(fitted + 1, fitted * 5 // 4)) <= count:
+        fitted = after
+    return fitted

@@ -1,0 +1,93 @@
+"""A Gaussian process of the metric over features, told how exact each measurement is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+WIDTHS = {"boundaries": 0.5, "targets": 0.5}
+"""How far apart the ends of a factor's range lie, where that is not 1: what matters less, as a rule, is nearer."""
+OUTLYING = 3.0
+"""Distances from the median to the upper quartile, below the median, at which a metric is cut off: how bad a
+failure is says nothing of the front."""
+NU, LENGTHS, HEIGHTS, JITTER = 2.5, (0.2, 20.0), (0.05, 20.0), 1e-8
+"""Of the Matern kernel: smoothness, between which lengths and standard deviations it is fitted, and what is added
+to each variance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Brings features to comparable ranges, and drops those that never vary."""
+
+    low: Floats
+    width: Floats
+    """Of each feature that is kept: what it is divided by."""
+    kept: Bools
+
+    @classmethod
+    def of(cls, features: Floats, factors: Sequence[str]) -> Scaler:
+        """By the range of each feature over (n, features)."""
+        low, span = features.min(axis=0), np.ptp(features, axis=0)
+        kept = span > 0
+        factor = np.array([WIDTHS.get(name, 1.0) / np.sqrt(_alike(factors, name, kept)) for name in factors])
+        return cls(low[kept], span[kept] / factor[kept], kept)
+
+    def scaled(self, features: Floats) -> Floats:
+        """(n, kept features)"""
+        return np.asarray((features[:, self.kept] - self.low) / self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """What was measured, as a function of features."""
+
+    process: GaussianProcessRegressor
+    centre: float
+    unit: float
+
+    @classmethod
+    def fitted(
+        cls, features: Floats, metrics: Floats, variances: Floats, like: Surrogate | None = None
+    ) -> Surrogate:
+        """From scaled features (n, d), metrics (n,) and the variance of each about the true one (n,).
+
+        `like`: takes the kernel of that one as it is; otherwise the kernel is the likeliest.
+        """
+        cut = np.maximum(metrics, _floor(metrics, variances))
+        centre, unit = float(cut.mean()), max(float(cut.std()), float(np.sqrt(variances.mean())), 1e-9)
+        if like is not None:
+            centre, unit = like.centre, like.unit
+        kernel = ConstantKernel(1.0, (HEIGHTS[0] ** 2, HEIGHTS[1] ** 2)) * Matern(1.0, LENGTHS, nu=NU)
+        process = GaussianProcessRegressor(
+            kernel if like is None else like.process.kernel_,
+            alpha=variances / unit**2 + JITTER,
+            optimizer="fmin_l_bfgs_b" if like is None else None,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a length at the end of its range is one
+            process.fit(features, (cut - centre) / unit)
+        return cls(process, centre, unit)
+
+    def predicted(self, features: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the true metric, (m,) each, of scaled features (m, d)."""
+        mean, sd = self.process.predict(features, return_std=True)
+        return np.asarray(mean * self.unit + self.centre), np.asarray(sd * self.unit)
+
+
+def _floor(metrics: Floats, variances: Floats) -> float:
+    middle, upper = np.quantile(metrics, [0.5, 0.75])
+    return float(middle - OUTLYING * max(upper - middle, float(np.sqrt(variances.mean()))))
+
+
+def _alike(factors: Sequence[str], name: str, kept: Bools) -> int:
+    """How many of the features that are kept are of one factor, if they are modules of targets."""
+    return max(1, sum(of == name for of in np.array(factors)[kept])) if name == "targets" else 1

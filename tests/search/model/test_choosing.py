@@ -1,0 +1,100 @@
+"""What is trained next, given what was measured."""
+
+import numpy as np
+import pytest
+
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.space import SearchSpace
+from msplora_search.design.splits import FreeSplits
+from msplora_search.results.records import State
+from msplora_search.search.model.candidates import Candidates, Ground
+from msplora_search.search.model.choosing import best_choice, initial_choice, kernel_from
+from msplora_search.search.model.features import Features
+from msplora_search.search.model.measurements import MOST_MODELLED, Measurements
+from msplora_search.search.model.outlook import Outlook
+from tests.search.model.trained import trained
+
+SPACE = SearchSpace(6, (("query",),), (0, 1, 2, 4, 8), (0, 1, 2, 4), (0, 1, 2), FreeSplits((1, 2, 3)))
+GROUND = Ground(SPACE, lambda pyramid: 100 * pyramid.rank_units, Features.of(SPACE.targets))
+CANDIDATES = Candidates.of(GROUND)
+
+
+def lora(rank: int) -> Pyramid:
+    return Pyramid.lora(rank, 6, ("query",))
+
+
+def test_a_search_begins_with_the_cheapest_and_then_fills_the_widest_gaps() -> None:
+    free = np.ones(len(CANDIDATES.costs), dtype=bool)
+    known: list[int] = []
+    for _ in range(4):
+        taken = [CANDIDATES.configurations[i] for i in known]
+        known.append(initial_choice(CANDIDATES, free, taken, seed=0))
+        free[known[-1]] = False
+    sizes = np.log(CANDIDATES.costs[known])
+    low, high = np.log(CANDIDATES.costs[[0, -1]])
+    place = (sizes - low) / (high - low)
+    assert place[0] == 0
+    assert place[1] == pytest.approx(1, abs=0.03)
+    assert place[2] == pytest.approx(0.5, abs=0.05)
+    assert sorted(place[3:]) == pytest.approx([0.25], abs=0.05) or sorted(place[3:]) == pytest.approx(
+        [0.75], abs=0.05
+    )
+
+
+def test_what_was_measured_says_where_to_go_on() -> None:
+    """Mid ranks are what helps: the model learns it from a few trials that differ in nothing else."""
+    some = [CANDIDATES.configurations[i].pyramid for i in range(0, len(CANDIDATES.costs), 30)]
+    records = [trained(i, p, [0.7 + 0.05 * (max(g.mid_rank for g in p.groups) >= 2)]) for i, p in enumerate(some)]
+    outlook = Outlook.of(Measurements.of(records, 0.0), CANDIDATES, GROUND, floor=0.5)
+    helps = np.array([max(g.mid_rank for g in one.pyramid.groups) >= 2 for one in CANDIDATES.configurations])
+    assert outlook.mean[helps].mean() > outlook.mean[~helps].mean() + 0.03
+    free = np.array([one.pyramid not in some for one in CANDIDATES.configurations])
+    chosen = best_choice(outlook, free)
+    assert free[chosen]
+    assert outlook.gains()[chosen] == outlook.gains()[free].max()
+
+
+def test_what_is_being_trained_is_not_proposed_twice_by_its_neighbours() -> None:
+    some = [CANDIDATES.configurations[i].pyramid for i in range(0, len(CANDIDATES.costs), 60)]
+    records = [trained(i, p, [0.7 + 0.01 * i]) for i, p in enumerate(some)]
+    measured = Measurements.of(records, 0.0)
+    first = Outlook.of(measured, CANDIDATES, GROUND, 0.5)
+    best = int(np.argmax(first.gains()))
+    then = Outlook.of(measured, CANDIDATES, GROUND, 0.5, pending=[CANDIDATES.configurations[best]])
+    assert then.gains()[best] < 0.5 * first.gains()[best]
+    assert np.abs(then.mean - first.mean).max() < 0.02
+
+
+def test_a_measurement_counts_as_far_as_it_is_exact() -> None:
+    records = [trained(i, lora(rank), [0.7]) for i, rank in enumerate((1, 2, 4))]
+    exact = Measurements.of(records, 0.0)
+    noisy = Measurements.of(records, 0.05**2)
+    assert (noisy.variances > exact.variances).all()
+    again = Measurements.of([*records, trained(3, lora(1), [0.74])], 0.0)
+    assert again.metrics[0] == pytest.approx(0.72)
+    assert again.variances[0] == pytest.approx(again.variances[1] / 2)
+
+
+def test_what_failed_counts_as_no_better_than_the_worst() -> None:
+    records = [
+        trained(0, lora(1), [0.7]),
+        trained(1, lora(2), [0.8]),
+        trained(2, lora(4), [], state=State.FAILED),
+    ]
+    measured = Measurements.of(records, 0.0)
+    assert [one.pyramid for one in measured.configurations] == [lora(1), lora(2), lora(4)]
+    assert measured.metrics[2] == pytest.approx(0.7)
+
+
+def test_of_many_the_nearest_to_the_front_are_modelled() -> None:
+    ranks = range(1, MOST_MODELLED + 51)
+    records = [trained(i, lora(rank), [0.6 + 0.2 * (rank % 2 == 0)]) for i, rank in enumerate(ranks)]
+    measured = Measurements.of(records, 0.0)
+    assert len(measured.metrics) == MOST_MODELLED
+    assert (measured.metrics > 0.7).sum() == len(ranks) // 2
+
+
+def test_kernels_are_fitted_ever_more_seldom() -> None:
+    fitted = [kernel_from(count) for count in range(2, 300)]
+    assert all(fit <= count and fit > 0.75 * count - 1 for fit, count in zip(fitted, range(2, 300), strict=True))
+    assert len(set(fitted)) < 25
