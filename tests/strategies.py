@@ -185,6 +185,7 @@ def space_fields() -> st.SearchStrategy[dict[str, Any]]:
             "groups": groups,
             "shape": st.sampled_from(["any", "non-increasing", "geometric"]),
             "alpha": positive | st.lists(positive, min_size=1, max_size=3),
+            "scaling": st.sampled_from(["standard", "rank-stabilised"]),
             "learning_rate": rates() | st.lists(rates(), min_size=1, max_size=3) | interval,
         },
     )
