@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import LogRange, SearchSpace, Shape
 from msplora_search.design.splits import FreeSplits
 from msplora_search.results.records import Evaluation
@@ -55,14 +57,24 @@ class RawPyramid:
     groups: tuple[DepthGroup, ...]
     alphas: tuple[float, float, float]
     targets: tuple[str, ...] = ("query", "value")
+    scaling: Scaling = Scaling.STANDARD
 
     def build(self) -> Pyramid:
         alpha = dict(zip(("global", "mid", "layer"), self.alphas, strict=True))
-        return Pyramid(self.global_rank, self.groups, self.targets, alpha)
+        return Pyramid(self.global_rank, self.groups, self.targets, alpha, self.scaling)
+
+    def factor(self, alpha: float, rank: int) -> float:
+        """The factor of an adapter, as the papers define it."""
+        return alpha / rank if self.scaling == "standard" else alpha / math.sqrt(rank)
 
     @property
     def is_empty(self) -> bool:
         return not (self.global_rank or any(g.mid_rank or g.layer_rank for g in self.groups))
+
+
+def scalings() -> st.SearchStrategy[Scaling]:
+    """Either scaling."""
+    return st.sampled_from(Scaling)
 
 
 @st.composite
@@ -72,13 +84,16 @@ def raw_pyramids(
     ranks: st.SearchStrategy[int] | None = None,
     alphas: st.SearchStrategy[float] | None = None,
 ) -> RawPyramid:
-    """Configurations with at least one adapter."""
+    """Configurations with at least one adapter, of either scaling.
+
+    No ratio of two of the default alphas is the root of a rank, so that only at rank 1 the scalings agree.
+    """
     depth = draw(st.integers(1, 12) if layers is None else layers)
     ranks = st.sampled_from([0, 0, 1, 2, 4, 8]) if ranks is None else ranks
-    alphas = st.sampled_from([8.0, 16.0, 0.5]) if alphas is None else alphas
+    alphas = st.sampled_from([8.0, 24.0, 0.5]) if alphas is None else alphas
     groups = tuple(draw(depth_groups(depth, ranks)))
-    scaling = draw(st.tuples(alphas, alphas, alphas) | alphas.map(lambda a: (a, a, a)))
-    raw = RawPyramid(draw(ranks), groups, scaling)
+    levels = draw(st.tuples(alphas, alphas, alphas) | alphas.map(lambda a: (a, a, a)))
+    raw = RawPyramid(draw(ranks), groups, levels, scaling=draw(scalings()))
     assume(not raw.is_empty)
     return raw
 
@@ -92,7 +107,8 @@ def uniform_pyramids(layers: int) -> st.SearchStrategy[Pyramid]:
     """Pyramids of one alpha, the only ones that a space can hold."""
     alphas = st.sampled_from([8.0, 16.0]).map(lambda a: (a, a, a))
     ranks = st.sampled_from([0, 1, 2, 4])
-    raw = st.builds(RawPyramid, ranks, depth_groups(layers, ranks).map(tuple), alphas, st.just(("q",)))
+    groups = depth_groups(layers, ranks).map(tuple)
+    raw = st.builds(RawPyramid, ranks, groups, alphas, st.just(("q",)), scalings())
     return raw.filter(lambda r: not r.is_empty).map(RawPyramid.build)
 
 
@@ -103,7 +119,7 @@ def rank_choices() -> st.SearchStrategy[tuple[int, ...]]:
 
 @st.composite
 def search_spaces(draw: st.DrawFn, most_layers: int = 5) -> SearchSpace:
-    """Spaces of every kind: free and fixed splits, shapes, ranks per group, several targets and alphas."""
+    """Spaces of every kind: free and fixed splits, shapes, ranks per group, several targets, alphas, scalings."""
     layers = draw(st.integers(1, most_layers))
     mid_per_group, layer_per_group = draw(st.booleans()), draw(st.booleans())
     most_groups = 3 if mid_per_group and layer_per_group else layers
@@ -127,6 +143,7 @@ def search_spaces(draw: st.DrawFn, most_layers: int = 5) -> SearchSpace:
             shape=draw(st.sampled_from(list(Shape))),
             alpha=draw(st.sampled_from([(16.0,), (8.0, 16.0)])),
             learning_rate=draw(learning_rates),
+            scaling=draw(scalings()),
         )
     except ValueError:  # the ranks drawn do not have the shape drawn
         assume(False)
@@ -168,6 +185,7 @@ def space_fields() -> st.SearchStrategy[dict[str, Any]]:
             "groups": groups,
             "shape": st.sampled_from(["any", "non-increasing", "geometric"]),
             "alpha": positive | st.lists(positive, min_size=1, max_size=3),
+            "scaling": st.sampled_from(["standard", "rank-stabilised"]),
             "learning_rate": rates() | st.lists(rates(), min_size=1, max_size=3) | interval,
         },
     )

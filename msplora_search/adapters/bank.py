@@ -59,11 +59,11 @@ class AdapterBank(nn.Module):
         for level, index, rank, numerator in levels:
             if rank and numerator is not None:
                 key = AdapterKey(level, index, self.anatomy.shared_name(site), site.d_in, site.d_out)
-                yield self._adapter(key, rank, numerator, device)
+                yield self._adapter(key, rank, pyramid.scaling.factor(numerator, rank), device)
 
-    def _adapter(self, key: AdapterKey, rank: int, alpha: float, device: torch.device | None) -> LowRankAdapter:
+    def _adapter(self, key: AdapterKey, rank: int, scaling: float, device: torch.device | None) -> LowRankAdapter:
         if key not in self._by_key:
-            self._by_key[key] = LowRankAdapter(key.d_in, key.d_out, rank, alpha, device)
+            self._by_key[key] = LowRankAdapter(key.d_in, key.d_out, rank, scaling, device)
             self.keys.append(key)
             self.adapters.append(self._by_key[key])
         return self._by_key[key]

@@ -35,13 +35,16 @@ class LowRankAdapter(nn.Module):
     """The update `scaling * B A x` with A: (rank, d_in) and B: (d_out, rank), both fp32.
 
     A starts Kaiming-uniform with a = sqrt 5, that is uniform in +-1/sqrt(d_in); B starts at zero
-    (LoRA, arXiv 2106.09685), so a fresh adapter changes nothing.
+    (LoRA, arXiv 2106.09685), so a fresh adapter changes nothing. `scaling` is the factor itself (see
+    `design.scaling.Scaling.factor`).
     """
 
-    def __init__(self, d_in: int, d_out: int, rank: int, alpha: float, device: torch.device | None = None) -> None:
+    def __init__(
+        self, d_in: int, d_out: int, rank: int, scaling: float, device: torch.device | None = None
+    ) -> None:
         super().__init__()
         self.rank = rank
-        self.scaling = alpha / rank
+        self.scaling = scaling
         self.A = nn.Parameter(torch.empty(rank, d_in, device=device, dtype=torch.float32))
         self.B = nn.Parameter(torch.empty(d_out, rank, device=device, dtype=torch.float32))
         self.reset(torch.Generator().manual_seed(0))

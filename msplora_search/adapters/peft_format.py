@@ -2,7 +2,8 @@
 
 Per site `A = cat(s * A_level)` and `B = cat(B_level)`, filled up with zeros to the largest rank of all
 sites; `lora_alpha` equals that rank, so that the scaling is 1 everywhere, also for programs that know one
-rank and one alpha for the whole adapter (llama.cpp's converter, vLLM). Sharing is unrolled by this: the
+rank and one alpha for the whole adapter (llama.cpp's converter, vLLM). The factor s of a rank-stabilised
+pyramid is in A like any other, so `use_rslora` is false. Sharing is unrolled by this: the
 file is larger than the pyramid, and training it on would untie what was shared.
 """
 

@@ -1,8 +1,9 @@
 """One form for all configurations that build the same model.
 
-A model is known by its adapters: which layers share each, its rank and its alpha. Where two
-levels span the same layers, or a boundary separates nothing, several configurations have the
-same adapters; the form chosen here depends on the adapters alone.
+A model is known by its adapters: which layers share each, its rank and its alpha (of which one rule
+for the whole pyramid makes a factor, see `scaling`). Where two levels span the same layers, or a
+boundary separates nothing, several configurations have the same adapters; the form chosen here
+depends on the adapters alone.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from itertools import permutations
 
 from msplora_search.design.depth import DepthGroup, spans
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from msplora_search.design.splits import Interval, Scenario
 
 
@@ -20,12 +21,14 @@ class Choice:
     boundaries: tuple[int, ...]
     mid_ranks: tuple[int, ...]
     layer_ranks: tuple[int, ...]
+    scaling: Scaling = Scaling.STANDARD
+    """That of the space; nothing to pick."""
 
     def pyramid(self) -> Pyramid:
         """The model that this choice builds. Raises ValueError where every rank is 0."""
         ranks = zip(spans(self.boundaries), self.mid_ranks, self.layer_ranks, strict=True)
         groups = [DepthGroup(a, b, mid, layer) for (a, b), mid, layer in ranks]
-        return Pyramid(self.global_rank, groups, self.targets, self.alpha)
+        return Pyramid(self.global_rank, groups, self.targets, self.alpha, self.scaling)
 
 
 def readings(pyramid: Pyramid) -> list[tuple[int, tuple[DepthGroup, ...]]]:
@@ -41,6 +44,7 @@ def readings(pyramid: Pyramid) -> list[tuple[int, tuple[DepthGroup, ...]]]:
 def unfold(
     targets: tuple[str, ...],
     alpha: float,
+    scaling: Scaling,
     global_rank: int,
     groups: tuple[DepthGroup, ...],
     scenario: Scenario,
@@ -55,7 +59,7 @@ def unfold(
             boundaries.append(end)
             mids.append(mid)
             layers.append(layer)
-    return Choice(targets, alpha, global_rank, tuple(boundaries), tuple(mids), tuple(layers))
+    return Choice(targets, alpha, global_rank, tuple(boundaries), tuple(mids), tuple(layers), scaling)
 
 
 def _pick_counts(scenario: Scenario, pieces: list[Interval]) -> list[int]:

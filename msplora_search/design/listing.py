@@ -21,7 +21,7 @@ def every_choice(space: SearchSpace) -> Iterator[tuple[Pyramid, Choice]]:
                 if not global_rank and not any(map(any, pairs)):
                     continue
                 mids, layers = zip(*pairs, strict=True)
-                choice = Choice(targets, alpha, global_rank, split, mids, layers)
+                choice = Choice(targets, alpha, global_rank, split, mids, layers, space.scaling)
                 pyramid = choice.pyramid()
                 if pyramid not in met:
                     met.add(pyramid)

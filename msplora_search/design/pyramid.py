@@ -18,56 +18,13 @@ from msplora_search.design.depth import (
     spans,
     split_evenly,
 )
+from msplora_search.design.scaling import LEVELS, Alpha, Scaling
 from msplora_search.text import shown
 
-LEVELS = ("global", "mid", "layer")
-MOST_ALPHA = 1e6
-"""Of a scaling numerator; common ones lie between 1 and 1,000."""
 MOST_TARGETS = 1_024
 """Of one pyramid; a layer of the widest mixture of experts has fewer matrices."""
 MOST_CHARACTERS = 255
 """Of the name of a target."""
-
-
-@dataclass(frozen=True)
-class Alpha:
-    """The scaling numerator of each level (`s = alpha / rank`); None where the level is absent."""
-
-    global_level: float | None
-    mid_level: float | None
-    layer_level: float | None
-
-    def __post_init__(self) -> None:
-        for level, value in zip(LEVELS, self.levels, strict=True):
-            if value is not None and not 0 < value <= MOST_ALPHA:
-                raise ValueError(
-                    f"alpha of the {level} level is {value}; it must be a positive number up to {MOST_ALPHA:,.0f}"
-                )
-
-    @property
-    def levels(self) -> tuple[float | None, float | None, float | None]:
-        """The three values in the order of `LEVELS`."""
-        return (self.global_level, self.mid_level, self.layer_level)
-
-    @classmethod
-    def of(cls, value: float | Mapping[str, float] | Alpha | None) -> Alpha:
-        """One number for every level, or a mapping with the keys global, mid and layer."""
-        match value:
-            case Alpha():
-                return value
-            case Mapping():
-                if unknown := sorted(str(key) for key in value if key not in LEVELS):
-                    raise ValueError(f"alpha has unknown levels {shown(unknown)}; there are {list(LEVELS)}")
-                return cls(*(_alpha_of(level, value[level]) if level in value else None for level in LEVELS))
-            case _:
-                number = _alpha_of("every", value)
-                return cls(number, number, number)
-
-    def to_json(self) -> float | dict[str, float]:
-        """A number where all present levels agree, else a mapping of the present levels."""
-        present = {level: a for level, a in zip(LEVELS, self.levels, strict=True) if a is not None}
-        values = set(present.values())
-        return values.pop() if len(values) == 1 else present
 
 
 @dataclass(frozen=True, init=False)
@@ -87,17 +44,22 @@ class Pyramid:
     - in a group of one layer the mid and the layer level are both that layer's own, so the
       larger rank is written as `layer_rank`; in a single group the global and the mid level
       both span the stack, so the larger is written as `global_rank`;
-    - the alpha of a level that is nowhere present vanishes.
+    - the alpha of a level that is nowhere present vanishes;
+    - where no rank exceeds 1, which both scalings treat alike, the scaling is `standard`.
+
+    Above rank 1 the scaling is part of the value, whatever the alphas, as those of a space go with its one
+    scaling: at rank 4, alpha 16 standard and alpha 8 rank-stabilised are two values, though one model.
 
     Raises ValueError when groups overlap, leave gaps or do not start at layer 0, when a rank is
-    negative, when every rank is 0, when a present level has no alpha, and for what exceeds a bound
-    (`MOST_LAYERS`, `MOST_RANK`, `MOST_ALPHA`, `MOST_TARGETS`).
+    negative, when every rank is 0, when a present level has no alpha, for a scaling that does not
+    exist, and for what exceeds a bound (`MOST_LAYERS`, `MOST_RANK`, `MOST_ALPHA`, `MOST_TARGETS`).
     """
 
     global_rank: int
     groups: tuple[DepthGroup, ...]
     targets: tuple[str, ...]
     alpha: Alpha
+    scaling: Scaling
 
     def __init__(
         self,
@@ -105,18 +67,20 @@ class Pyramid:
         groups: Iterable[DepthGroup],
         targets: Iterable[str],
         alpha: float | Mapping[str, float] | Alpha = 16.0,
+        scaling: Scaling | str = Scaling.STANDARD,
     ) -> None:
         require_count("global_rank", global_rank, MOST_RANK)
         groups = tuple(islice(groups, MOST_LAYERS + 1))  # where there are more, one ends above that
         require_partition(groups)
-        scaling = Alpha.of(alpha)
-        _require_adapters(global_rank, groups, scaling)
+        numerators, rule = Alpha.of(alpha), Scaling.of(scaling)
+        _require_adapters(global_rank, groups, numerators)
         names = _canonical_targets(targets)
-        global_rank, groups, alphas = canonical_stack(global_rank, groups, scaling.levels)
+        global_rank, groups, alphas = canonical_stack(global_rank, groups, numerators.levels)
         object.__setattr__(self, "global_rank", global_rank)
         object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "targets", names)
         object.__setattr__(self, "alpha", Alpha(*alphas))
+        object.__setattr__(self, "scaling", rule if self.largest_rank > 1 else Scaling.STANDARD)
 
     @classmethod
     def geometric(
@@ -126,6 +90,7 @@ class Pyramid:
         groups: int = 3,
         targets: Iterable[str] = ("query", "value"),
         alpha: float = 16.0,
+        scaling: Scaling | str = Scaling.STANDARD,
     ) -> Pyramid:
         """The paper's rule: ranks `rank`, `rank // 2`, `rank // 4`, groups of equal depth.
 
@@ -134,7 +99,8 @@ class Pyramid:
         """
         if rank < 1:
             raise ValueError(f"rank is {rank}; it must be at least 1")
-        return cls.from_split((rank, rank // 2, rank // 4), split_evenly(layers, groups), targets, alpha)
+        ranks = rank, rank // 2, rank // 4
+        return cls.from_split(ranks, split_evenly(layers, groups), targets, alpha, scaling)
 
     @classmethod
     def from_split(
@@ -143,15 +109,24 @@ class Pyramid:
         boundaries: Sequence[int],
         targets: Iterable[str],
         alpha: float | Mapping[str, float] | Alpha = 16.0,
+        scaling: Scaling | str = Scaling.STANDARD,
     ) -> Pyramid:
         """The same (global, mid, layer) ranks everywhere, in groups between `boundaries` 0, ..., layers."""
         global_rank, mid, layer = ranks
-        return cls(global_rank, [DepthGroup(a, b, mid, layer) for a, b in spans(boundaries)], targets, alpha)
+        groups = [DepthGroup(a, b, mid, layer) for a, b in spans(boundaries)]
+        return cls(global_rank, groups, targets, alpha, scaling)
 
     @classmethod
-    def lora(cls, rank: int, layers: int, targets: Iterable[str], alpha: float = 16.0) -> Pyramid:
+    def lora(
+        cls,
+        rank: int,
+        layers: int,
+        targets: Iterable[str],
+        alpha: float = 16.0,
+        scaling: Scaling | str = Scaling.STANDARD,
+    ) -> Pyramid:
         """Plain LoRA of `rank`, the pyramid 0/0/rank."""
-        return cls.from_split((0, 0, rank), (0, layers), targets, alpha)
+        return cls.from_split((0, 0, rank), (0, layers), targets, alpha, scaling)
 
     @property
     def layers(self) -> int:
@@ -166,6 +141,11 @@ class Pyramid:
     def rank_units(self) -> int:
         """Rank summed over all adapters of one target: `r_G + sum_groups r_M + sum_layers r_L`."""
         return self.global_rank + sum(g.mid_rank + g.layers * g.layer_rank for g in self.groups)
+
+    @property
+    def largest_rank(self) -> int:
+        """The largest rank of any adapter."""
+        return max(self.global_rank, *(max(group.mid_rank, group.layer_rank) for group in self.groups))
 
     @property
     def unrolled_rank(self) -> int:
@@ -190,10 +170,15 @@ class Pyramid:
         cuts = rescale_boundaries((0, *(group.stop for group in self.groups)), layers)
         moved = zip(self.groups, spans(cuts), strict=True)
         groups = [replace(group, start=a, stop=b) for group, (a, b) in moved]
-        return Pyramid(self.global_rank, groups, self.targets, self.alpha)
+        return Pyramid(self.global_rank, groups, self.targets, self.alpha, self.scaling)
+
+    def scales_by(self, scaling: Scaling) -> bool:
+        """Whether `scaling`, with these alphas, builds this very model."""
+        return self.scaling is scaling or self.largest_rank <= 1
 
     def to_json(self) -> dict[str, Any]:
-        """The form used in `front.json` and recipes; `from_json` reads it back."""
+        """The form used in `front.json` and recipes; `from_json` reads it back. A standard scaling is left out."""
+        scaling = {} if self.scaling is Scaling.STANDARD else {"scaling": self.scaling.value}
         return {
             "global_rank": self.global_rank,
             "groups": [
@@ -202,12 +187,13 @@ class Pyramid:
             ],
             "targets": list(self.targets),
             "alpha": self.alpha.to_json(),
+            **scaling,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Pyramid:
         """Read what `to_json` wrote. Raises ValueError or TypeError naming the field that is wrong."""
-        _require_keys("pyramid", data, ("global_rank", "groups", "targets", "alpha"))
+        _require_keys("pyramid", data, ("global_rank", "groups", "targets", "alpha"), ("scaling",))
         for field in ("groups", "targets"):
             if not isinstance(data[field], list | tuple):
                 raise TypeError(f"pyramid {field} is {shown(data[field])}; it must be a list")
@@ -218,7 +204,8 @@ class Pyramid:
         for i, group in enumerate(data["groups"]):
             _require_keys(f"pyramid group {i}", group, ("start", "stop", "mid_rank", "layer_rank"))
         groups = [DepthGroup(**group) for group in data["groups"]]
-        return cls(data["global_rank"], groups, data["targets"], data["alpha"])
+        scaling = data.get("scaling", Scaling.STANDARD)
+        return cls(data["global_rank"], groups, data["targets"], data["alpha"], scaling)
 
     def __str__(self) -> str:
         """Short form for people: `8/4/2 in 0:4 4:8 8:12`; a level that differs by group is listed."""
@@ -254,23 +241,16 @@ def _canonical_targets(targets: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def _require_keys(what: str, data: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+def _require_keys(
+    what: str, data: Mapping[str, Any], keys: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> None:
     if not isinstance(data, Mapping):
         raise TypeError(f"{what} is {shown(data)}; it must have the fields {list(keys)}")
     if missing := [key for key in keys if key not in data]:
         raise ValueError(f"{what} lacks {missing}")
-    if unknown := [key for key in data if key not in keys]:
-        raise ValueError(f"{what} has unknown fields {shown(unknown)}; it has {list(keys)}")
-
-
-def _alpha_of(level: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"alpha of {level} level is {shown(value)}; it must be a positive number")
-    if value > MOST_ALPHA:
-        raise ValueError(
-            f"alpha of {level} level is too large; it must be a positive number up to {MOST_ALPHA:,.0f}"
-        )
-    return float(value)
+    known = [*keys, *optional]
+    if unknown := [key for key in data if key not in known]:
+        raise ValueError(f"{what} has unknown fields {shown(unknown)}; it has {known}")
 
 
 def _join(ranks: Iterable[int]) -> str:

@@ -1,4 +1,4 @@
-"""What may be proposed: rank choices, depth groups, shapes, targets, alphas and learning rates."""
+"""What may be proposed: rank choices, depth groups, shapes, targets, scaling and learning rates."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from msplora_search.design.choice import Choice, readings, unfold
 from msplora_search.design.counting import MOST_SCENARIOS, TooLargeError, count_canonical
 from msplora_search.design.depth import DepthGroup, split_evenly
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from msplora_search.design.splits import FixedSplit, FreeSplits, RankPair, Scenario
 
 MOST_COUNTED = 10**300
@@ -72,6 +73,8 @@ class SearchSpace:
     learning_rate: tuple[float, ...] | LogRange = (2e-3,)
     most_groups: int | None = None
     """Depth groups that fit every stack of a model with a shallower one; None: as many as layers."""
+    scaling: Scaling = Scaling.STANDARD
+    """Of every pyramid, and of the baselines."""
 
     def __post_init__(self) -> None:
         if isinstance(self.splits, FreeSplits):
@@ -195,13 +198,15 @@ class SearchSpace:
         """A choice of this space that builds `pyramid`; None where there is none."""
         targets = next((names for names in self.targets if tuple(sorted(set(names))) == pyramid.targets), None)
         alpha = pyramid.alpha.to_json()
-        if targets is None or isinstance(alpha, dict) or alpha not in self.alpha or pyramid.layers != self.layers:
+        if targets is None or isinstance(alpha, dict) or alpha not in self.alpha:
+            return None
+        if pyramid.layers != self.layers or not pyramid.scales_by(self.scaling):
             return None
         for global_rank, groups in readings(pyramid):
             for scenario in self._scenarios(global_rank, groups):
                 pieces = scenario.total(groups)
                 if pieces is not None:
-                    return unfold(targets, alpha, global_rank, groups, scenario, pieces)
+                    return unfold(targets, alpha, self.scaling, global_rank, groups, scenario, pieces)
         return None
 
     def contains(self, pyramid: Pyramid) -> bool:

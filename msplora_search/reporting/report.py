@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import extent_of
 from msplora_search.full.confirm import FOLDER
 from msplora_search.reporting.confirmation import PICTURE, confirmation_section
@@ -119,12 +120,14 @@ def _how_compared(summary: Summary) -> list[str]:
     ]
 
 
-def trials_csv(records: Iterable[TrialRecord]) -> str:
-    """One row a trial, in the columns of `CSV_COLUMNS`."""
+def trials_csv(records: Sequence[TrialRecord]) -> str:
+    """One row a trial, in the columns of `CSV_COLUMNS`; that of the scaling only where one is not standard."""
+    scaled = any(record.pyramid and record.pyramid.scaling is not Scaling.STANDARD for record in records)
+    columns = {name: value for name, value in CSV_COLUMNS.items() if scaled or name != "scaling"}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    writer.writerows([value(record) for value in CSV_COLUMNS.values()] for record in records)
+    writer.writerow(columns)
+    writer.writerows([value(record) for value in columns.values()] for record in records)
     return buffer.getvalue()
 
 
@@ -154,6 +157,7 @@ CSV_COLUMNS: dict[str, Callable[[TrialRecord], object]] = {
     "pyramid": _of_pyramid(str),
     "targets": _of_pyramid(lambda pyramid: _inert(" ".join(pyramid.targets))),
     "alpha": _of_pyramid(lambda pyramid: pyramid.alpha.to_json()),
+    "scaling": _of_pyramid(lambda pyramid: pyramid.scaling.value),
     "learning_rate": lambda record: record.learning_rate,
     "seed": lambda record: record.seed,
     "repeat_of": lambda record: "" if record.repeat_of is None else record.repeat_of,
@@ -175,7 +179,10 @@ program's own are one line each, and no formulas (see `_inert`)."""
 def _space_sentence(summary: Summary) -> str:
     facts = summary.results.facts
     extent = extent_of(facts["configurations"], facts["pyramids"])
-    return f"The space holds {extent}; equal models are counted, and trained, once."
+    scaled = summary.results.settings.space.scaling is Scaling.RANK_STABILISED
+    return f"The space holds {extent}; equal models are counted, and trained, once." + (
+        " A level of rank r is scaled by alpha / sqrt(r), in the baselines too." if scaled else ""
+    )
 
 
 def _failures(records: list[TrialRecord]) -> list[str]:

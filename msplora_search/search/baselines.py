@@ -32,22 +32,23 @@ def planned_baselines(
 ) -> list[Baseline]:
     """Every baseline at every rate it is given, each configuration once; LoRA from the lowest rank.
 
-    The paper's pyramid has the first choice of targets; plain LoRA has a ladder for each. `asked`: the choices as
-    the space file names them, roles and all, where the space has the names of a model's modules.
+    All have the scaling of the space and its first alpha. The paper's pyramid has the first choice of targets;
+    plain LoRA has a ladder for each. `asked`: the choices as the space file names them, roles and all, where the
+    space has the names of a model's modules.
     """
-    alpha, thirds = space.alpha[0], min(3, space.most_groups or space.layers)
+    alpha, scaling, thirds = space.alpha[0], space.scaling, min(3, space.most_groups or space.layers)
     words = words_for(space.targets if asked is None else asked)
     ladders = list(zip(space.targets, ["", *(AT + word for word in words[1:])], strict=True))
     named: dict[Pyramid, str] = {}
     for baseline in search.baselines:
         match baseline:
             case PaperRank(paper=rank):
-                pyramid = Pyramid.geometric(rank, space.layers, thirds, space.targets[0], alpha)
+                pyramid = Pyramid.geometric(rank, space.layers, thirds, space.targets[0], alpha, scaling)
                 named.setdefault(pyramid, "paper")
             case LoraLadder(lora=ranks):
                 for targets, where in ladders:
                     for rank in sorted(set(ranks)):
-                        pyramid = Pyramid.lora(rank, space.layers, targets, alpha)
+                        pyramid = Pyramid.lora(rank, space.layers, targets, alpha, scaling)
                         named.setdefault(pyramid, f"lora-{rank}{where}")
     return [Baseline(name, p, rate) for p, name in named.items() for rate in baseline_rates(space)]
 

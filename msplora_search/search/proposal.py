@@ -35,7 +35,8 @@ class Proposer:
             global_rank, *own = space.listed[_pick(trial, "ranks", len(space.listed))]
             boundaries = self._boundaries(trial) if self.every_dimension or own[0] else self._any_boundaries()
             mids, layers = ((rank,) * (len(boundaries) - 1) for rank in own)
-            return Choice(targets, alpha, global_rank, boundaries, mids, layers), self._rate(trial)
+            choice = Choice(targets, alpha, global_rank, boundaries, mids, layers, space.scaling)
+            return choice, self._rate(trial)
         ranks = space.fitting_global_ranks
         global_rank = ranks[_pick(trial, "global_rank", len(ranks))]
         if space.per_group:
@@ -52,7 +53,8 @@ class Proposer:
             groups = len(boundaries) - 1
             mids, layers = mids * groups, layers * groups
         mids, layers = space.fit(global_rank, mids, layers)
-        return Choice(targets, alpha, global_rank, boundaries, mids, layers), self._rate(trial)
+        choice = Choice(targets, alpha, global_rank, boundaries, mids, layers, space.scaling)
+        return choice, self._rate(trial)
 
     def parameters(self, choice: Choice, learning_rate: float) -> dict[str, Any]:
         """Parameters with which `propose` gives this choice back."""

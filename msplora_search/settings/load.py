@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from msplora_search.design.scaling import Scaling
 from msplora_search.errors import InputError, suggest
 from msplora_search.files import user_path
 from msplora_search.settings.document import Document
@@ -60,8 +61,12 @@ def load_space(space: str) -> SpaceSettings:
 def stored_settings(data: Any) -> StudySettings:
     """Settings out of a study's storage, where a version of this program put them; later fields have defaults.
 
+    A space that was stored before it could name its scaling has the standard one, whatever the default is now.
     Raises InputError where they are damaged, or of a version that knows other fields.
     """
+    match data:
+        case {"space": Mapping() as space}:
+            data = {**data, "space": {"scaling": Scaling.STANDARD.value, **space}}
     try:
         return Document(data, Origins()).validate(StudySettings)
     except InputError as error:

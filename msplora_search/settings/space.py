@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from msplora_search.design.depth import MOST_LAYERS, split_by_fractions
+from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import LogRange, SearchSpace, Shape, uniform_splits
 from msplora_search.design.splits import FreeSplits
 from msplora_search.settings.task import Model, misfit
@@ -22,6 +23,9 @@ from msplora_search.settings.values import (
     Switch,
     Targets,
 )  # fmt: skip
+
+DEFAULT_SCALING = Scaling.STANDARD
+"""Of a space that names none."""
 
 
 class RateRange(Model):
@@ -113,7 +117,9 @@ class SpaceSettings(Model):
     shape: Shape = Shape.ANY
     """`any`, `non-increasing` (present levels) or `geometric` (r, r/2, r/4)."""
     alpha: Annotated[tuple[ScalingNumerator, ...], Field(min_length=1, max_length=MOST_CHOICES)] = (16.0,)
-    """Scaling numerators, up to 1,000,000; a level of rank r is scaled by alpha / r."""
+    """Scaling numerators, up to 1,000,000."""
+    scaling: Scaling = DEFAULT_SCALING
+    """What a level of rank r is scaled by: `standard` (alpha / r) or `rank-stabilised` (alpha / sqrt r)."""
     learning_rate: RateChoices | None = None
     """Choices, {low, high, log}, or one number; absent: proxy.learning_rate."""
 
@@ -187,4 +193,5 @@ class SpaceSettings(Model):
             alpha=self.alpha,
             learning_rate=rates,
             most_groups=most_groups,
+            scaling=self.scaling,
         )

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from msplora_search.design.depth import MOST_LAYERS, MOST_RANK
-from msplora_search.design.pyramid import MOST_ALPHA, MOST_TARGETS
+from msplora_search.design.pyramid import MOST_TARGETS
+from msplora_search.design.scaling import MOST_ALPHA
 
 MOST_CHOICES = 64
 """Of one list of choices, such as the ranks of a level."""

@@ -83,11 +83,11 @@ def _seeded(kind: type, config: object) -> nn.Module:
     return model
 
 
-def uneven(layers: int, targets: tuple[str, ...] = QV, **levels: int) -> Pyramid:
+def uneven(layers: int, targets: tuple[str, ...] = QV, scaling: str = "standard") -> Pyramid:
     """All three levels in two groups of unequal depth and rank."""
     cut = layers // 3
     groups = [DepthGroup(0, cut, 3, 2), DepthGroup(cut, layers, 2, 1)]
-    return Pyramid(levels.get("global_rank", 4), groups, targets)
+    return Pyramid(4, groups, targets, scaling=scaling)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from tests.adapters.models import QV, TOKENS, adapted, bert, llama, logits, robe
 from tests.strategies import RawPyramid, raw_pyramids
 
 DEPTHS = (6, 12, 13, 32)
+SCALINGS = ("standard", "rank-stabilised")
 
 
 def snapshot(model: nn.Module) -> dict[str, tuple[Tensor, bool]]:
@@ -63,10 +64,11 @@ def test_zero_B_leaves_the_output_bit_identical(layers: int) -> None:  # noqa: N
 
 
 @pytest.mark.parametrize("layers", DEPTHS)
-def test_merged_equals_unmerged(layers: int) -> None:
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_merged_equals_unmerged(layers: int, scaling: str) -> None:
     model = bert(layers)
     untouched = logits(model)
-    bank = attach(model, uneven(layers))
+    bank = attach(model, uneven(layers, scaling=scaling))
     train_a_little(bank)
     unmerged = logits(model)
     assert (unmerged - untouched).abs().max() > 1e-3
@@ -110,8 +112,15 @@ def test_equal_pyramids_compute_what_the_configuration_says(raw: RawPyramid) -> 
     for site in bank.anatomy.sites:
         group = next(g for g in raw.groups if g.start <= site.layer < g.stop)
         levels = [(raw.global_rank, over_all), (group.mid_rank, mid), (group.layer_rank, own)]
-        wanted = sorted((rank, alpha / rank) for rank, alpha in levels if rank)
+        wanted = sorted((rank, raw.factor(alpha, rank)) for rank, alpha in levels if rank)
         assert sorted((a.rank, a.scaling) for a in bank.sites.get(site.path, ())) == wanted
+
+
+def test_rank_stabilised_levels_are_louder_by_the_root_of_their_rank() -> None:
+    standard, louder = (AdapterBank(uneven(6, scaling=scaling), dissect(bert(6), QV)) for scaling in SCALINGS)
+    for path, adapters in standard.sites.items():
+        for one, other in zip(adapters, louder.sites[path], strict=True):
+            assert other.scaling == pytest.approx(one.scaling * one.rank**0.5)
 
 
 def test_a_group_without_any_rank_stays_as_it_is() -> None:

@@ -14,7 +14,7 @@ from msplora_search.adapters.layer import LowRankAdapter, PyramidLinear
 
 
 def adapter(d_in: int, d_out: int, rank: int, alpha: float, seed: int) -> LowRankAdapter:
-    made = LowRankAdapter(d_in, d_out, rank, alpha)
+    made = LowRankAdapter(d_in, d_out, rank, alpha / rank)
     generator = torch.Generator().manual_seed(seed)
     made.reset(generator)
     with torch.no_grad():
@@ -28,20 +28,21 @@ def linear(d_in: int, d_out: int, bias: bool = True) -> nn.Linear:
 
 
 def test_shapes_and_scaling_are_those_of_the_design() -> None:
-    made = LowRankAdapter(6, 10, rank=4, alpha=16)
+    made = LowRankAdapter(6, 10, rank=4, scaling=3.0)
+    with torch.no_grad():
+        made.B.fill_(1.0)
     assert (made.A.shape, made.B.shape) == ((4, 6), (10, 4))
-    assert made.scaling == 4.0
-    assert made.delta().shape == (10, 6)
+    assert torch.allclose(made.delta(), 3 * made.A.sum(dim=0).expand(10, 6))
 
 
 def test_a_fresh_adapter_changes_nothing() -> None:
-    made = LowRankAdapter(6, 10, rank=4, alpha=16)
+    made = LowRankAdapter(6, 10, rank=4, scaling=4.0)
     assert torch.equal(made.delta(), torch.zeros(10, 6))
     assert made.A.abs().sum() > 0
 
 
 def test_A_starts_kaiming_uniform_with_a_sqrt_5() -> None:  # noqa: N802 - A is the paper's name
-    ours = LowRankAdapter(64, 8, rank=200, alpha=1)
+    ours = LowRankAdapter(64, 8, rank=200, scaling=1.0)
     theirs = nn.init.kaiming_uniform_(torch.empty(200, 64), a=math.sqrt(5))
     bound = 1 / math.sqrt(64)
     assert bound * 0.99 < ours.A.abs().max() <= bound

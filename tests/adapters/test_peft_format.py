@@ -74,9 +74,10 @@ def test_a_regression_head_leaves_as_one(tmp_path: Path) -> None:
     assert (logits(reloaded(bert(3, labels=1), tmp_path / "peft")) - logits(model)).abs().max() <= MOST_APART
 
 
+@pytest.mark.parametrize("scaling", ["standard", "rank-stabilised"])
 @pytest.mark.parametrize("layers", [6, 12, 13, 32])
-def test_peft_merges_and_unloads_the_export(tmp_path: Path, layers: int) -> None:
-    model = trained(bert(layers), uneven(layers))
+def test_peft_merges_and_unloads_the_export(tmp_path: Path, layers: int, scaling: str) -> None:
+    model = trained(bert(layers), uneven(layers, scaling=scaling))
     tied = logits(model)
     to_peft(model).save(tmp_path / "peft", "base", "SEQ_CLS")
     loaded = reloaded(bert(layers), tmp_path / "peft")
@@ -96,6 +97,8 @@ def test_both_counts_are_told() -> None:
 
 PER_GROUP = Pyramid(2, [DepthGroup(0, 1, 3, 0), DepthGroup(1, 3, 0, 5)], QV)
 """Sites of rank 5 in one layer, of rank 7 in the others."""
+STABILISED = Pyramid(4, [DepthGroup(0, 1, 3, 0), DepthGroup(1, 3, 1, 5)], QV, 16, "rank-stabilised")
+"""Unequal ranks by group, so that no one alpha would stand for all factors of a level."""
 LONE_GROUP = Pyramid(0, [DepthGroup(0, 1, 3, 0), DepthGroup(1, 3, 0, 0)], QV)
 """Nothing at all in two of three layers."""
 
@@ -115,7 +118,7 @@ def served(base: nn.Module, folder: Path) -> nn.Module:
     return base
 
 
-@pytest.mark.parametrize("pyramid", [PER_GROUP, LONE_GROUP, uneven(3)])
+@pytest.mark.parametrize("pyramid", [PER_GROUP, LONE_GROUP, STABILISED, uneven(3)])
 @pytest.mark.parametrize("make", [lambda: bert(3), bart, lambda: roberta(3)])
 def test_programs_that_know_one_rank_and_one_alpha_compute_the_same(
     tmp_path: Path, make: Callable[[], nn.Module], pyramid: Pyramid
@@ -127,6 +130,7 @@ def test_programs_that_know_one_rank_and_one_alpha_compute_the_same(
         assert (logits(served(make(), tmp_path / "peft")) - tied).abs().max() <= MOST_APART
     config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
     assert (config["rank_pattern"], config["alpha_pattern"], config["lora_alpha"]) == ({}, {}, config["r"])
+    assert config["use_rslora"] is False
     assert (logits(reloaded(make(), tmp_path / "peft")) - tied).abs().max() <= MOST_APART
 
 

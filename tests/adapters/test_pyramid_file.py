@@ -39,6 +39,16 @@ def test_a_saved_pyramid_holds_each_adapter_once_and_comes_back(tmp_path: Path) 
     }
 
 
+def test_the_scaling_comes_back_and_a_standard_one_leaves_no_trace(tmp_path: Path) -> None:
+    for scaling, written in (("standard", None), ("rank-stabilised", "rank-stabilised")):
+        model = trained(bert(6), uneven(6, scaling=scaling))
+        folder = save_pyramid(model, tmp_path / scaling, "base")
+        assert json.loads((folder / CONFIG).read_text())["pyramid"].get("scaling") == written
+        fresh = bert(6)
+        assert load_pyramid(fresh, folder).pyramid == uneven(6, scaling=scaling)
+        assert torch.equal(logits(fresh), logits(model))
+
+
 def test_the_names_of_the_classes_come_back(tmp_path: Path) -> None:
     model = trained(bert(4), uneven(4))
     config_of(model).id2label = {0: "bad", 1: "good"}

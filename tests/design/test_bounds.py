@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msplora_search.design.depth import MOST_LAYERS, MOST_RANK, DepthGroup, split_by_fractions, split_evenly
-from msplora_search.design.pyramid import MOST_ALPHA, MOST_TARGETS, Pyramid
+from msplora_search.design.pyramid import MOST_TARGETS, Pyramid
+from msplora_search.design.scaling import MOST_ALPHA
 from msplora_search.settings import SpaceSettings
 
 GOOD = Pyramid.geometric(8, 6).to_json()

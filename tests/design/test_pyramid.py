@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -11,34 +12,38 @@ from hypothesis import strategies as st
 
 from msplora_search.design.depth import DepthGroup, rescale_boundaries, split_by_fractions, split_evenly
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from tests.strategies import RawPyramid, all_boundaries, boundaries, pyramids, raw_pyramids
 
 ROBERTA = {"query": (768, 768), "value": (768, 768)}
+QV = ("query", "value")
 LLAMA2_7B = {"q_proj": (4096, 4096), "v_proj": (4096, 4096)}
 
 Adapters = Counter[tuple[tuple[int, ...], int, float]]
 
 
 def adapters_of(raw: RawPyramid) -> Adapters:
-    """The model as it is defined: (member layers, rank, alpha) of every adapter of one target."""
+    """The model as it is defined: (member layers, rank, factor) of every adapter of one target."""
     layers = tuple(range(raw.groups[-1].stop))
     over_all, mid, layer = raw.alphas
     found: Adapters = Counter()
     if raw.global_rank:
-        found[layers, raw.global_rank, over_all] += 1
+        found[layers, raw.global_rank, raw.factor(over_all, raw.global_rank)] += 1
     for group in raw.groups:
         members = tuple(range(group.start, group.stop))
         if group.mid_rank:
-            found[members, group.mid_rank, mid] += 1
+            found[members, group.mid_rank, raw.factor(mid, group.mid_rank)] += 1
         if group.layer_rank:
             for member in members:
-                found[(member,), group.layer_rank, layer] += 1
+                found[(member,), group.layer_rank, raw.factor(layer, group.layer_rank)] += 1
     return found
 
 
 def raw_of(pyramid: Pyramid) -> RawPyramid:
     over_all, mid, layer = (alpha or 1.0 for alpha in pyramid.alpha.levels)
-    return RawPyramid(pyramid.global_rank, pyramid.groups, (over_all, mid, layer), pyramid.targets)
+    return RawPyramid(
+        pyramid.global_rank, pyramid.groups, (over_all, mid, layer), pyramid.targets, pyramid.scaling
+    )
 
 
 def every_raw(layers: int, ranks: tuple[int, ...], alphas: tuple[float, ...]) -> list[RawPyramid]:
@@ -48,7 +53,7 @@ def every_raw(layers: int, ranks: tuple[int, ...], alphas: tuple[float, ...]) ->
             pairs = product(product(ranks, ranks), repeat=groups)
             for chosen, over_all, mid, own, rank in product(pairs, alphas, alphas, alphas, ranks):
                 stack = tuple(DepthGroup(a, b, *p) for (a, b), p in zip(pairwise(split), chosen, strict=True))
-                found.append(RawPyramid(rank, stack, (over_all, mid, own)))
+                found += [RawPyramid(rank, stack, (over_all, mid, own), scaling=scaling) for scaling in Scaling]
     return [raw for raw in found if not raw.is_empty]
 
 
@@ -71,7 +76,7 @@ def test_configurations_are_equal_exactly_when_they_build_the_same_model(
 def test_the_canonical_form_has_the_same_adapters_and_is_its_own_form(raw: RawPyramid) -> None:
     form = raw.build()
     assert adapters_of(raw_of(form)) == adapters_of(raw)
-    again = Pyramid(form.global_rank, form.groups, form.targets, form.alpha)
+    again = Pyramid(form.global_rank, form.groups, form.targets, form.alpha, form.scaling)
     assert again == form
     assert hash(again) == hash(form)
 
@@ -84,7 +89,7 @@ def test_a_boundary_between_equal_layers_without_mid_level_vanishes(raw: RawPyra
         split += [DepthGroup(group.start + a, group.start + b, 0, group.layer_rank) for a, b in pairwise(cuts)]
         if group.mid_rank:
             split[-1] = group
-    finer = RawPyramid(raw.global_rank, tuple(split), raw.alphas)
+    finer = RawPyramid(raw.global_rank, tuple(split), raw.alphas, scaling=raw.scaling)
     assert finer.build() == raw.build()
 
 
@@ -93,6 +98,29 @@ def test_an_absent_level_has_no_scaling() -> None:
     other = Pyramid(4, [DepthGroup(0, 6, 0, 2)], ["query"], {"global": 16, "layer": 8})
     assert one == other
     assert one.alpha.mid_level is None
+
+
+@pytest.mark.parametrize(("scaling", "factors"), [("standard", (16, 4, 2)), ("rank-stabilised", (16, 8, 32**0.5))])
+def test_scalings_are_those_of_their_papers(scaling: str, factors: tuple[float, ...]) -> None:
+    assert [Scaling(scaling).factor(16, rank) for rank in (1, 4, 8)] == pytest.approx(factors)
+
+
+@given(raw_pyramids())
+def test_both_scalings_are_one_exactly_where_no_rank_exceeds_1(raw: RawPyramid) -> None:
+    one, other = (replace(raw, scaling=scaling).build() for scaling in Scaling)
+    assert (one == other) == (one.largest_rank == 1)
+    assert one == replace(other, scaling=Scaling.STANDARD)
+
+
+def test_every_way_to_make_a_pyramid_takes_a_scaling() -> None:
+    made = [
+        Pyramid.geometric(8, 6, scaling="rank-stabilised"),
+        Pyramid.from_split((8, 4, 2), (0, 2, 4, 6), QV, scaling=Scaling.RANK_STABILISED),
+        Pyramid.geometric(8, 12, scaling="rank-stabilised").at_depth(6),
+    ]
+    assert made == [Pyramid(8, Pyramid.geometric(8, 6).groups, QV, 16, "rank-stabilised")] * 3
+    lora = Pyramid.lora(8, 6, QV, scaling="rank-stabilised")
+    assert lora == Pyramid.from_split((0, 0, 8), (0, 6), QV, scaling="rank-stabilised") != Pyramid.lora(8, 6, QV)
 
 
 def test_targets_are_a_set() -> None:
@@ -118,11 +146,15 @@ def test_geometric_is_the_papers_rule() -> None:
     assert pyramid.global_rank == 8
     assert pyramid.groups == (DepthGroup(0, 4, 4, 2), DepthGroup(4, 8, 4, 2), DepthGroup(8, 12, 4, 2))
     assert (pyramid.targets, pyramid.alpha.levels) == (("query", "value"), (16, 16, 16))
+    assert pyramid.scaling is Scaling.STANDARD
 
 
 @given(pyramids())
 def test_json_round_trip(pyramid: Pyramid) -> None:
-    assert Pyramid.from_json(json.loads(json.dumps(pyramid.to_json()))) == pyramid
+    written = pyramid.to_json()
+    assert Pyramid.from_json(json.loads(json.dumps(written))) == pyramid
+    assert ("scaling" in written) == (pyramid.scaling is not Scaling.STANDARD)
+    assert Pyramid.from_json({"scaling": "standard", **written}) == pyramid
 
 
 GOOD = Pyramid.geometric(8, 6).to_json()
@@ -154,7 +186,13 @@ GROUP = {"start": 0, "stop": 6, "mid_rank": 1, "layer_rank": 1}
         ({"alpha": float("nan")}, "must be a positive number"),
         ({"global_rank": True}, "global_rank is True"),
         ({"global_rank": 1.0}, "global_rank is 1.0"),
-        ({"extra": 1}, "unknown fields ['extra']"),
+        (
+            {"extra": 1},
+            "unknown fields ['extra']; it has ['global_rank', 'groups', 'targets', 'alpha', 'scaling']",
+        ),
+        ({"scaling": "rslora"}, "scaling is 'rslora'; it must be standard or rank-stabilised"),
+        ({"scaling": None}, "scaling is None; it must be standard or rank-stabilised"),
+        ({"scaling": ["standard"]}, "scaling is ['standard']; it must be"),
     ],
 )
 def test_wrong_json_is_refused_by_field_and_value(change: dict[str, Any], said: str) -> None:

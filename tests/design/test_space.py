@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from msplora_search.design.choice import Choice
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import LogRange, SearchSpace, Shape, uniform_splits
 from msplora_search.design.splits import FreeSplits
 from tests.strategies import all_boundaries, search_spaces, uniform_pyramids
@@ -36,7 +38,7 @@ def reachable(space: SearchSpace) -> set[Pyramid]:
         ):
             allowed = all(space.shape.allows(over_all, m, r) for m, r in zip(mid, layer, strict=True))
             if allowed and (over_all or any(mid) or any(layer)):
-                found.add(Choice(targets, alpha, over_all, split, mid, layer).pyramid())
+                found.add(Choice(targets, alpha, over_all, split, mid, layer, space.scaling).pyramid())
     return found
 
 
@@ -95,6 +97,25 @@ def test_lora_and_the_papers_setting_are_points_of_the_space() -> None:
     assert not space.contains(Pyramid.geometric(8, 6, targets=["query"]))
     assert not space.contains(Pyramid.geometric(8, 6, alpha=8))
     assert not space.contains(Pyramid.geometric(8, 12))
+
+
+@SLOW_TO_DRAW
+@given(search_spaces())
+def test_a_space_of_the_other_scaling_shares_what_has_no_rank_above_1(space: SearchSpace) -> None:
+    (scaling,) = set(Scaling) - {space.scaling}
+    other = replace(space, scaling=scaling)
+    assert other.pyramids == space.pyramids
+    found = reachable(space)
+    assert {p for p in found if other.contains(p)} == {p for p in found if p.largest_rank == 1}
+
+
+def test_a_rank_stabilised_space_holds_pyramids_of_its_scaling() -> None:
+    space = space_of(scaling=Scaling.RANK_STABILISED)
+    assert not space.contains(Pyramid.geometric(8, 6))
+    located = space.locate(Pyramid.geometric(8, 6, scaling="rank-stabilised"))
+    assert located is not None
+    assert located.scaling is Scaling.RANK_STABILISED
+    assert space.contains(Pyramid.lora(1, 6, ["query", "value"]))
 
 
 def test_a_large_space_is_counted_without_listing_it() -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from msplora_search.design.scaling import Scaling
 from msplora_search.settings import load_study
 from msplora_search.settings.models import StudySettings
+from msplora_search.settings.space import DEFAULT_SCALING
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from tests.adapters.models import bert
 from tests.small import save_model, sentences
@@ -87,6 +89,10 @@ def test_defaults_of_the_guide_are_the_defaults() -> None:
         f"`rungs` (`{list(fresh.proxy.rungs)}`)", f"`warmup_ratio` ({fresh.proxy.warmup_ratio})",
     ):  # fmt: skip
         assert said in README, said
+    rule = {Scaling.STANDARD: "alpha / r", Scaling.RANK_STABILISED: "alpha / sqrt r"}[DEFAULT_SCALING]
+    assert f"`{DEFAULT_SCALING.value}` ({rule}, the default)" in README
+    for field in type(fresh.space).model_fields:
+        assert re.search(rf"^\|.*`{field}[`.]", README, re.MULTILINE), field
     for section in ("search", "proxy", "pruning", "training"):
         for field in type(getattr(fresh, section)).model_fields:
             assert f"`{field}`" in README, field

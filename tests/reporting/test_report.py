@@ -17,7 +17,7 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.reporting.front_panels import draw_points
 from msplora_search.reporting.plots import draw_front
-from msplora_search.reporting.report import report_markdown, write_report
+from msplora_search.reporting.report import report_markdown, trials_csv, write_report
 from msplora_search.reporting.terminal import search_display, seconds_left
 from msplora_search.reporting.wording import (
     columns_sentence,
@@ -31,6 +31,7 @@ from msplora_search.reporting.wording import (
 from msplora_search.results.records import TrialRecord
 from msplora_search.search.events import SearchEnded, SearchStarted, TrialEnded, TrialMeasured, TrialStarted
 from msplora_search.search.summary import Summary, summarise
+from msplora_search.settings import load_study
 from tests.example import GOLDEN, JUDGE, LAYERS, evaluation, golden_texts, record, records, results, split
 from tests.search.test_proposal import SPACE
 
@@ -133,6 +134,22 @@ def test_the_table_of_trials_has_a_row_each(tmp_path: Path) -> None:
     rows = list(csv.DictReader(golden_texts()["trials.csv"].splitlines()))
     assert [row["state"] for row in rows] == [r.state.value for r in records()]
     assert rows[4]["curve"].split()[-1] == rows[4]["metric"]
+
+
+def test_the_table_of_trials_tells_the_scaling_where_it_is_not_standard() -> None:
+    louder = Pyramid.from_split((4, 0, 0), (0, 6), ("query", "value"), scaling="rank-stabilised")
+    text = trials_csv((record(0, split(1, 0, 0), 60), record(1, louder, 60), record(2, None, 0, curve=())))
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [row["scaling"] for row in rows] == ["standard", "rank-stabilised", ""]
+    assert list(rows[0])[5:7] == ["alpha", "scaling"]
+    assert "scaling" not in next(csv.reader(golden_texts()["trials.csv"].splitlines()))
+
+
+def test_a_report_says_that_levels_are_scaled_by_the_root_of_their_rank() -> None:
+    said = "A level of rank r is scaled by alpha / sqrt(r), in the baselines too."
+    for scaling, tells in (("standard", False), ("rank-stabilised", True)):
+        settings = load_study("quickstart", [f"space.scaling={scaling}"])
+        assert (said in report_markdown(summarise(replace(results(), settings=settings)))) == tells
 
 
 def test_what_is_advised_is_said_with_what_it_costs_at_most() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from msplora_search.design.choice import Choice
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.search.baselines import baseline_rates, ladders_sentence, planned_baselines, words_for
@@ -167,6 +168,16 @@ def test_every_choice_of_targets_has_a_ladder_and_the_first_has_the_papers_pyram
     assert ladders_sentence(planned_baselines(SPACE, asked)) == ()
     roles = [("query", "value"), ("key",), ("attention",)]
     assert {b.name.partition("@")[2] for b in planned_baselines(space, asked, roles)} == {"", "key", "attention"}
+
+
+def test_baselines_have_the_scaling_of_the_space() -> None:
+    space = replace(space_with((2e-3,)), alpha=(8.0, 16.0), scaling=Scaling.RANK_STABILISED)
+    asked = SearchSettings.model_validate({"baselines": ["paper", {"lora": [1, 4]}]})
+    assert [b.pyramid for b in planned_baselines(space, asked)] == [
+        Pyramid.geometric(8, 6, alpha=8, scaling="rank-stabilised"),
+        Pyramid.lora(1, 6, SPACE.targets[0], 8),
+        Pyramid.lora(4, 6, SPACE.targets[0], 8, "rank-stabilised"),
+    ]
 
 
 def test_words_for_targets_are_short_and_no_two_are_alike() -> None:

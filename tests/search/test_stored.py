@@ -210,6 +210,19 @@ def test_a_field_that_is_newer_than_the_study_has_its_default(finished: Path, ou
     assert load_results(output).settings == settings_of(finished)
 
 
+def test_another_scaling_is_refused_whatever_the_study_was_begun_with(finished: Path, output: Path) -> None:
+    other = settings_of(finished, space={"scaling": "rank-stabilised"})
+    for begun in ({"scaling": "standard"}, {}):  # {}: by a version that knew no other
+
+        def to(stored: dict[str, Any], begun: dict[str, str] = begun) -> dict[str, Any]:
+            return {**stored, "space": {**without("scaling")(stored["space"]), **begun}}
+
+        change(output, "study_user_attributes", "settings", to)
+        with pytest.raises(InputError, match=r"space\.scaling was 'standard', is 'rank-stabilised'"):
+            require_compatible(other, output, None)
+        require_compatible(settings_of(finished, space={"scaling": "standard"}), output, None)
+
+
 NEWER: list[tuple[str, Spoil]] = [
     (
         "warp.*another version",

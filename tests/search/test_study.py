@@ -17,6 +17,7 @@ import torch
 
 from msplora_search import run_study
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
@@ -95,6 +96,17 @@ def test_another_learning_rate_is_another_configuration(tmp_path: Path) -> None:
     assert sorted(rate for _, rate in configurations(results)) == [1e-2, 2e-2]
     assert isinstance(events[-1], SearchEnded)
     assert events[-1].reason == "the space is exhausted: all 2 configurations are measured"
+
+
+def test_a_search_trains_and_tells_pyramids_of_its_scaling(tmp_path: Path) -> None:
+    space = {"global_rank": [2], "mid_rank": [0], "layer_rank": [0, 1], "scaling": "rank-stabilised"}
+    results, _ = search(tmp_path, space=space, search={"sampler": "random", "trials": 6})
+    scalings = {r.pyramid.scaling for r in results.records if r.pyramid and not r.baseline}
+    assert scalings == {Scaling.RANK_STABILISED}
+    assert results.records[0].pyramid == Pyramid.geometric(8, 2, 2, scaling="rank-stabilised")
+    front = summarise(results).to_json()["front"]
+    told = {point["trial"]: Pyramid.from_json(json.loads(json.dumps(point["pyramid"]))) for point in front}
+    assert told == {number: results.records[number].pyramid for number in told}
 
 
 def test_an_exhausted_space_ends_the_search_with_a_message(tmp_path: Path) -> None:

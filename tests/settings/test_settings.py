@@ -10,11 +10,14 @@ from hypothesis import given
 
 from msplora_search.design.depth import DepthGroup, split_by_fractions
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.errors import InputError
 from msplora_search.settings import SpaceSettings, StudySettings, check_file, load_space, load_study, shipped
 from msplora_search.settings.document import dump
+from msplora_search.settings.load import stored_settings
+from msplora_search.settings.space import DEFAULT_SCALING
 from msplora_search.settings.task import TaskSettings
 from msplora_search.settings.yaml_reader import parse
 from tests.strategies import space_fields, study_fields
@@ -215,10 +218,24 @@ def test_rates_come_from_the_space_or_else_from_the_proxy() -> None:
     assert space(learning_rate={"low": 1e-4, "high": 1e-2}).learning_rate == LogRange(1e-4, 1e-2, True)
 
 
+def test_a_space_has_the_scaling_that_it_names() -> None:
+    assert space().scaling is DEFAULT_SCALING
+    assert space(scaling="rank-stabilised").scaling is Scaling.RANK_STABILISED
+    assert space(scaling="standard").scaling is Scaling.STANDARD
+
+
+def test_a_space_stored_before_it_had_a_scaling_has_the_standard_one() -> None:
+    settings = load_study("quickstart", ["space.scaling=rank-stabilised"])
+    stored = settings.model_dump(mode="json")
+    assert stored_settings(stored) == settings
+    del stored["space"]["scaling"]
+    assert stored_settings(stored).space.scaling is Scaling.STANDARD
+
+
 def test_ranks_of_each_group_where_asked() -> None:
     uneven = Pyramid(0, [DepthGroup(0, 2, 1, 0), DepthGroup(2, 6, 4, 0)], ["query", "value"])
-    assert not space().contains(uneven)
-    assert space(per_group={"mid_rank": True}).contains(uneven)
+    assert not space(scaling="standard").contains(uneven)
+    assert space(scaling="standard", per_group={"mid_rank": True}).contains(uneven)
 
 
 def test_a_depth_that_no_group_count_fits_is_refused() -> None:
@@ -268,7 +285,8 @@ def test_a_field_that_the_kind_does_not_read_is_refused(study: Path, override: s
 
 
 def test_listed_ranks_and_no_others_are_in_the_space() -> None:
-    found = space(ranks=[[8, 4, 2], [4, 4, 4]], groups={"count": [3], "boundaries": "uniform"})
+    thirds_alone = {"count": [3], "boundaries": "uniform"}
+    found = space(ranks=[[8, 4, 2], [4, 4, 4]], groups=thirds_alone, scaling="standard")
     thirds = (0, 2, 4, 6)
     inside = {Pyramid.from_split(ranks, thirds, ("query", "value")) for ranks in ((8, 4, 2), (4, 4, 4))}
     assert found.pyramids == 2

@@ -58,6 +58,7 @@ NUMBER = "it should be a number"
 SWITCH = "it should be true or false"
 TEXT = "it should be text; put it in quotes"
 LIST = "it should be a list"
+SCALING = "it should be 'standard' or 'rank-stabilised'"
 FIELDS = "it should be a mapping of fields"
 BASELINE = "it should be one of paper, lora, {paper: RANK} and {lora: [RANKS]}"
 
@@ -297,6 +298,9 @@ SPACES = [
     ("global_rank: [0, 2]", "alpha: [true]", 2, f"alpha.0 is true; {NUMBER}"),
     ("global_rank: [0, 2]", "alpha: 1e300", 2, "alpha is 1e+300; it should be less than or equal to 1000000"),
     ("global_rank: [0, 2]", "alpha: x", 2, f"alpha is 'x'; {LIST}"),
+    ("global_rank: [0, 2]", "scaling: rslora", 2, f"scaling is 'rslora'; {SCALING}"),
+    ("global_rank: [0, 2]", "scaling: [standard]", 2, f"scaling is ['standard']; {SCALING}"),
+    ("global_rank: [0, 2]", "scaling: null", 2, f"scaling is null; {SCALING}"),
     ("global_rank: [0, 2]", "trials: 4", 2, "trials is no known field; there are: alpha, global_rank, groups"),
 ]  # fmt: skip
 
@@ -329,6 +333,8 @@ RECIPES = [
     ("alpha: 16", "alpha: 1e30", 4, "alpha of every level is too large; it must be a positive number up to"),
     ("alpha: 16", "alpha: {top: 1}", 4, "alpha has unknown levels ['top']"),
     ("alpha: 16", "alpha: 0", 4, "alpha of the global level is 0.0; it must be a positive number"),
+    ("alpha: 16", "scaling: standard", 4, "pyramid: pyramid lacks ['alpha']"),
+    ("alpha: 16", "alpha: 16\n  scaling: rslora", 4, "scaling is 'rslora'; it must be standard or rank"),
     ("training: {epochs: 2}", "training: {epochs: yes}", 9, f"training.epochs is yes; {WORD}"),
     ("training: {epochs: 2}", "training: {epochs: 1e9}", 9, "training.epochs is 1000000000.0; it should be less"),
     ("training: {epochs: 2}", "training: {seed: 1.5}", 9, f"training.seed is 1.5; {WHOLE}"),
