@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 from msplora_search.design.choice import Choice
 from msplora_search.design.depth import DepthGroup
@@ -19,7 +20,8 @@ def random_choice(space: SearchSpace, draw: random.Random) -> Choice:
     split = random_split(space, draw)
     pairs = sorted(draw.choice(space.shared_pairs(global_rank)))
     mids, layers = zip(*(draw.choice(pairs) for _ in split[1:]), strict=True)
-    return Choice(draw.choice(space.targets), draw.choice(space.alpha), global_rank, split, mids, layers)
+    targets, alpha = draw.choice(space.targets), draw.choice(space.alpha)
+    return Choice(targets, alpha, global_rank, split, mids, layers, space.scaling)
 
 
 def random_split(space: SearchSpace, draw: random.Random) -> tuple[int, ...]:
@@ -36,7 +38,7 @@ def random_split(space: SearchSpace, draw: random.Random) -> tuple[int, ...]:
 def neighbours(space: SearchSpace, pyramid: Pyramid) -> Iterator[tuple[Pyramid, Choice]]:
     """Pyramids of `space` that differ from `pyramid` in one respect, by one step, with choices that build them.
 
-    One level's rank everywhere or in one group, one boundary by a layer, one boundary less or more, or the targets.
+    One level's rank, everywhere or in one group; one boundary, by a layer; one boundary less or more; the targets.
     """
     met = {pyramid}
     for other in _beside(space, pyramid):
@@ -53,7 +55,7 @@ def _beside(space: SearchSpace, pyramid: Pyramid) -> Iterator[Pyramid]:
 
     def built(global_rank: int, changed: list[DepthGroup]) -> Iterator[Pyramid]:
         if global_rank or any(group.mid_rank or group.layer_rank for group in changed):
-            yield Pyramid(global_rank, changed, pyramid.targets, alpha)
+            yield Pyramid(global_rank, changed, pyramid.targets, alpha, space.scaling)
 
     for rank in _steps(space.global_rank, pyramid.global_rank):
         yield from built(rank, list(groups))
@@ -65,7 +67,7 @@ def _beside(space: SearchSpace, pyramid: Pyramid) -> Iterator[Pyramid]:
                     steps = _steps(ranks, getattr(groups[i], level))
                     changed[i] = replace(groups[i], **{level: steps[-1] if up else steps[0]})
                 yield from built(pyramid.global_rank, changed)
-    for i, (one, other) in enumerate(zip(groups, groups[1:], strict=False)):
+    for i, (one, other) in enumerate(pairwise(groups)):
         yield from built(pyramid.global_rank, [*groups[:i], replace(one, stop=other.stop), *groups[i + 2 :]])
         for cut in (other.start - 1, other.start + 1):
             if one.start < cut < other.stop:
@@ -76,7 +78,7 @@ def _beside(space: SearchSpace, pyramid: Pyramid) -> Iterator[Pyramid]:
             halves = [replace(group, stop=cut), replace(group, start=cut)]
             yield from built(pyramid.global_rank, [*groups[:i], *halves, *groups[i + 1 :]])
     for targets in space.targets:
-        yield Pyramid(pyramid.global_rank, groups, targets, alpha)
+        yield Pyramid(pyramid.global_rank, groups, targets, alpha, space.scaling)
 
 
 def _steps(choices: tuple[int, ...], rank: int) -> list[int]:

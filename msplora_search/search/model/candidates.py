@@ -22,7 +22,7 @@ from msplora_search.search.model.features import Configuration, Features
 MOST = 60_000
 """Configurations of a space that is listed whole."""
 DRAWN, KEPT = 10_000, 5_000
-"""Of a larger space: choices that are drawn at random, and how many of them are kept, evenly over log parameters."""
+"""Of a larger space: choices that are drawn at random, and how many are kept, evenly over log parameters."""
 STRATA = 40
 """Of log parameters, in such a sample."""
 RATES = 9
@@ -136,7 +136,7 @@ def _alike(space: SearchSpace) -> Iterator[Choice]:
     ):
         for mid, layer in sorted(space.pairs(global_rank)):
             groups = len(split) - 1
-            yield Choice(targets, alpha, global_rank, split, (mid,) * groups, (layer,) * groups)
+            yield Choice(targets, alpha, global_rank, split, (mid,) * groups, (layer,) * groups, space.scaling)
 
 
 def _evenly(

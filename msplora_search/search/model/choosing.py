@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msplora_search.search.model.candidates import Candidates, Ground
+from msplora_search.search.model.candidates import Candidates
 from msplora_search.search.model.features import Configuration
-from msplora_search.search.model.measurements import Measurements
 from msplora_search.search.model.outlook import Outlook
-from msplora_search.search.model.surrogate import Surrogate
 
 INITIAL = 4
 """Proposals before the model is asked: the cheapest configuration, and what lies far from all others in cost."""
