@@ -188,9 +188,10 @@ def main() -> None:
     """Simulate, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=240, help="of each training noise; a multiple of 24")
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.3, 0.5], help="of training, in points")
     parser.add_argument("--no-judging", action="store_true", help="without a judging part")
     options = parser.parse_args()
-    for sd in (0.0, 0.003, 0.005):
+    for sd in (points / 100 for points in options.noise):
         stated, true = [], []
         gains: list[tuple[float, float, bool]] = []
         said: dict[str, list[tuple[float, float, bool]]] = defaultdict(list)
