@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from msplora_search.search.model.candidates import Candidates
 from msplora_search.search.model.features import Configuration
-from msplora_search.search.model.outlook import Outlook
 
 INITIAL = 4
 """Proposals before the model is asked: the cheapest configuration, and what lies far from all others in cost."""
@@ -37,9 +36,9 @@ def initial_choice(
     return int(np.random.default_rng(seed).choice(far))
 
 
-def best_choice(outlook: Outlook, free: NDArray[np.bool_]) -> int:
-    """The free candidate that is expected to raise the front most; of equal ones the cheapest."""
-    return int(np.argmax(np.where(free, outlook.gains(), -np.inf)))
+def best_choice(gains: Floats, free: NDArray[np.bool_]) -> int:
+    """The free candidate that is expected to raise the front most; of equal ones the first, the cheapest."""
+    return int(np.argmax(np.where(free, gains, -np.inf)))
 
 
 def kernel_from(count: int) -> int:

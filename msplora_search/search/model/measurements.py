@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from msplora_search.results import pareto
 from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.model.ending import Endings
 from msplora_search.search.model.features import Configuration
 
 MOST_MODELLED = 250
@@ -22,26 +23,29 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Of n configurations."""
+    """Of n configurations: first those that were trained to the end, then what was stopped or failed."""
 
     configurations: tuple[Configuration, ...]
     metrics: Floats
-    """(n,), at the end of the proxy, each the mean over its seeds."""
+    """(n,), at the end of the proxy, each the mean over its seeds; of a stopped one as it is expected there."""
     variances: Floats
     """(n,): of each about the true one, beside what all share, by the choice of examples and of seeds."""
+    complete: int
+    """How many were trained to the end."""
 
     @property
     def costs(self) -> Floats:
         """Adapter parameters, (n,)."""
         return np.array([configuration.params for configuration in self.configurations], dtype=np.float64)
 
-    def front(self) -> NDArray[np.intp]:
-        """Places of those that no other dominates, as measured."""
-        return pareto.front(self.metrics, self.costs)
+    def front(self) -> list[Configuration]:
+        """Those that no other dominates, as measured."""
+        found = pareto.front(self.metrics[: self.complete], self.costs[: self.complete])
+        return [self.configurations[i] for i in found]
 
     @classmethod
     def of(cls, records: Sequence[TrialRecord], training: float) -> Measurements:
-        """By the trials that were trained to the end; one that failed counts as no better than the worst of these.
+        """From the records of a study; one that failed counts as no better than the worst of the others.
 
         `training`: the variance of the metric over seeds. All trials are measured on the same examples, so what
         an example adds to the metric of all of them cancels in every comparison: it is left out of the variances.
@@ -55,15 +59,25 @@ class Measurements:
         if len(some) > MOST_MODELLED:
             kept = _nearest_to_front(metrics, np.array([float(one.params) for one, _ in some]))
             some, metrics = [some[i] for i in kept], metrics[kept]
-        seeds = np.array([len(of) for _, of in some], dtype=np.float64)
-        variances = (_own_variance([of[0] for _, of in some]) + training) / seeds
-        failed = {configuration_of(r) for r in records if r.state == State.FAILED and r.pyramid is not None}
-        worst = [one for one in failed if one not in trainings] if some else []
-        return cls(
-            (*(one for one, _ in some), *sorted(worst, key=lambda one: (one.params, str(one.pyramid), one.rate))),
-            np.concatenate([metrics, np.full(len(worst), metrics.min(initial=np.inf))]),
-            np.concatenate([variances, np.full(len(worst), variances.mean() if some else 0.0)]),
-        )
+        if not some:
+            return cls((), np.empty(0), np.empty(0), 0)
+        one_training = _own_variance([of[0] for _, of in some]) + training
+        rows = [
+            (one, float(metric), one_training / len(of)) for (one, of), metric in zip(some, metrics, strict=True)
+        ]
+        worst, endings = min(metric for _, metric, _ in rows), Endings.of(records)
+        met = set(trainings)
+        for record in reversed(records):  # of several stops of one configuration the last
+            if record.state not in (State.PRUNED, State.FAILED) or record.pyramid is None:
+                continue
+            configuration, ending = configuration_of(record), endings.expected(record)
+            if configuration in met or (record.state == State.PRUNED and ending is None):
+                continue
+            met.add(configuration)
+            metric, variance = (worst, 0.0) if record.state == State.FAILED or ending is None else ending
+            rows.append((configuration, metric, one_training + variance))
+        configurations, measured, variances = zip(*rows, strict=True)
+        return cls(configurations, np.array(measured), np.array(variances), len(some))
 
 
 def configuration_of(record: TrialRecord) -> Configuration:

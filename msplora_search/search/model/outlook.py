@@ -1,4 +1,4 @@
-"""What is expected of every candidate, given all that was measured: the one model that a search decides by."""
+"""What is expected of configurations, given all that was measured: the one model that a search decides by."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
-    """The true metric of candidates, as far as it is known, and the envelope that they could raise."""
+    """The true metric of any configuration, as far as it is known, and the envelope that it could raise."""
 
     ground: Ground
-    candidates: Candidates
     scaler: Scaler
     surrogate: Surrogate
     envelope: Envelope
-    mean: Floats
-    """Of the true metric of each candidate, (n,)."""
-    sd: Floats
+    """Of what was trained to the end, or is being trained, by what is believed of it."""
 
     @classmethod
     def of(
         cls,
         measured: Measurements,
-        candidates: Candidates,
         ground: Ground,
+        candidates: Candidates,
         floor: float,
         pending: Sequence[Configuration] = (),
         like: Surrogate | None = None,
     ) -> Outlook:
         """By two measurements at least.
 
-        `floor`: a metric that is to be had for nothing. `pending`: what is being trained; it counts as if it were
-        measured at its expectation (Ginsbourger, Le Riche and Carraro, Kriging is well-suited to parallelize
-        optimization, 2010). `like`: whose kernel is taken.
+        `candidates`: say how far features and costs range. `floor`: a metric that is to be had for nothing.
+        `pending`: what is being trained; it counts as if it were measured at its expectation (Ginsbourger, Le
+        Riche and Carraro, Kriging is well-suited to parallelize optimization, 2010). `like`: its kernel is taken.
         """
         scaler = Scaler.of(candidates.features, ground.features.factors)
         known = scaler.scaled(ground.features.of_all(measured.configurations))
         surrogate = Surrogate.fitted(known, measured.metrics, measured.variances, like)
-        believed = surrogate.predicted(known)[0]
-        costs = measured.costs
         if pending:
             waiting = scaler.scaled(ground.features.of_all(pending))
-            expected = surrogate.predicted(waiting)[0]
-            metrics = np.concatenate([measured.metrics, expected])
+            metrics = np.concatenate([measured.metrics, surrogate.predicted(waiting)[0]])
             variances = np.concatenate([measured.variances, np.full(len(pending), measured.variances.mean())])
-            surrogate = Surrogate.fitted(np.concatenate([known, waiting]), metrics, variances, surrogate)
-            believed = np.concatenate([believed, expected])
-            costs = np.concatenate([costs, [float(one.params) for one in pending]])
+            known = np.concatenate([known, waiting])
+            surrogate = Surrogate.fitted(known, metrics, variances, surrogate)
+        costs = np.array([float(one.params) for one in (*measured.configurations, *pending)])
         over = float(candidates.costs.min()), float(candidates.costs.max())
-        envelope = Envelope.of(believed, costs, floor, over)
-        mean, sd = surrogate.predicted(scaler.scaled(candidates.features))
-        return cls(ground, candidates, scaler, surrogate, envelope, mean, sd)
+        counts = np.arange(len(costs)) < measured.complete
+        counts[len(measured.configurations) :] = True
+        envelope = Envelope.of(surrogate.predicted(known)[0][counts], costs[counts], floor, over)
+        return cls(ground, scaler, surrogate, envelope)
 
-    def gains(self) -> Floats:
-        """By how much each candidate is expected to raise the mean of the envelope over log parameters, (n,)."""
-        return self.envelope.expected_gain(self.mean, self.sd, self.candidates.costs)
+    def expected(self, features: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the true metric of configurations with these features; (n,) each."""
+        return self.surrogate.predicted(self.scaler.scaled(features))
+
+    def gains(self, candidates: Candidates) -> Floats:
+        """By how much each is expected to raise the mean of the envelope over log parameters, (n,)."""
+        mean, sd = self.expected(candidates.features)
+        return self.envelope.expected_gain(mean, sd, candidates.costs)

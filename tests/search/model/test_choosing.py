@@ -45,24 +45,28 @@ def test_what_was_measured_says_where_to_go_on() -> None:
     """Mid ranks are what helps: the model learns it from a few trials that differ in nothing else."""
     some = [CANDIDATES.configurations[i].pyramid for i in range(0, len(CANDIDATES.costs), 30)]
     records = [trained(i, p, [0.7 + 0.05 * (max(g.mid_rank for g in p.groups) >= 2)]) for i, p in enumerate(some)]
-    outlook = Outlook.of(Measurements.of(records, 0.0), CANDIDATES, GROUND, floor=0.5)
+    outlook = Outlook.of(Measurements.of(records, 0.0), GROUND, CANDIDATES, floor=0.5)
     helps = np.array([max(g.mid_rank for g in one.pyramid.groups) >= 2 for one in CANDIDATES.configurations])
-    assert outlook.mean[helps].mean() > outlook.mean[~helps].mean() + 0.008
+    mean, _ = outlook.expected(CANDIDATES.features)
+    assert mean[helps].mean() > mean[~helps].mean() + 0.008
     free = np.array([one.pyramid not in some for one in CANDIDATES.configurations])
-    chosen = best_choice(outlook, free)
+    gains = outlook.gains(CANDIDATES)
+    chosen = best_choice(gains, free)
     assert free[chosen]
-    assert outlook.gains()[chosen] == outlook.gains()[free].max()
+    assert gains[chosen] == gains[free].max()
 
 
 def test_what_is_being_trained_is_not_proposed_twice_by_its_neighbours() -> None:
     some = [CANDIDATES.configurations[i].pyramid for i in range(0, len(CANDIDATES.costs), 60)]
     records = [trained(i, p, [0.7 + 0.01 * i]) for i, p in enumerate(some)]
     measured = Measurements.of(records, 0.0)
-    first = Outlook.of(measured, CANDIDATES, GROUND, 0.5)
-    best = int(np.argmax(first.gains()))
-    then = Outlook.of(measured, CANDIDATES, GROUND, 0.5, pending=[CANDIDATES.configurations[best]])
-    assert then.gains()[best] < 0.5 * first.gains()[best]
-    assert np.abs(then.mean - first.mean).max() < 0.02
+    first = Outlook.of(measured, GROUND, CANDIDATES, 0.5)
+    before = first.gains(CANDIDATES)
+    best = int(np.argmax(before))
+    then = Outlook.of(measured, GROUND, CANDIDATES, 0.5, pending=[CANDIDATES.configurations[best]])
+    assert then.gains(CANDIDATES)[best] < 0.5 * before[best]
+    features = CANDIDATES.features
+    assert np.abs(then.expected(features)[0] - first.expected(features)[0]).max() < 0.02
 
 
 def test_a_measurement_counts_as_far_as_it_is_exact() -> None:
