@@ -142,15 +142,15 @@ class SearchSpace:
         Ways that cannot build a canonical pyramid of these `groups` may be left out.
         """
         wanted = [{(g.mid_rank, g.layer_rank), (g.layer_rank, g.mid_rank)} for g in groups]
-        for pairs in self._shared(global_rank):
+        for pairs in self.shared(global_rank):
             if not any(pairs.isdisjoint(either) for either in wanted):
                 if isinstance(self.splits, FreeSplits):
                     yield Scenario(pairs, self.splits)
                 else:
                     yield from (Scenario(pairs, FixedSplit(split)) for split in self.splits)
 
-    def _shared(self, global_rank: int) -> list[frozenset[RankPair]]:
-        """The ranks that groups may have together, one set for each rank of a level that all share."""
+    def shared(self, global_rank: int) -> list[frozenset[RankPair]]:
+        """The (mid, layer) ranks of the groups of one pyramid, one set for each rank of a level that all share."""
         found: defaultdict[tuple[int, int], set[RankPair]] = defaultdict(set)
         for mid, layer in self.pairs(global_rank):
             shared_mid = -1 if self.mid_per_group else self.mid_rank.index(mid)
