@@ -217,6 +217,7 @@ def study_fields() -> st.SearchStrategy[dict[str, Any]]:
             "seed": st.integers(0, 2**31 - 1),
             "max_params": st.none() | st.integers(1, 10**9),
             "baselines": st.lists(st.sampled_from(["paper", "lora"]) | ladder | paper, max_size=3),
+            "warm_start": st.lists(column, max_size=2),
         },
     )
     early = st.lists(st.floats(0.01, 0.99), max_size=3, unique=True).map(sorted)

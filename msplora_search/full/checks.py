@@ -18,6 +18,7 @@ from msplora_search.full.training import training_arguments
 from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.choices import dissect_choices, space_in
 from msplora_search.proxy.workbench import require_rungs
+from msplora_search.search.warm_start import earlier_fronts
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.recipe import WITH_CLASSES, Recipe, RecipeTraining
 from msplora_search.tasks.backbone import bare_model, load_processor, require_weights
@@ -49,6 +50,8 @@ def check_study(settings: StudySettings) -> Findings:
         require_training(settings)
     with _collecting(found, settings):
         placement(settings.backbone)
+    with _collecting(found, settings):
+        earlier_fronts(settings)
     processor: Any = None
     with _collecting(found, settings):
         processor = load_processor(settings)

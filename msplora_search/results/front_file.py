@@ -48,6 +48,7 @@ class FrontPoint:
             _require(name, data[name], isinstance(data[name], int | float), "a number")
         for name in ("metric_judged", "metric_judged_se"):
             _require(name, data[name], isinstance(data[name], int | float | None), "a number or null")
+        _require("learning_rate", data["learning_rate"], 0 < data["learning_rate"] < 1, "above 0 and below 1")
         _require("baseline", data["baseline"], isinstance(data["baseline"], str | None), "a name or null")
         return cls(**{**data, "pyramid": Pyramid.from_json(data["pyramid"])})
 

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from msplora_search.results.records import Failure, State, TrialRecord
 from msplora_search.search.objective import TrialFailedError, tell_values
 from msplora_search.search.store.history import (
+    CARRIED,
     IN_SPACE,
     PLAN,
     REPEAT,
@@ -39,7 +40,7 @@ def heal(study: optuna.Study, crew: Crew, chance: float) -> None:
     again = started_again(trials)
     for trial in trials:
         if trial.number not in again and trial.user_attrs.get("baseline") is None and _is_lost(trial, crew):
-            told = {name: told for name, told in trial.user_attrs.items() if name in (REPEAT, IN_SPACE)}
+            told = {name: told for name, told in trial.user_attrs.items() if name in (REPEAT, IN_SPACE, CARRIED)}
             study.enqueue_trial(trial.params, user_attrs={**told, RESTART: trial.number})
 
 

@@ -29,6 +29,7 @@ from msplora_search.search.store.sameness import open_study
 from msplora_search.search.store.storage import answering, connect
 from msplora_search.search.store.stored import trials_of
 from msplora_search.search.turns import Turns
+from msplora_search.search.warm_start import carried_sentence
 from msplora_search.settings.models import SearchSettings, StudySettings
 
 
@@ -62,7 +63,7 @@ def work_off(
         history = History(study, Influences.by(*workbench.task.judges), settings.search.seed)
         objective = Objective(workbench, proposer, history, listen, crew)
         loop = Loop(study, objective, baselines, history, turns, watch)
-        listen(_started(workbench, proposer, baselines, history))
+        listen(_started(workbench, proposer, baselines, history, carried_sentence(study)))
         while loop.take():
             pass
         listen(SearchEnded(loop.reason()))
@@ -165,7 +166,11 @@ class Loop:
 
 
 def _started(
-    workbench: Workbench, proposer: Proposer, baselines: list[Baseline], history: History
+    workbench: Workbench,
+    proposer: Proposer,
+    baselines: list[Baseline],
+    history: History,
+    carried: tuple[str, ...],
 ) -> SearchStarted:
     return SearchStarted(
         space=proposer.space,
@@ -175,7 +180,7 @@ def _started(
         repeats=planned_repeats(baselines, workbench.settings.search),
         proxy_steps=workbench.steps,
         records=tuple(history.records()),
-        notes=(*ladders_sentence(baselines), *workbench.task.notes),
+        notes=(*ladders_sentence(baselines), *carried, *workbench.task.notes),
     )
 
 

@@ -21,6 +21,7 @@ from msplora_search.search.store.history import IN_SPACE, RESTART
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import STUDY_FILE
 from msplora_search.search.store.sameness import FACTS, require_same_data
+from msplora_search.search.warm_start import propose_first
 from msplora_search.settings.document import dump
 from msplora_search.settings.models import StudySettings
 from msplora_search.tasks.task import FORMAT
@@ -34,16 +35,18 @@ def prepare_study(
     output: Path,
     crew: Crew,
 ) -> None:
-    """Write down what is searched, settle what earlier processes left, enqueue the missing baselines.
+    """Write down what is searched, settle what earlier processes left, enqueue the missing baselines, then what is
+    carried over from earlier studies.
 
-    Done anew by every worker, under a lock. Raises InputError where the study was begun with other data,
-    StoredError where what is stored cannot be read.
+    Done anew by every worker, under a lock. Raises InputError where the study was begun with other data, or an
+    earlier study cannot be read, StoredError where what is stored cannot be read.
     """
     require_same_data(workbench.task.train.corpus.fingerprint, study)
     _describe(workbench.settings, output)
     study.set_user_attr(FACTS, _facts(workbench, proposer.space, baselines))
     heal(study, crew, workbench.task.chance)
     _enqueue_baselines(study, baselines, proposer, crew)
+    propose_first(study, workbench, proposer, baselines)
 
 
 def _enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer: Proposer, crew: Crew) -> None:

@@ -10,11 +10,13 @@ from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.events import Listener
 from msplora_search.search.part import work_off
 from msplora_search.search.store.address import default_url
+from msplora_search.search.store.carried import WarmStart
 from msplora_search.search.store.folder import only_run, unusable
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import holds_study
 from msplora_search.search.store.sameness import require_same
 from msplora_search.search.store.storage import answering, connect
+from msplora_search.search.warm_start import earlier_fronts
 from msplora_search.settings.models import StudySettings
 
 
@@ -54,12 +56,19 @@ def output_of(settings: StudySettings, output: Path | None) -> Path:
 
 
 def require_compatible(settings: StudySettings, output: Path, storage: str | None) -> None:
-    """Refuse another study's results, or damaged ones, before anything is loaded or written."""
+    """Refuse another study's results, damaged ones, and fronts that are to be carried over but cannot be read.
+
+    Before anything is loaded or written.
+    """
     if storage is None and not holds_study(output):
         default_url(output)  # says so where the path cannot be an address
+        earlier_fronts(settings)
         return
-    url = storage or default_url(output)
+    url, known = storage or default_url(output), WarmStart()
     connected = connect(url)
     with answering(url):
         if settings.name in optuna.get_all_study_names(connected):
-            require_same(settings, optuna.load_study(study_name=settings.name, storage=connected))
+            study = optuna.load_study(study_name=settings.name, storage=connected)
+            require_same(settings, study)
+            known = WarmStart.of(study)
+    earlier_fronts(settings, known.fronts)

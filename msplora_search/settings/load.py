@@ -42,6 +42,9 @@ def load_study(study: str, overrides: Sequence[str] = ()) -> StudySettings:
         if isinstance(value, str) and value:  # an empty one is refused, not this folder
             # A folder may be called as a split is, but a test part is no folder.
             document.put(field, _absolute(value, path.parent, files_only=field == "task.dataset.test"))
+    earlier = document.get("search.warm_start")
+    if isinstance(earlier, list):
+        document.put("search.warm_start", [_absolute_path(value, path.parent) for value in earlier])
     return document.validate(StudySettings)
 
 
@@ -121,6 +124,12 @@ def _is_there(path: Path, kind: Callable[[int], bool]) -> bool:
         return kind(path.stat().st_mode)
     except (OSError, ValueError):  # names that no system takes among them
         return False
+
+
+def _absolute_path(value: Any, beside: Path) -> Any:
+    """The same of what is a path in any case; what is none is refused later."""
+    is_path = isinstance(value, str) and value
+    return os.path.abspath(beside / _absolute(value, beside)) if is_path else value
 
 
 def _absolute(value: str, beside: Path, files_only: bool = False) -> str:

@@ -86,6 +86,9 @@ class SearchSettings(Model):
     repeats: Repeats = 0
     """Most further trainings, after the proposals, of those that may or may not be on the front: each with other
     seeds, until that is decided."""
+    warm_start: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=MOST_CHOICES)] = ()
+    """Output folders of earlier studies, of other models and depths too, or their front.json: the points of their
+    fronts are carried over to this space, and proposed first."""
 
     @field_validator("baselines", mode="before")
     @classmethod

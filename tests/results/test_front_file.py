@@ -44,6 +44,8 @@ def refusal(path: Path) -> str:
         ({"adapter_params": 1.5}, "adapter_params is 1.5; it must be a whole number"),
         ({"metric": "0.8"}, "metric is '0.8'; it must be a number"),
         ({"learning_rate": None}, "learning_rate is None; it must be a number"),
+        ({"learning_rate": 0}, "learning_rate is 0; it must be above 0 and below 1"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; it must be above 0 and below 1"),
         ({"baseline": ["\x1b[31m"]}, r"baseline is ['\x1b[31m']; it must be a name or null"),
         ({"later": 1}, "it must have the fields"),
     ],

@@ -113,6 +113,21 @@ def test_a_space_and_data_are_looked_up_beside_the_study(tmp_path: Path, monkeyp
     assert settings.model == "org/model"
 
 
+def test_earlier_studies_are_looked_up_beside_the_study_then_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, elsewhere = tmp_path / "mine", tmp_path / "elsewhere"
+    for made in (folder / "both", elsewhere / "both", elsewhere / "there"):
+        made.mkdir(parents=True)
+    path = folder / "study.yaml"
+    path.write_text(STUDY.replace("trials: 4", "warm_start: [both, there, neither, ../elsewhere/there, /nowhere]"))
+    monkeypatch.chdir(elsewhere)
+    found = [folder / "both", elsewhere / "there", folder / "neither", elsewhere / "there", Path("/nowhere")]
+    assert load_study(str(path)).search.warm_start == tuple(map(str, found))
+    assert load_study(str(path), ["search.warm_start=[there]"]).search.warm_start == (str(elsewhere / "there"),)
+    assert load_study(str(path), ["search.warm_start=[]"]).search.warm_start == ()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

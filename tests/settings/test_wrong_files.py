@@ -216,6 +216,10 @@ STUDIES = [
     ("space: tiny", "space: " + "s" * 300, 6, ": no such file, and none of that name is shipped"),
     # baselines
     ("trials: 4", "baselines: paper", 7, f"search.baselines is 'paper'; {LIST}"),
+    ("trials: 4", "warm_start: runs/first", 7, f"search.warm_start is 'runs/first'; {LIST}"),
+    ("trials: 4", "warm_start: {a: b}", 7, f"search.warm_start is {{'a': 'b'}}; {LIST}"),
+    ("trials: 4", "warm_start: [a, 3]", 7, "search.warm_start.1 is 3; it should be text"),
+    ("trials: 4", "warm_start: [\n  '']", 8, "search.warm_start.0 is ''; it should have at least 1 character"),
     ("trials: 4", "baselines: {paper: 8}", 7, f"search.baselines is {{'paper': 8}}; {LIST}"),
     ("trials: 4", "baselines: [papre]", 7, f"search.baselines.0 is 'papre'; {BASELINE}"),
     ("trials: 4", "baselines: [[paper]]", 7, f"search.baselines.0 is ['paper']; {BASELINE}"),

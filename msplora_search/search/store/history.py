@@ -20,6 +20,8 @@ PLAN, PROGRESS, RESTART, REPEAT = "plan", "progress", "restart_of", "repeat"
 """User attributes of a trial."""
 IN_SPACE = "in_space"
 """The same, of what is enqueued: whether its parameters are those of the space."""
+CARRIED = "carried_from"
+"""The same, of a point of an earlier study's front: that study, and its trial."""
 
 
 @dataclass(frozen=True)

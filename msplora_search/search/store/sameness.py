@@ -25,8 +25,8 @@ READING_OF_0_1 = 3
 """What `tasks.task.FORMAT` was before it was stored."""
 FACTS = "facts"
 """Study attribute with what a report needs beside the trials."""
-NOT_RESULT_BEARING: Mapping[str, set[str]] = {"search": {"trials", "noise_repeats", "repeats"}}
-"""Fields that say how much is trained; more of it is simply more work."""
+NOT_RESULT_BEARING: Mapping[str, set[str]] = {"search": {"trials", "noise_repeats", "repeats", "warm_start"}}
+"""Fields that say how much is trained, or what of it first; more of it is simply more work."""
 
 
 def open_study(settings: StudySettings, storage: optuna.storages.BaseStorage) -> optuna.Study:
