@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, product
 
 import numpy as np
@@ -70,6 +71,16 @@ class Candidates:
     """Adapter parameters, (n,)."""
     features: Floats
     """(n, features)"""
+
+    @cached_property
+    def _places(self) -> dict[Configuration, int]:
+        return {configuration: place for place, configuration in enumerate(self.configurations)}
+
+    def free(self, taken: Iterable[Configuration]) -> NDArray[np.bool_]:
+        """Which of them are none of these, (n,)."""
+        found = np.ones(len(self.configurations), dtype=bool)
+        found[[self._places[one] for one in taken if one in self._places]] = False
+        return found
 
     @classmethod
     def of(cls, ground: Ground, seed: int = 0) -> Candidates:

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.candidates import Candidates, Ground, Proposal
 from msplora_search.search.model.choosing import INITIAL, best_choice, initial_choice, kernel_from
 from msplora_search.search.model.ending import Endings
-from msplora_search.search.model.features import Configuration
 from msplora_search.search.model.measurements import Measurements, configuration_of
 from msplora_search.search.model.outlook import Outlook
 from msplora_search.search.model.surrogate import Scaler, Surrogate
@@ -22,7 +20,6 @@ from msplora_search.search.repeats import training_variance
 
 FEWEST = 3
 """Measurements before the model is asked."""
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +45,12 @@ class Forecaster:
         proposed = sum(record.baseline is None and record.repeat_of is None for record in records)
         candidates = self.candidates
         if proposed < INITIAL or measured.complete < FEWEST:
-            place = initial_choice(candidates, _free(candidates, taken), taken, self.seed + len(records))
+            place = initial_choice(candidates, candidates.free(taken), taken, self.seed + len(records))
         else:
             near = [one.pyramid for one in measured.front()]
             candidates = candidates.beside(near, self.ground)
             outlook = self._outlook(records, measured)
-            place = best_choice(outlook.gains(candidates), _free(candidates, taken))
+            place = best_choice(outlook.gains(candidates), candidates.free(taken))
         return candidates.proposals[place]
 
     def chance_to_enter(self, record: TrialRecord, records: Sequence[TrialRecord]) -> float | None:
@@ -86,10 +83,6 @@ class Forecaster:
             known = scaler.scaled(self.ground.features.of_all(measured.configurations[:count]))
             self._kernels[count] = Surrogate.fitted(known, measured.metrics[:count], measured.variances[:count])
         return self._kernels[count]
-
-
-def _free(candidates: Candidates, taken: set[Configuration]) -> Bools:
-    return np.array([one not in taken for one in candidates.configurations])
 
 
 def _combined(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
