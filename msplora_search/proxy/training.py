@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.precision import Precision
+from msplora_search.proxy.shelf import Shelf
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import ProxySettings
 from msplora_search.tasks.metrics import Values
@@ -32,31 +34,33 @@ def train(
     learning_rate: float,
     precision: Precision,
     in_training_mode: bool = False,
+    shelf: Shelf | None = None,
 ) -> Iterator[Evaluation]:
     """Train every parameter of `model` that requires a gradient; yield a measurement at each rung.
 
     AdamW, linear warm-up over `proxy.warmup_ratio` of the steps, then linear decay to zero at the
-    end of the whole proxy. Whoever stops iterating stops the training. `in_training_mode`: as
-    dropout, and computing activations again, want it.
+    end of the whole proxy. Whoever stops iterating stops the training; what `shelf` keeps of it goes on from its
+    last rung, and yields those before it again at once. `in_training_mode`: as dropout, and computing activations
+    again, want it.
 
     Raises DivergedError when a loss is NaN or infinite.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=proxy.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: rate_factor(step, batches.steps, proxy.warmup_ratio)
-    )
     rungs = dict(zip(rung_steps(batches.steps, proxy.rungs), proxy.rungs, strict=True))
+    begun, curve = shelf.take(parameters, optimizer, task.judges[0].influence) if shelf else (0, [])
+    yield from curve
     losses: list[torch.Tensor] = []
     model.train(in_training_mode)
-    for step, batch in enumerate(batches.training, start=1):
+    for step, batch in enumerate(itertools.islice(batches.training, begun, None), start=begun + 1):
         with precision.training():
             loss = task.loss(model, batch.to(precision.device))
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * rate_factor(step - 1, batches.steps, proxy.warmup_ratio)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        schedule.step()
         losses.append(loss.detach())
         if step in rungs:
             mean_loss = float(torch.stack(losses).mean())
@@ -67,8 +71,13 @@ def train(
             judging = None
             if step == batches.steps and batches.judging is not None:
                 judging = predict(model, task, batches.judging, precision)
-            yield task.evaluate(predictions, rungs[step], step, mean_loss, judging)
+            curve.append(task.evaluate(predictions, rungs[step], step, mean_loss, judging))
+            if shelf is not None and step < batches.steps:
+                shelf.put(step, parameters, optimizer, curve)
+            yield curve[-1]
             model.train(in_training_mode)
+    if shelf is not None:
+        shelf.clear()
 
 
 def predict(model: nn.Module, task: Task, batches: Sequence[Batch], precision: Precision) -> Values:

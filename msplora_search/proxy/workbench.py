@@ -19,6 +19,7 @@ from msplora_search.proxy.choices import Anatomies, dissect_choices, space_in
 from msplora_search.proxy.first_token import keep_first_token
 from msplora_search.proxy.precision import Precision
 from msplora_search.proxy.rehearsal import refusing, rehearse
+from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.training import rung_steps, train
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import ProxySettings, StudySettings
@@ -93,12 +94,14 @@ class Workbench:
             for targets, anatomy in self.anatomies.items()
         }
 
-    def measure(self, pyramid: Pyramid, learning_rate: float, seed: int | None = None) -> Iterator[Evaluation]:
+    def measure(
+        self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: Shelf | None = None
+    ) -> Iterator[Evaluation]:
         """Train one pyramid from the common start; yields at each rung, and leaves the backbone bare.
 
         `seed`: of adapters, the order of batches, the head where the checkpoint has none, and dropout; the
         search's unless another is given. Parts are those of the search in any case. Close the iterator to stop
-        early. Raises DivergedError when the loss is no number.
+        early; `shelf` keeps what it takes to go on. Raises DivergedError when the loss is no number.
         """
         model = self.backbone.model
         seed = self.settings.search.seed if seed is None else seed
@@ -110,7 +113,9 @@ class Workbench:
             torch.manual_seed(seed)  # for dropout, where it is kept
             batches, proxy = self._batches(seed), self.settings.proxy
             as_in_training = proxy.dropout or self.settings.backbone.gradient_checkpointing
-            yield from train(model, self.task, batches, proxy, learning_rate, self.precision, as_in_training)
+            yield from train(
+                model, self.task, batches, proxy, learning_rate, self.precision, as_in_training, shelf
+            )
         finally:
             detach(model)
 
