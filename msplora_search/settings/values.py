@@ -70,3 +70,25 @@ def _usable_name(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_usable_name)]
 """Of a study; its output folder is called so."""
+
+
+UNITS = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
+DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)min)?(?:(\d+)s)?")
+
+
+def seconds_of(duration: str) -> int:
+    """Of a duration such as 30min; 0 of what is none."""
+    found = DURATION.fullmatch(duration.replace(" ", ""))
+    if found is None:
+        return 0
+    return sum(int(count or 0) * unit for count, unit in zip(found.groups(), UNITS.values(), strict=True))
+
+
+def _usable_duration(duration: str) -> str:
+    if len(duration) > 40 or not 0 < seconds_of(duration) <= 1_000 * UNITS["d"]:
+        raise PydanticCustomError("duration", "it should be a time with its unit, such as 30min, 90s or 1h30min")
+    return duration
+
+
+Duration = Annotated[str, AfterValidator(_usable_duration)]
+"""Whole days, hours, minutes and seconds, up to 1,000 days."""

@@ -44,8 +44,8 @@ def best_choice(gains: Floats, free: NDArray[np.bool_]) -> int:
 def kernel_from(count: int) -> int:
     """How many of the first measurements the kernel is fitted to, when there are `count`.
 
-    A fourth more each time: a kernel changes little from one to the next, and fitting it is what takes long. It
-    depends on nothing else, so a search that was interrupted goes on as if it had not been.
+    A fourth more each time: a kernel changes little from one to the next, and fitting it is what takes long. By
+    the count alone, so that a search that was interrupted goes on with the same.
     """
     fitted = 2
     while (after := max(fitted + 1, fitted * 5 // 4)) <= count:

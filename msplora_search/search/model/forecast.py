@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,18 +13,39 @@ from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.candidates import Candidates, Ground, Proposal
 from msplora_search.search.model.choosing import INITIAL, best_choice, initial_choice, kernel_from
 from msplora_search.search.model.ending import Endings
+from msplora_search.search.model.features import Configuration
 from msplora_search.search.model.measurements import Measurements, configuration_of
 from msplora_search.search.model.outlook import Outlook
 from msplora_search.search.model.surrogate import Scaler, Surrogate
 from msplora_search.search.repeats import training_variance
 
 FEWEST = 3
-"""Measurements before the model is asked."""
+"""Trials that were trained to the end, before the model is asked."""
+CONVERGED = 0.02
+"""Part of the standard error of a metric: a proposal that is expected to add less is not worth its training."""
+LOOKED_AHEAD = 8
+"""Proposals."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Prospect:
+    """The proposal that is expected to raise the front most."""
+
+    proposal: Proposal
+    gain: float
+    """Of the mean of the envelope over log parameters, in units of the metric."""
+    metric_se: float
+    """Of one measurement, beside what all have in common."""
+
+    @property
+    def is_worth_little(self) -> bool:
+        """Whether the front has converged: measurements are too inexact to tell it from what is left."""
+        return self.gain < CONVERGED * self.metric_se
+
+
+@dataclass(eq=False)
 class Forecaster:
-    """What it says depends on the records and the seed alone; it keeps what takes long to compute."""
+    """What a study's records say of what is not trained yet. It keeps what takes long to compute."""
 
     ground: Ground
     candidates: Candidates
@@ -32,6 +53,7 @@ class Forecaster:
     """A metric that is to be had for nothing, such as that of always the most frequent class."""
     seed: int
     _kernels: dict[int, Surrogate] = field(default_factory=dict)
+    _last: tuple[object, Prospect] | None = None
 
     @classmethod
     def of(cls, ground: Ground, floor: float, seed: int) -> Forecaster:
@@ -40,49 +62,90 @@ class Forecaster:
 
     def next_proposal(self, records: Sequence[TrialRecord]) -> Proposal:
         """What to train next, given all that was begun so far."""
-        taken = {configuration_of(record) for record in records if record.pyramid is not None}
-        measured = Measurements.of(records, training_variance(records, 1.0))
         proposed = sum(record.baseline is None and record.repeat_of is None for record in records)
-        candidates = self.candidates
-        if proposed < INITIAL or measured.complete < FEWEST:
-            place = initial_choice(candidates, candidates.free(taken), taken, self.seed + len(records))
-        else:
-            near = [one.pyramid for one in measured.front()]
-            candidates = candidates.beside(near, self.ground)
-            outlook = self._outlook(records, measured)
-            place = best_choice(outlook.gains(candidates), candidates.free(taken))
+        prospect = self.prospect(records) if proposed >= INITIAL else None
+        if prospect is not None:
+            return prospect.proposal
+        taken, candidates = _taken(records), self.candidates
+        place = initial_choice(candidates, candidates.free(taken), taken, self.seed + len(records))
         return candidates.proposals[place]
+
+    def prospect(self, records: Sequence[TrialRecord]) -> Prospect | None:
+        """The best proposal; None where too little was measured to tell."""
+        key = [(record.number, record.state, len(record.curve)) for record in records]
+        if self._last is None or self._last[0] != key:
+            measured = self._measured(records)
+            if measured is None:
+                return None
+            self._last = key, self._best(measured, _taken(records), _pending(records))
+        return self._last[1]
+
+    def further_gain(self, records: Sequence[TrialRecord], trials: int) -> float | None:
+        """What so many further proposals are expected to add to the mean of the envelope, at most.
+
+        Each is believed to end at its expectation before the next is chosen; after the first few, the others count
+        as much as the last of these. None where too little was measured to tell.
+        """
+        measured = self._measured(records)
+        if measured is None:
+            return None
+        taken, pending, gains = _taken(records), _pending(records), list[float]()
+        for _ in range(min(trials, LOOKED_AHEAD)):
+            prospect = self._best(measured, taken, pending)
+            choice, rate = prospect.proposal
+            one = Configuration(choice.pyramid(), rate, self.ground.count(choice.pyramid()))
+            taken, pending = {*taken, one}, [*pending, one]
+            gains.append(prospect.gain)
+        return sum(gains) + max(0, trials - len(gains)) * (gains[-1] if gains else 0.0)
 
     def chance_to_enter(self, record: TrialRecord, records: Sequence[TrialRecord]) -> float | None:
         """The probability that a trial, once trained to the end, would raise the envelope of all others.
 
         From its curve, what others did between its last rung and the end, and what the model expects of its
-        configuration. None where too little was measured to say so.
+        configuration. None where too little was measured to tell.
         """
         others = [other for other in records if other.number != record.number]
-        measured = Measurements.of(others, training_variance(others, 1.0))
-        ending = Endings.of(others).expected(record)
-        if ending is None or measured.complete < FEWEST:
+        measured, ending = self._measured(others), Endings.of(others).expected(record)
+        if ending is None or measured is None:
             return None
-        outlook = self._outlook(others, measured)
+        outlook = self._outlook(measured, _pending(others))
         mean, sd = outlook.expected(self.ground.features.of_all([configuration_of(record)]))
         metric, variance = _combined((float(mean[0]), float(sd[0]) ** 2), ending)
         height = float(outlook.envelope.at(np.array([float(record.adapter_params)]))[0])
-        spread = math.sqrt(variance + float(measured.variances.mean()))
+        spread = math.sqrt(variance + measured.one_training)
         return float(ndtr((metric - height) / spread))
 
-    def _outlook(self, records: Sequence[TrialRecord], measured: Measurements) -> Outlook:
-        pending = [configuration_of(r) for r in records if r.state == State.RUNNING and r.repeat_of is None]
-        kernel = self._kernel(measured)
-        return Outlook.of(measured, self.ground, self.candidates, self.floor, pending, kernel)
+    def _best(
+        self, measured: Measurements, taken: Collection[Configuration], pending: Sequence[Configuration]
+    ) -> Prospect:
+        candidates = self.candidates.beside([one.pyramid for one in measured.front()], self.ground)
+        gains = self._outlook(measured, pending).gains(candidates)
+        place = best_choice(gains, candidates.free(taken))
+        return Prospect(candidates.proposals[place], float(gains[place]), math.sqrt(measured.one_training))
+
+    def _measured(self, records: Sequence[TrialRecord]) -> Measurements | None:
+        found = Measurements.of(records, training_variance(records, 1.0))
+        return found if found.complete >= FEWEST else None
+
+    def _outlook(self, measured: Measurements, pending: Sequence[Configuration]) -> Outlook:
+        return Outlook.of(measured, self.ground, self.candidates, self.floor, pending, self._kernel(measured))
 
     def _kernel(self, measured: Measurements) -> Surrogate:
-        count = kernel_from(len(measured.configurations))
+        """Fitted to the first of what was trained to the end."""
+        count = kernel_from(measured.complete)
         if count not in self._kernels:
             scaler = Scaler.of(self.candidates.features, self.ground.features.factors)
             known = scaler.scaled(self.ground.features.of_all(measured.configurations[:count]))
             self._kernels[count] = Surrogate.fitted(known, measured.metrics[:count], measured.variances[:count])
         return self._kernels[count]
+
+
+def _taken(records: Sequence[TrialRecord]) -> set[Configuration]:
+    return {configuration_of(record) for record in records if record.pyramid is not None}
+
+
+def _pending(records: Sequence[TrialRecord]) -> list[Configuration]:
+    return [configuration_of(r) for r in records if r.state == State.RUNNING and r.repeat_of is None]
 
 
 def _combined(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:

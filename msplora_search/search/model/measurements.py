@@ -32,6 +32,8 @@ class Measurements:
     """(n,): of each about the true one, beside what all share, by the choice of examples and of seeds."""
     complete: int
     """How many were trained to the end."""
+    one_training: float
+    """The variance of the metric of one training about the true one, likewise."""
 
     @property
     def costs(self) -> Floats:
@@ -60,7 +62,7 @@ class Measurements:
             kept = _nearest_to_front(metrics, np.array([float(one.params) for one, _ in some]))
             some, metrics = [some[i] for i in kept], metrics[kept]
         if not some:
-            return cls((), np.empty(0), np.empty(0), 0)
+            return cls((), np.empty(0), np.empty(0), 0, 0.0)
         one_training = _own_variance([of[0] for _, of in some]) + training
         rows = [
             (one, float(metric), one_training / len(of)) for (one, of), metric in zip(some, metrics, strict=True)
@@ -77,7 +79,7 @@ class Measurements:
             metric, variance = (worst, 0.0) if record.state == State.FAILED or ending is None else ending
             rows.append((configuration, metric, one_training + variance))
         configurations, measured, variances = zip(*rows, strict=True)
-        return cls(configurations, np.array(measured), np.array(variances), len(some))
+        return cls(configurations, np.array(measured), np.array(variances), len(some), one_training)
 
 
 def configuration_of(record: TrialRecord) -> Configuration:
