@@ -154,7 +154,8 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
         return
     console = open_console()
     rest = f", about {duration(left)} left" if left else ""
-    print_line(console, f"{results.settings.name}: {len(ended)} of {sum(wanted)} trials ended{rest}")
+    done = sum(record.counts for record in ended)
+    print_line(console, f"{results.settings.name}: {done} of {sum(wanted)} trials ended{rest}")
     for record in running:
         where = f" on {printable(host)}" if (host := results.hosts.get(record.number)) else ""
         print_line(console, f"running{where}: {running_line(record)}")

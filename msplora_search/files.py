@@ -25,10 +25,11 @@ def user_path(path: str) -> Path:
         return Path(path)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, flush: bool = True) -> None:
     """Write a file beside `path`, flush it to the disk, and rename it into place.
 
-    Text is UTF-8. Where that fails, `path` is as it was; a link at `path` is replaced, not followed.
+    Text is UTF-8. Where that fails, `path` is as it was; a link at `path` is replaced, not followed. Without
+    `flush`, what is lost with a machine's power is lost.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}{PART}", dir=path.parent)
@@ -37,7 +38,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         _share(beside)
         beside.replace(path)
     except BaseException:

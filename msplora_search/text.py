@@ -55,6 +55,11 @@ def amounts(low: float, high: float, bounds: tuple[float, float]) -> str:
     return f"{amount(low, bounds).removesuffix(' points')} to {amount(high, bounds)}"
 
 
+def several(count: int, noun: str) -> str:
+    """`1 repeat`, `2 repeats`, `1,000 repeats`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def signed(value: float, bounds: tuple[float, float]) -> str:
     """`amount` with its sign and without its unit: `+1.7`; what is rounded to nothing is `+0.0`."""
     if math.isinf(bounds[0]) or math.isinf(bounds[1]):

@@ -60,7 +60,8 @@ def should_stop(trial: Peer, peers: Sequence[Peer], rule: PruningSettings, train
     affordable = [at for params, at in measured if params <= trial.params]
     if len(affordable) < rule.min_peers:
         return Verdict(False, f"{len(affordable)} peers at no more parameters are too few to judge")
-    best = max(affordable, key=lambda e: (e.metric, difference_se(own, e)))
+    highest = max(e.metric for e in affordable)
+    best = max((e for e in affordable if e.metric == highest), key=lambda e: difference_se(own, e))
     margin = rule.margin_se * math.sqrt(difference_se(own, best) ** 2 + 2 * training)
     gap = best.metric - own.metric
     if gap <= margin:

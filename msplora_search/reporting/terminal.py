@@ -86,6 +86,11 @@ class Progressing:
                 self.ended.append(record)
 
     @property
+    def done(self) -> int:
+        """Trials that ended, of those that the study was asked for."""
+        return sum(record.counts for record in self.ended)
+
+    @property
     def total(self) -> int:
         """Trials of the whole study."""
         return self.started.baselines + self.started.trials + self.started.repeats if self.started else 0
@@ -111,7 +116,7 @@ def seconds_left(
     """Time for the trials that are missing, by the mean of those that run to the end, and of proposals, so far."""
     of_repeats = [r.seconds for r in ended if r.repeat_of is not None]
     of_baselines = [r.seconds for r in ended if r.repeat_of is None and r.baseline]
-    of_proposals = [r.seconds for r in ended if r.repeat_of is None and not r.baseline]
+    of_proposals = [r.seconds for r in ended if r.repeat_of is None and not r.baseline and r.counts]
     whole = [*of_baselines, *of_repeats]
     every = [*whole, *of_proposals]
     if not every:
@@ -138,7 +143,7 @@ class PlainLines:
                     self._say(line)
             case TrialEnded(record):
                 left = self._progress.seconds_left()
-                done = f"[{len(self._progress.ended)}/{self._progress.total}]"
+                done = f"[{self._progress.done}/{self._progress.total}]"
                 rest = f"; about {duration(left)} left" if left else ""
                 self._say(f"{done} {trial_line(record)}{rest}")
             case WorkerLost(what):
@@ -179,7 +184,7 @@ class LiveDisplay:
                 print_line(self._console, f"search ended: {reason}")
 
     def _render(self) -> Group:
-        done, total, left = len(self._progress.ended), self._progress.total, self._progress.seconds_left()
+        done, total, left = self._progress.done, self._progress.total, self._progress.seconds_left()
         elapsed = duration(time.monotonic() - self._began)
         rest = "" if left is None else f", about {duration(left)} left"
         lines = [f"{done}/{total or '?'} trials, {elapsed} elapsed{rest}"]
@@ -207,7 +212,7 @@ def record_row(record: TrialRecord) -> tuple[str, ...]:
 
 def opening_lines(event: SearchStarted) -> list[str]:
     """What is about to happen."""
-    trials, unknown = f"{event.baselines} baseline trials and {event.trials} proposals", ""
+    trials, unknown = f"{event.baselines} baseline trials and {event.trials} trained proposals", ""
     if event.repeats:
         trials = trials.replace(" and", ",") + f" and up to {event.repeats} repeats with other seeds"
     else:

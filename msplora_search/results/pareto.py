@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,18 +30,19 @@ def front(metrics: Floats, costs: Floats) -> NDArray[np.intp]:
 def ranks(metrics: Floats, costs: Floats) -> NDArray[np.intp]:
     """Non-domination rank of each point: 0 on the front, 1 on the front of the rest, and so on.
 
-    Equal points share a rank (Deb et al., 2002).
+    Equal points share a rank (Deb et al., 2002). By rising cost, a point is on the first front whose best metric
+    so far it surpasses (Jensen, Reducing the run-time complexity of multiobjective EAs, 2003).
     """
-    metrics, costs = np.asarray(metrics, dtype=float), np.asarray(costs, dtype=float)
-    better = (metrics[:, None] >= metrics) & (costs[:, None] <= costs)
-    dominated_by = better & ~better.T
-    found = np.full(len(metrics), -1, dtype=np.intp)
-    level = 0
-    while (found < 0).any():
-        left = found < 0
-        free = left & ~(dominated_by & left[:, None]).any(axis=0)
-        found[free] = level
-        level += 1
+    found = np.empty(len(metrics), dtype=np.intp)
+    highest: list[float] = []  # metric of each front so far, negated: it falls from front to front
+    before: tuple[float, float] | None = None
+    rank = 0
+    for i in np.lexsort((-np.asarray(metrics), costs)):
+        point = (float(metrics[i]), float(costs[i]))
+        if point != before:
+            rank = bisect_right(highest, -point[0])
+            highest[rank : rank + 1] = [-point[0]]
+        found[i], before = rank, point
     return found
 
 

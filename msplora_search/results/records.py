@@ -17,6 +17,8 @@ from msplora_search.design.pyramid import Pyramid
 InfluenceOf = Callable[[NDArray[Any]], NDArray[np.float64]]
 """The influence of each example on the metric of some predictions, see `Measure.influence`."""
 NO_EXAMPLES: NDArray[Any] = np.empty(0)
+Configuration = tuple[Pyramid | None, float]
+"""A pyramid, or None where nothing is adapted, and a learning rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +108,11 @@ class State(StrEnum):
     REFUSED = "refused"
     """Over `max_params`, or adapting nothing; never trained."""
 
+    @property
+    def needs_no_training(self) -> bool:
+        """Whether a proposal of this state costs nothing, and counts nothing."""
+        return self in (State.DUPLICATE, State.REFUSED)
+
 
 class Failure(StrEnum):
     """Why a trial failed."""
@@ -153,9 +160,14 @@ class TrialRecord:
     """The trial whose configuration it trains again, with another seed."""
 
     @property
-    def configuration(self) -> tuple[Pyramid | None, float]:
+    def configuration(self) -> Configuration:
         """What makes two trials the same, but for the seed."""
         return self.pyramid, self.learning_rate
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the trials that were asked for: not so a proposal that needs no training."""
+        return self.baseline is not None or self.repeat_of is not None or not self.state.needs_no_training
 
     @property
     def final(self) -> Evaluation:

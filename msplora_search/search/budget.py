@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from optuna.trial import FrozenTrial
 
 from msplora_search.results.records import TrialRecord
-from msplora_search.search.store.history import PROGRESS, is_interrupted
+from msplora_search.search.store.attributes import PROGRESS, is_interrupted
 
 
 def seconds_at_work(trials: Iterable[FrozenTrial], now: datetime) -> float:

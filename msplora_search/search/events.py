@@ -19,7 +19,7 @@ class SearchStarted:
     baselines: int
     """Baseline trials of the whole study."""
     trials: int
-    """Proposals of the whole study."""
+    """Proposals of the whole study that are trained."""
     repeats: int
     """Further trainings with other seeds, at most."""
     proxy_steps: int

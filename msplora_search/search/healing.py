@@ -6,8 +6,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.results.records import Failure, State, TrialRecord
-from msplora_search.search.objective import TrialFailedError, tell_values
-from msplora_search.search.store.history import (
+from msplora_search.search.store.attributes import (
     CARRIED,
     IN_SPACE,
     PLAN,
@@ -21,6 +20,7 @@ from msplora_search.search.store.history import (
 )
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.stored import trials_of
+from msplora_search.search.telling import TrialFailedError, tell_values
 
 Key = tuple[str, float]
 """Name and learning rate of a baseline."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,22 +13,13 @@ from msplora_search.proxy.pruning import Peer, Verdict, should_stop
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
-from msplora_search.search.proposal import Proposer
+from msplora_search.search.proposal import Proposer, pyramid_of
 from msplora_search.search.repeats import training_variance
+from msplora_search.search.store.attributes import IN_SPACE, repeat_of, store_plan, store_progress, with_result
 from msplora_search.search.store.failure import failure_of
-from msplora_search.search.store.history import (
-    IN_SPACE,
-    History,
-    repeat_of,
-    store_plan,
-    store_progress,
-    with_result,
-)
+from msplora_search.search.store.history import History
 from msplora_search.search.store.identity import Crew, this_worker
-
-
-class TrialFailedError(Exception):
-    """Told to Optuna as a failed trial; the reason is in the record."""
+from msplora_search.search.telling import duplicate_reason, tell_values
 
 
 @dataclass(frozen=True)
@@ -48,6 +38,8 @@ class Objective:
         Only one worker at a time may ask and begin: the others then see what it took.
         """
         record = self._plan(trial)
+        if not self.crew.alone:
+            self.history.look()  # no turn holds back who searches from another folder
         answered = self._answer(record)
         begun = answered or replace(record, planned_steps=self.workbench.steps)
         store_plan(trial, begun, this_worker(self.crew))
@@ -62,8 +54,8 @@ class Objective:
 
     def _plan(self, trial: optuna.Trial) -> TrialRecord:
         """What the trial is to train: an enqueued baseline or repeat, or a proposal."""
-        attributes, repeat = trial.user_attrs, repeat_of(trial)
-        baseline = attributes.get("baseline")
+        attributes = trial.user_attrs  # each look at them is one at the storage
+        repeat, baseline = repeat_of(trial.number, attributes), attributes.get("baseline")
         pyramid: Pyramid | None
         if attributes.get(IN_SPACE):
             self.proposer.propose(trial)  # the sampler learns from the enqueued parameters
@@ -73,10 +65,7 @@ class Objective:
             pyramid, rate = Pyramid.from_json(attributes["pyramid"]), attributes["learning_rate"]
         else:
             choice, rate = self.proposer.propose(trial)
-            try:
-                pyramid = choice.pyramid()
-            except ValueError:  # every rank is 0
-                pyramid = None
+            pyramid = pyramid_of(choice)
         params = 0 if pyramid is None else self.workbench.adapter_params(pyramid)
         return TrialRecord(
             number=trial.number,
@@ -104,16 +93,11 @@ class Objective:
             return with_result(
                 record, State.REFUSED, f"{record.adapter_params:,} parameters; max_params is {limit:,}"
             )
-        taken = {State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING}  # running: in another worker
-        if not proposed:
-            taken -= {State.FAILED}  # a baseline is always tried, and so is a repeat
-        for earlier in self.history.records():
-            same = (earlier.configuration, earlier.seed) == (record.configuration, record.seed)
-            if same and earlier.number != record.number and earlier.state in taken:
-                curve = earlier.curve if earlier.state in (State.COMPLETE, State.PRUNED) else ()
-                return with_result(
-                    replace(record, curve=curve), State.DUPLICATE, f"trial {earlier.number}, {earlier.state}"
-                )
+        for earlier in self.history.begun(record.configuration, record.seed):
+            if earlier.state == State.FAILED and not proposed:
+                continue  # a baseline is always tried, and so is a repeat
+            curve = earlier.curve if earlier.state in (State.COMPLETE, State.PRUNED) else ()
+            return with_result(replace(record, curve=curve), State.DUPLICATE, duplicate_reason(earlier))
         return None
 
     def _measure(self, trial: optuna.Trial, record: TrialRecord) -> TrialRecord:
@@ -132,7 +116,8 @@ class Objective:
                         steps=evaluation.step,
                         seconds=time.monotonic() - began,
                     )
-                    store_progress(trial, running)
+                    if evaluation.rung < 1.0:  # else it has ended, and is stored as such
+                        store_progress(trial, running)
                     self.listen(TrialMeasured(running))
                     if running.baseline is not None or running.repeat_of is not None:
                         continue  # never stopped
@@ -157,21 +142,6 @@ class Objective:
         peers = (r for r in records if r.state in own and r.repeat_of is None and r.number != running.number)
         noise = training_variance(records, running.final.rung)
         return should_stop(_peer(running), [_peer(r) for r in peers], self.workbench.settings.pruning, noise)
-
-
-def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tuple[float, float]:
-    """The values of a finished record, with a constraint that says whether it stands for a full measurement.
-
-    A pruned trial gives its partial value and a refused one the metric of chance, both marked
-    infeasible: so every sampler learns from them, and none repeats them as TrialPruned would make some.
-    """
-    if record.state == State.FAILED or (record.state == State.DUPLICATE and not record.curve):
-        raise TrialFailedError(record.reason)
-    refused = record.state == State.REFUSED
-    partial = record.state == State.PRUNED or (record.curve and record.final.rung < 1.0)
-    trial.set_constraint("pruned", 1.0 if refused or partial else -1.0)  # one for both: each takes a transaction
-    size = math.log10(max(1, record.adapter_params))
-    return (record.final.metric if record.curve else chance), size
 
 
 def _peer(record: TrialRecord) -> Peer:

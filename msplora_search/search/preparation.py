@@ -16,8 +16,8 @@ from msplora_search.search.baselines import Baseline
 from msplora_search.search.healing import baselines_to_start, heal
 from msplora_search.search.proposal import Proposer
 from msplora_search.search.repeats import planned_repeats
+from msplora_search.search.store.attributes import IN_SPACE, RESTART
 from msplora_search.search.store.facts import part_told
-from msplora_search.search.store.history import IN_SPACE, RESTART
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import STUDY_FILE
 from msplora_search.search.store.sameness import FACTS, require_same_data
@@ -45,11 +45,11 @@ def prepare_study(
     _describe(workbench.settings, output)
     study.set_user_attr(FACTS, _facts(workbench, proposer.space, baselines))
     heal(study, crew, workbench.task.chance)
-    _enqueue_baselines(study, baselines, proposer, crew)
+    enqueue_baselines(study, baselines, proposer, crew)
     propose_first(study, workbench, proposer, baselines)
 
 
-def _enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer: Proposer, crew: Crew) -> None:
+def enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer: Proposer, crew: Crew) -> None:
     """Enqueue the baselines that have no trial yet, and again those that failed in an earlier call."""
     missing = baselines_to_start(study, crew, [(b.name, b.learning_rate) for b in baselines])
     for baseline in baselines:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 
 from msplora_search.design.choice import Choice
+from msplora_search.design.listing import every_choice
+from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.design.splits import FreeSplits
 
@@ -17,14 +21,22 @@ from msplora_search.design.splits import FreeSplits
 class Proposer:
     """Asks Optuna for the dimensions of a space.
 
-    Ranks and rates are asked for by their place among the choices, which keeps their order.
-    A sampler that models all trials in one space (`every_dimension`) is asked for every dimension
-    in every trial, also for those that do not matter, such as the third cut of two groups;
-    otherwise only what matters is asked for, so that enumeration meets nothing twice.
+    Ranks and rates are asked for by their place among the choices, which keeps their order. Every dimension is
+    asked for in every trial, also those that do not matter, such as the third cut of two groups: so samplers can
+    model all trials in one space.
     """
 
     space: SearchSpace
-    every_dimension: bool = True
+
+    @cached_property
+    def dimensions(self) -> dict[str, BaseDistribution]:
+        """What every trial is asked for, in order; a dimension of one choice is none."""
+        space = self.space
+        _, choice = next(every_choice(space))
+        rate = space.learning_rate.low if isinstance(space.learning_rate, LogRange) else space.learning_rate[0]
+        asked = optuna.trial.FixedTrial(self.parameters(choice, rate))
+        self.propose(asked)
+        return asked.distributions
 
     def propose(self, trial: optuna.trial.BaseTrial) -> tuple[Choice, float]:
         """The choice and learning rate of `trial`; every choice has the space's shape."""
@@ -33,7 +45,7 @@ class Proposer:
         alpha = space.alpha[_pick(trial, "alpha", len(space.alpha))]
         if space.listed:
             global_rank, *own = space.listed[_pick(trial, "ranks", len(space.listed))]
-            boundaries = self._boundaries(trial) if self.every_dimension or own[0] else self._any_boundaries()
+            boundaries = self._boundaries(trial)
             mids, layers = ((rank,) * (len(boundaries) - 1) for rank in own)
             choice = Choice(targets, alpha, global_rank, boundaries, mids, layers, space.scaling)
             return choice, self._rate(trial)
@@ -48,8 +60,7 @@ class Proposer:
             mids = self._ranks(trial, "mid_rank", space.mid_rank, 1, per_group=False)
             layers = self._ranks(trial, "layer_rank", space.layer_rank, 1, per_group=False)
             mids, layers = space.fit(global_rank, mids, layers)
-            split_matters = self.every_dimension or mids[0] > 0
-            boundaries = self._boundaries(trial) if split_matters else self._any_boundaries()
+            boundaries = self._boundaries(trial)
             groups = len(boundaries) - 1
             mids, layers = mids * groups, layers * groups
         mids, layers = space.fit(global_rank, mids, layers)
@@ -88,8 +99,7 @@ class Proposer:
     ) -> tuple[int, ...]:
         if not per_group:
             return (choices[_pick(trial, level, len(choices))],) * groups
-        asked = self.space.max_groups if self.every_dimension else groups
-        picked = [choices[_pick(trial, f"{level}_{i}", len(choices))] for i in range(1, asked + 1)]
+        picked = [choices[_pick(trial, f"{level}_{i}", len(choices))] for i in range(1, self.space.max_groups + 1)]
         return tuple(picked[:groups])
 
     def _level_parameters(self, choice: Choice) -> dict[str, int]:
@@ -117,22 +127,8 @@ class Proposer:
         counts = splits.fitting(self.space.layers)
         groups = counts[_pick(trial, "groups", len(counts))]
         last = self.space.layers
-        cuts: list[int] = []
-        if self.every_dimension:
-            cuts = [trial.suggest_int(f"cut_{i}", 1, last - 1) for i in range(1, self.space.max_groups)]
-            return (0, *spread(cuts[: groups - 1], last, splits.min_layers), last)
-        for i in range(1, groups):
-            low = (cuts[-1] if cuts else 0) + splits.min_layers
-            cuts.append(trial.suggest_int(f"cut_{i}", low, last - (groups - i) * splits.min_layers))
-        return (0, *cuts, last)
-
-    def _any_boundaries(self) -> tuple[int, ...]:
-        """Some split, where no boundary changes anything."""
-        splits, last = self.space.splits, self.space.layers
-        if not isinstance(splits, FreeSplits):
-            return splits[0]
-        groups = splits.fitting(last)[0]
-        return (0, *spread([], last, splits.min_layers, groups - 1), last)
+        cuts = [trial.suggest_int(f"cut_{i}", 1, last - 1) for i in range(1, self.space.max_groups)]
+        return (0, *spread(cuts[: groups - 1], last, splits.min_layers), last)
 
     def _boundary_parameters(self, boundaries: tuple[int, ...]) -> dict[str, int]:
         splits = self.space.splits
@@ -144,13 +140,21 @@ class Proposer:
         return {"groups": groups, **{f"cut_{i}": c for i, c in enumerate((*inner, *unused), start=1)}}
 
 
-def spread(cuts: Sequence[int], layers: int, min_layers: int, count: int | None = None) -> tuple[int, ...]:
+def pyramid_of(choice: Choice) -> Pyramid | None:
+    """The model that a choice builds; None where every rank is 0."""
+    try:
+        return choice.pyramid()
+    except ValueError:
+        return None
+
+
+def spread(cuts: Sequence[int], layers: int, min_layers: int) -> tuple[int, ...]:
     """The split nearest to `cuts` in which every group has `min_layers` layers.
 
     Cuts in any order are sorted and pushed apart; a valid split stays as it is, so every split
-    can be reached. `count` adds cuts at the top of the stack up to that number.
+    can be reached.
     """
-    pushed = sorted(cuts) + [0] * ((count or len(cuts)) - len(cuts))
+    pushed = sorted(cuts)
     for i, cut in enumerate(pushed):
         pushed[i] = max(cut, (pushed[i - 1] if i else 0) + min_layers)
     for i in reversed(range(len(pushed))):

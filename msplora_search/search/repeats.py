@@ -80,7 +80,7 @@ def noise_repeats(
 
     `records`: of the study, each trial that was planned; one that failed is not due again.
     """
-    begun = {(record.configuration, record.seed) for record in records}
+    begun = {(record.configuration, record.seed) for record in records if record.seed != search.seed}
     seeds = range(search.seed + 1, search.seed + 1 + search.noise_repeats)
     found = (_best(name, baselines, records) for name in repeated_baselines(baselines))
     return [

@@ -14,9 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 from msplora_search.errors import InputError
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.store.address import DATABASE, default_url, hide_password
+from msplora_search.search.store.attributes import Influences, is_interrupted, started_again, worker_of
 from msplora_search.search.store.facts import complete_facts, judges_of
 from msplora_search.search.store.folder import is_running
-from msplora_search.search.store.history import History, Influences, is_interrupted, started_again, worker_of
+from msplora_search.search.store.history import History
 from msplora_search.search.store.identity import is_gone
 from msplora_search.search.store.own_file import STUDY_FILE, holds_study
 from msplora_search.search.store.sameness import FACTS, require_readable, settings_of

@@ -41,7 +41,7 @@ class Turns:
         self._wait()
         try:
             with suppress(OSError):  # nothing depends on it
-                write_whole(self.folder / HOLDER, f"{os.getpid()} {platform.node()}\n")
+                write_whole(self.folder / HOLDER, f"{os.getpid()} {platform.node()}\n", flush=False)
             yield
         finally:
             self.lock.release()

@@ -21,19 +21,19 @@ from msplora_search.design.space import SearchSpace
 from msplora_search.errors import InputError, placed
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.front_file import load_front
+from msplora_search.results.records import Configuration
 from msplora_search.search.baselines import Baseline
 from msplora_search.search.proposal import Proposer
 from msplora_search.search.results import load_results
+from msplora_search.search.store.attributes import CARRIED
 from msplora_search.search.store.carried import EarlierPoint, WarmStart, origins_of
-from msplora_search.search.store.history import CARRIED, History
+from msplora_search.search.store.history import History
 from msplora_search.search.store.stored import reading
 from msplora_search.search.summary import summarise
 from msplora_search.settings.models import StudySettings
 from msplora_search.text import shown
 
 REMEDY = "give the output folder of an earlier study, or its front.json"
-Configuration = tuple[Pyramid | None, float]
-"""Of a trial: its pyramid and learning rate."""
 
 
 def carried_over(
@@ -97,7 +97,7 @@ def propose_first(
     left = [p for p in known.points if p.origin not in begun and p.configuration not in trained]
     left = [point for point in left if point.origin[0] in search.warm_start]
     left.sort(key=lambda point: workbench.adapter_params(point.pyramid))
-    for point in spread(left, search.trials - history.asked().proposals):
+    for point in spread(left, search.trials - history.look().trained):
         with reading("what it carries over"):
             choice = proposer.space.locate(point.pyramid)
             assert choice is not None

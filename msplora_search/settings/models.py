@@ -73,7 +73,8 @@ class SearchSettings(Model):
     """How the space is searched."""
 
     trials: Trials = 24
-    """Proposals of the sampler, up to 1,000,000; baselines come on top."""
+    """Proposals of the sampler that are trained, up to 1,000,000; baselines come on top, and one that needs no
+    training, for it repeats another or is refused, costs and counts nothing."""
     sampler: Literal["tpe", "nsga2", "gp", "random", "brute-force"] = "tpe"
     seed: Seed = 0
     max_params: Many | None = None

@@ -375,7 +375,7 @@ def test_a_stop_by_the_user_is_told_how_to_go_on(tmp_path: Path, monkeypatch: py
     done = call("run", study, "--output", "out", "--set", "search.trials=4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "resuming: " in done.stdout
-    assert "search ended: 4 proposals are made" in done.stdout
+    assert "search ended: 4 proposals trained" in done.stdout
 
 
 @pytest.mark.slow
@@ -417,7 +417,7 @@ def test_a_real_search_with_real_weights_on_real_sentences(tmp_path: Path) -> No
     sets = [word for field in [*short, "proxy.rungs=[0.5, 1.0]"] for word in ("--set", field)]
     done = call("run", "quickstart", *sets, "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    trials = "5 baseline trials, 2 proposals and up to 4 repeats with other seeds"
+    trials = "5 baseline trials, 2 trained proposals and up to 4 repeats with other seeds"
     assert f"space: 716 configurations for 6 layers; {trials}" in done.stdout
     front = json.loads((tmp_path / "out" / "report" / "front.json").read_text())
     assert front["baselines"]["paper"]["adapter_params"] == 49_152

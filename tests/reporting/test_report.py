@@ -240,7 +240,7 @@ def events() -> list[object]:
     told: list[object] = [started]
     for trial in records():
         told += [TrialStarted(trial), TrialMeasured(trial), TrialEnded(trial)]
-    return [*told, SearchEnded("7 proposals are made")]
+    return [*told, SearchEnded("7 proposals trained")]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -259,6 +259,7 @@ def test_a_search_is_shown_on_terminals_and_in_pipes(terminal: bool) -> None:
         "repeats trial 4, complete; not trained again",
         "failed: DivergedError",
         "refused: every rank is 0",
-        "search ended: 7 proposals are made",
+        "search ended: 7 proposals trained",
+        *([] if terminal else ["[7/10] trial 6 proposal", "[7/10] trial 7 proposal", "[8/10] trial 9 proposal"]),
     ):
         assert said in text.replace("\n", " ").replace("  ", " "), said

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.results.records import State
 from msplora_search.search.budget import seconds_at_work
-from msplora_search.search.store.history import PROGRESS
+from msplora_search.search.store.attributes import PROGRESS
 
 NOW = datetime(2026, 1, 1, 12)
 

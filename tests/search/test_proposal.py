@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from msplora_search.design.choice import Choice
+from msplora_search.design.listing import every_choice
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.search.baselines import baseline_rates, ladders_sentence, planned_baselines, words_for
 from msplora_search.search.proposal import Proposer, spread
-from msplora_search.settings import load_space
 from msplora_search.settings.models import SearchSettings
 from tests.strategies import search_spaces
 
@@ -43,9 +43,9 @@ def pyramid_of(choice: Choice) -> Pyramid | None:
     return None if empty else choice.pyramid()
 
 
-def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler, count: int, every: bool) -> list[Choice]:
+def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler, count: int) -> list[Choice]:
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    proposer, found = Proposer(space, every_dimension=every), []
+    proposer, found = Proposer(space), []
     for _ in range(count):
         trial = study.ask()
         choice, rate = proposer.propose(trial)
@@ -56,9 +56,9 @@ def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler, count: i
 
 
 @DRAWN
-@given(search_spaces(), st.booleans(), st.integers(0, 100))
-def test_every_proposal_lies_in_its_space(space: SearchSpace, every: bool, seed: int) -> None:
-    for choice in proposals(space, optuna.samplers.RandomSampler(seed=seed), 5, every):
+@given(search_spaces(), st.integers(0, 100))
+def test_every_proposal_lies_in_its_space(space: SearchSpace, seed: int) -> None:
+    for choice in proposals(space, optuna.samplers.RandomSampler(seed=seed), 5):
         pairs = zip(choice.mid_ranks, choice.layer_ranks, strict=True)
         assert all(pair in space.pairs(choice.global_rank) for pair in pairs)
         pyramid = pyramid_of(choice)
@@ -70,7 +70,7 @@ def test_every_proposal_lies_in_its_space(space: SearchSpace, every: bool, seed:
 def test_a_choice_goes_into_parameters_and_back(space: SearchSpace, seed: int) -> None:
     proposer = Proposer(space)
     rate = space.learning_rate.low if isinstance(space.learning_rate, LogRange) else space.learning_rate[-1]
-    for choice in proposals(space, optuna.samplers.RandomSampler(seed=seed), 3, every=True):
+    for choice in proposals(space, optuna.samplers.RandomSampler(seed=seed), 3):
         pyramid = pyramid_of(choice)
         if pyramid is not None:
             located = space.locate(pyramid)
@@ -80,29 +80,16 @@ def test_a_choice_goes_into_parameters_and_back(space: SearchSpace, seed: int) -
             assert located.pyramid() == pyramid
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @DRAWN
-@given(
-    search_spaces(most_layers=3).filter(
-        lambda s: (s.pyramids or 0) < 60 and not isinstance(s.learning_rate, LogRange)
-    )
-)
-def test_enumeration_proposes_every_model_of_the_space(space: SearchSpace) -> None:
-    sampler = optuna.samplers.BruteForceSampler(seed=0)
-    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    proposer, found, asked = Proposer(space, every_dimension=False), set(), set()
-
-    def objective(trial: optuna.Trial) -> tuple[float, float]:
-        choice, rate = proposer.propose(trial)
-        asked.add((choice, rate))
-        pyramid = pyramid_of(choice)
-        if pyramid is not None:
-            found.add((pyramid, rate))
-        return 0.5, 1.0
-
-    study.optimize(objective, n_trials=5000)
-    assert len(study.trials) < 5000
-    assert len(found) == space.size
+@given(search_spaces(most_layers=3).filter(lambda space: (space.pyramids or 0) < 100))
+def test_every_model_of_a_space_can_be_proposed(space: SearchSpace) -> None:
+    proposer = Proposer(space)
+    rate = space.learning_rate.low if isinstance(space.learning_rate, LogRange) else space.learning_rate[-1]
+    for pyramid, choice in every_choice(space):
+        asked = optuna.trial.FixedTrial(proposer.parameters(choice, rate))
+        proposed, at = proposer.propose(asked)
+        assert (proposed.pyramid(), at) == (pyramid, rate)
+        assert asked.distributions == proposer.dimensions
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.data())
@@ -184,26 +171,3 @@ def test_words_for_targets_are_short_and_no_two_are_alike() -> None:
     long = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     assert words_for([("query", "value"), ("attention",), long]) == ["query+value", "attention", "q_proj+6"]
     assert words_for([long, ("q_proj",), (long[0], *long[:0:-1])]) == ["targets-1", "q_proj", "targets-3"]
-
-
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_listed_ranks_are_enumerated_each_once() -> None:
-    space = load_space("rank_sensitivity").for_depth(12, 1e-3)
-    proposer = Proposer(space, every_dimension=False)
-    study = optuna.create_study(sampler=optuna.samplers.BruteForceSampler(seed=0))
-    proposed = []
-
-    def objective(trial: optuna.Trial) -> float:
-        choice, rate = proposer.propose(trial)
-        proposed.append((choice.pyramid(), rate))
-        return 0.0
-
-    study.optimize(objective)
-    found = set(proposed)
-    assert len(proposed) == 12
-    assert len(found) == space.size == 12
-    for pyramid, rate in found:
-        located = space.locate(pyramid)
-        assert located is not None
-        again = proposer.propose(optuna.trial.FixedTrial(proposer.parameters(located, rate)))
-        assert (again[0].pyramid(), again[1]) == (pyramid, rate)

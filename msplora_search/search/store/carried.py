@@ -10,7 +10,8 @@ import optuna
 from optuna.trial import TrialState
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.search.store.history import CARRIED, PLAN
+from msplora_search.results.records import Configuration
+from msplora_search.search.store.attributes import CARRIED, PLAN
 from msplora_search.search.store.stored import attributes_of, reading, trials_of
 
 WARM_START = "warm_start"
@@ -29,7 +30,7 @@ class EarlierPoint:
     learning_rate: float
 
     @property
-    def configuration(self) -> tuple[Pyramid | None, float]:
+    def configuration(self) -> Configuration:
         """As that of a `TrialRecord`."""
         return self.pyramid, self.learning_rate
 

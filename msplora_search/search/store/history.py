@@ -1,215 +1,148 @@
-"""Optuna storage <-> trial records. The only place that knows the names of the attributes."""
+"""All trials of a study: what they are there for, and what they hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from itertools import islice, takewhile
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from msplora_search.design.pyramid import Pyramid
-from msplora_search.results.records import Evaluation, Failure, InfluenceOf, State, TrialRecord
-from msplora_search.search.repeats import Repeat
-from msplora_search.search.store.failure import failure_told
-from msplora_search.search.store.stored import reading, trials_of
-from msplora_search.tasks.judge import Judge
+from msplora_search.results.records import Configuration, State, TrialRecord
+from msplora_search.search.store.attributes import (
+    NONE,
+    PROGRESS,
+    Influences,
+    is_interrupted,
+    record_of,
+    repeat_of,
+    started_again,
+)
+from msplora_search.search.store.stored import trials_of
 
-PLAN, PROGRESS, RESTART, REPEAT = "plan", "progress", "restart_of", "repeat"
-"""User attributes of a trial."""
-IN_SPACE = "in_space"
-"""The same, of what is enqueued: whether its parameters are those of the space."""
-CARRIED = "carried_from"
-"""The same, of a point of an earlier study's front: that study, and its trial."""
+NO_TRAINING = frozenset(state.value for state in State if state.needs_no_training)
 
 
-@dataclass(frozen=True)
-class Influences:
-    """How far each example moves the metric of some predictions: what is not stored, because it follows."""
+class Kind(Enum):
+    """What a trial is there for."""
 
-    validation: InfluenceOf | None = None
-    judging: InfluenceOf | None = None
-    """None where there is no such part."""
+    BASELINE = auto()
+    NOISE = auto()
+    """A repeat that tells the noise of training."""
+    CONTEST = auto()
+    """A repeat that decides the front."""
+    TRAINED = auto()
+    """A proposal that was trained, is being trained, or waits for a new start."""
+    ANSWERED = auto()
+    """A proposal that needed no training."""
+    LOST = auto()
+    """It was interrupted."""
 
     @classmethod
-    def by(cls, validation: Judge, judging: Judge | None) -> Influences:
-        """As the judges of the two parts tell them."""
-        return cls(validation.influence, None if judging is None else judging.influence)
-
-    def evaluation(self, stored: dict[str, Any]) -> Evaluation:
-        """A measurement as it was stored, with the influences that follow from it."""
-        return Evaluation.from_json(stored, self.validation, self.judging)
-
-
-NONE = Influences()
-
-
-def store_plan(trial: optuna.Trial, record: TrialRecord, worker: Mapping[str, Any]) -> None:
-    """Keep what is known of a trial before it trains. One attribute: each takes a transaction."""
-    plan = {
-        "baseline": record.baseline,
-        "pyramid": None if record.pyramid is None else record.pyramid.to_json(),
-        "learning_rate": record.learning_rate,
-        "adapter_params": record.adapter_params,
-        "trainable_params": record.trainable_params,
-        "planned_steps": record.planned_steps,
-        "seed": record.seed,
-        "repeat_of": record.repeat_of,
-        "worker": dict(worker),
-    }
-    trial.set_user_attr(PLAN, plan)
+    def of(cls, trial: FrozenTrial) -> Kind:
+        """The kind of a trial. Raises StoredError."""
+        if is_interrupted(trial):
+            return cls.LOST
+        if (repeat := repeat_of(trial.number, trial.user_attrs)) is not None:
+            return cls.CONTEST if repeat.contest else cls.NOISE
+        if trial.user_attrs.get("baseline"):
+            return cls.BASELINE
+        return cls.ANSWERED if trial.user_attrs.get(PROGRESS, {}).get("state") in NO_TRAINING else cls.TRAINED
 
 
-def store_progress(trial: optuna.Trial, record: TrialRecord) -> None:
-    """Keep what was measured so far, and the state that the trial is in."""
-    progress = {
-        "curve": [evaluation.to_json() for evaluation in record.curve],
-        "steps": record.steps,
-        "seconds": record.seconds,
-        "reason": record.reason,
-        "state": record.state.value,
-        "failure": record.failure,
-    }
-    trial.set_user_attr(PROGRESS, progress)
+@dataclass(eq=False)
+class Standing:
+    """A study at one moment: its trials by number, but for those in whose place another was started."""
 
-
-def record_of(trial: optuna.trial.FrozenTrial, influences: Influences = NONE, seed: int = 0) -> TrialRecord | None:
-    """The record of a trial that was at least planned; None for one that waits or was interrupted.
-
-    `seed`: of the search, which a version without repeats did not store. Raises StoredError.
-    """
-    with reading(f"trial {trial.number}"):
-        plan = trial.user_attrs.get(PLAN)
-        if plan is None or is_interrupted(trial) or trial.state == TrialState.WAITING:
-            return None
-        return _record(trial, {"seed": seed, **plan}, trial.user_attrs.get(PROGRESS, {}), influences)
-
-
-def _record(
-    trial: optuna.trial.FrozenTrial, plan: Mapping[str, Any], progress: Mapping[str, Any], influences: Influences
-) -> TrialRecord:
-    state, reason = State(progress.get("state", State.RUNNING)), progress.get("reason", "")
-    failure = progress.get("failure") or (failure_told(reason) if state == State.FAILED else None)
-    return TrialRecord(
-        number=trial.number,
-        state=state,
-        baseline=plan["baseline"],
-        pyramid=None if plan["pyramid"] is None else Pyramid.from_json(plan["pyramid"]),
-        learning_rate=plan["learning_rate"],
-        adapter_params=plan["adapter_params"],
-        trainable_params=plan["trainable_params"],
-        curve=tuple(influences.evaluation(stored) for stored in progress.get("curve", [])),
-        steps=progress.get("steps", 0),
-        planned_steps=plan["planned_steps"],
-        seconds=progress.get("seconds", 0.0),
-        reason=reason,
-        failure=None if failure is None else Failure(failure),
-        seed=int(plan["seed"]),
-        repeat_of=plan.get("repeat_of"),
-    )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Trials of a study so far, told or not."""
-
-    trials: int
-    proposals: int
-    """Proposals of the sampler that were made, are being trained, or wait for a new start."""
-    contests: int
-    """Repeats by which the front was to be decided, likewise."""
-    waiting: bool
+    trials: list[FrozenTrial] = field(default_factory=list)
+    """They are shared, and must not be changed."""
+    records: list[TrialRecord] = field(default_factory=list)
+    """Of those that were planned and not interrupted."""
+    known: set[Configuration] = field(default_factory=set)
+    """Every configuration that is trained, was, or was refused."""
+    trained: int = 0
+    """Proposals of the sampler, but for those that needed no training."""
+    answered: int = 0
+    """The last of its proposals, as far as they needed none."""
+    contests: int = 0
+    """Repeats by which the front was to be decided."""
+    waiting: bool = False
     """Whether a trial is enqueued."""
+
+    def add(self, trial: FrozenTrial, kind: Kind, record: TrialRecord | None) -> None:
+        """Take in the next trial."""
+        self.trials.append(trial)
+        self.waiting |= trial.state == TrialState.WAITING
+        if record is not None:
+            self.records.append(record)
+            if record.state != State.DUPLICATE:
+                self.known.add(record.configuration)
+        match kind:
+            case Kind.TRAINED:
+                self.trained, self.answered = self.trained + 1, 0
+            case Kind.ANSWERED:
+                self.answered += 1
+            case Kind.CONTEST:
+                self.contests += 1
+
+    def copy(self) -> Standing:
+        """One that can be added to."""
+        return replace(self, trials=[*self.trials], records=[*self.records], known={*self.known})
 
 
 class History:
-    """The records of a study; those of finished trials are parsed once."""
+    """The records of a study. Each trial that ended is read once, and taken in once where none before it runs."""
 
     def __init__(self, study: optuna.Study, influences: Influences = NONE, seed: int = 0) -> None:
         self._study = study
         self._influences = influences
         self._seed = seed
-        self._finished: dict[int, TrialRecord] = {}
+        self._ended: dict[int, tuple[Kind, TrialRecord | None]] = {}
+        self._settled = Standing()
+        """Of the trials before `_place`, which all have ended."""
+        self._place = 0
+        self._again: set[int] = set()
+        """Numbers of the trials in whose place another was started; `_restarted` before `_place`."""
+        self._restarted: set[int] = set()
+        self.last: Standing | None = None
+        """What the study held when it was last looked at."""
+
+    def look(self) -> Standing:
+        """What the study holds now. Raises StoredError."""
+        trials = trials_of(self._study)
+        again = self._restarted | started_again(trials[self._place :])
+        if again != self._again:
+            self._settled, self._place, self._again, self._restarted = Standing(), 0, again, set()
+        for trial in takewhile(lambda trial: trial.state.is_finished(), islice(trials, self._place, None)):
+            self._add(trial, self._settled)
+            self._restarted |= started_again([trial])
+            self._place += 1
+        self.last = self._settled.copy()
+        for trial in trials[self._place :]:
+            self._add(trial, self.last)
+        return self.last
 
     def records(self) -> list[TrialRecord]:
-        """All records by number; of a trial that was trained anew the last. Raises StoredError."""
-        found, trials = [], trials_of(self._study)
-        again = started_again(trials)
-        for trial in trials:
-            record = self._finished.get(trial.number) or record_of(trial, self._influences, self._seed)
-            if record is not None and trial.state.is_finished():
-                self._finished[trial.number] = record
-            if record is not None and not (is_without_result(record) and trial.number in again):
-                found.append(record)
-        return found
+        """All records by number; of a trial that was started anew the last. Raises StoredError."""
+        return self.look().records
 
-    def asked(self) -> Asked:
-        """What the sampler was asked for so far."""
-        trials = trials_of(self._study)
-        again = started_again(trials)
-        counted = [t for t in trials if t.number not in again and not is_interrupted(t)]
-        repeats = [t for t in counted if REPEAT in t.user_attrs]
-        baselines = sum(bool(t.user_attrs.get("baseline")) for t in counted)
-        return Asked(
-            trials=len(trials),
-            proposals=len(counted) - baselines - len(repeats),
-            contests=sum(of.contest for t in repeats if (of := repeat_of(t)) is not None),
-            waiting=any(t.state == TrialState.WAITING for t in trials),
-        )
+    def begun(self, configuration: Configuration, seed: int) -> list[TrialRecord]:
+        """The trials that, when last looked at, trained a configuration with a seed or had; none started anew."""
+        standing = self.last or self.look()
+        if configuration not in standing.known:
+            return []
+        trained = (record for record in standing.records if not record.state.needs_no_training)
+        return [record for record in trained if (record.configuration, record.seed) == (configuration, seed)]
 
+    def _add(self, trial: FrozenTrial, standing: Standing) -> None:
+        if trial.number not in self._again:
+            standing.add(trial, *self._read(trial))
 
-def is_interrupted(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether the trial ended without a result because its process did; it was, or will be, started anew."""
-    progress = trial.user_attrs.get(PROGRESS, {})
-    return trial.state == TrialState.FAIL and progress.get("state", State.RUNNING) == State.RUNNING
-
-
-def started_again(trials: Iterable[optuna.trial.FrozenTrial]) -> set[int]:
-    """Numbers of the trials in whose place another was started.
-
-    One that died before it was planned stands for nothing.
-    """
-    starts = (t for t in trials if PLAN in t.user_attrs or t.state != TrialState.FAIL)
-    return {number for t in starts if (number := t.user_attrs.get(RESTART)) is not None}
-
-
-def is_without_result(record: TrialRecord) -> bool:
-    """Whether a record tells nothing of its configuration: it failed, or repeats one that did."""
-    return record.state == State.FAILED or (record.state == State.DUPLICATE and not record.curve)
-
-
-def enqueue_repeat(study: optuna.Study, repeat: Repeat) -> None:
-    """Let the next trial be this one, with the parameters of what it repeats where those are in the space."""
-    told = trials_of(study)[repeat.of]
-    inside = told.user_attrs.get(IN_SPACE, bool(told.params))
-    study.enqueue_trial(told.params if inside else {}, user_attrs={REPEAT: repeat.to_json(), IN_SPACE: inside})
-
-
-def repeat_of(trial: optuna.trial.BaseTrial | optuna.trial.FrozenTrial) -> Repeat | None:
-    """What a trial trains again; None for a baseline or a proposal. Raises StoredError."""
-    if REPEAT not in trial.user_attrs:
-        return None
-    with reading(f"trial {trial.number}"):
-        return Repeat.from_json(trial.user_attrs[REPEAT])
-
-
-def worker_of(trial: optuna.trial.FrozenTrial) -> Mapping[str, Any] | None:
-    """Who trains, or trained, a trial; None for one that died between asking and planning. Raises StoredError."""
-    if PLAN not in trial.user_attrs:
-        return None
-    with reading(f"trial {trial.number}"):
-        worker = trial.user_attrs[PLAN]["worker"]
-        return {
-            **worker,
-            "host": str(worker["host"]),
-            "pid": int(worker["pid"]),
-            "started": float(worker["started"]),
-        }
-
-
-def with_result(
-    record: TrialRecord, state: State, reason: str = "", failure: Failure | None = None
-) -> TrialRecord:
-    """`record` as it ended."""
-    return replace(record, state=state, reason=reason, failure=failure)
+    def _read(self, trial: FrozenTrial) -> tuple[Kind, TrialRecord | None]:
+        if trial.number in self._ended:
+            return self._ended[trial.number]
+        read = Kind.of(trial), record_of(trial, self._influences, self._seed)
+        if trial.state.is_finished():
+            self._ended[trial.number] = read
+        return read

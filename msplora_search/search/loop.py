@@ -1,0 +1,144 @@
+"""The loop of a search: what is next, is it worth training, train it, tell it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import TrialState
+
+from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.baselines import Baseline
+from msplora_search.search.objective import Objective
+from msplora_search.search.points import points_of
+from msplora_search.search.repeats import next_contest, noise_repeats
+from msplora_search.search.samplers.view import SamplerView
+from msplora_search.search.store.attributes import enqueue_repeat
+from msplora_search.search.store.history import History, Standing
+from msplora_search.search.store.own_file import Watch
+from msplora_search.search.telling import TrialFailedError
+from msplora_search.search.turns import Turns
+from msplora_search.search.untried import Untried
+from msplora_search.settings.models import SearchSettings
+from msplora_search.text import several
+
+PATIENCE = 10
+"""Proposals in a row that need no training, after which one is drawn from what is left. Where two in three are
+repeats, as TPE's in a small space, ten in a row come once in sixty times by chance; more often they mean a sampler
+that is stuck."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Takes trials of a study one by one."""
+
+    study: optuna.Study
+    view: SamplerView
+    """The same study, to ask for trials."""
+    objective: Objective
+    baselines: Sequence[Baseline]
+    untried: Untried
+    turns: Turns
+    watch: Watch
+
+    def take(self) -> bool:
+        """Run one trial, from the question to Optuna to its values; False where none is left."""
+        self.watch.require_there()
+        with self.turns.mine():
+            begun = self._begin()
+        if begun is None:
+            return False
+        self._run(*begun)
+        self.watch.require_there()
+        return True
+
+    def reason(self) -> str:
+        """Why no trial is left."""
+        search, standing = self._search, self._history.look()
+        trained = standing.trained >= search.trials
+        ended = f"{several(search.trials, 'proposal')} trained" if trained else self.untried.ending()
+        if not search.repeats:
+            return ended
+        if standing.contests < search.repeats:
+            return f"{ended}, and the front is decided after {several(standing.contests, 'repeat')}"
+        return f"{ended}, and {several(search.repeats, 'repeat')}"
+
+    def _begin(self) -> tuple[optuna.Trial, TrialRecord] | None:
+        """Ask until there is something to train; None where nothing is left.
+
+        What needs no training is told at once, so that no other worker takes it for a trial.
+        """
+        while self._anything_left():
+            trial = self.view.ask()
+            try:
+                record = self.objective.begin(trial)
+            except BaseException:
+                self._give_up(trial)
+                raise
+            if record.state == State.RUNNING:
+                return trial, record
+            self._run(trial, record)
+        return None
+
+    def _run(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        try:
+            values = self.objective.finish(trial, record)
+        except TrialFailedError:
+            self.study.tell(trial, state=TrialState.FAIL)
+        except BaseException:
+            self._give_up(trial)
+            raise
+        else:
+            self.study.tell(trial, values)
+
+    def _give_up(self, trial: optuna.Trial) -> None:
+        """Leave a trial to be started anew; where the storage is dead, as one whose process died."""
+        with contextlib.suppress(Exception):
+            self.study.tell(trial, state=TrialState.FAIL)
+
+    @property
+    def _history(self) -> History:
+        return self.objective.history
+
+    @property
+    def _search(self) -> SearchSettings:
+        return self.objective.workbench.settings.search
+
+    def _anything_left(self) -> bool:
+        """Whether Optuna may be asked; what it is not asked for itself is enqueued when it is due.
+
+        What waits comes first, then what tells the noise of training, then proposals, then what decides the front.
+        """
+        standing = self._history.look()
+        if standing.waiting or self._repeats_are_due(standing):
+            return True
+        if standing.trained < self._search.trials and self._proposal_is_left(standing):
+            return True
+        return standing.contests < self._search.repeats and self._contest_is_due(standing)
+
+    def _repeats_are_due(self, standing: Standing) -> bool:
+        due = noise_repeats(standing.records, self.baselines, self._search)
+        for repeat in due:
+            enqueue_repeat(self.study, repeat)
+        return bool(due)
+
+    def _proposal_is_left(self, standing: Standing) -> bool:
+        """Whether there is a configuration to propose; after `PATIENCE` it is drawn here."""
+        if self.untried.exhausted(standing.known):
+            return False
+        if standing.answered < PATIENCE:
+            return True
+        drawn = self.untried.draw(standing.known)
+        if drawn is not None:
+            self.study.enqueue_trial(drawn)
+        return drawn is not None
+
+    def _contest_is_due(self, standing: Standing) -> bool:
+        complete = [record for record in standing.records if record.state == State.COMPLETE]
+        points, _ = points_of(complete, self._search.max_params)
+        due = next_contest(points, standing.records, self._search.seed)
+        if due is not None:
+            enqueue_repeat(self.study, due)
+        return due is not None
