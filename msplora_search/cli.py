@@ -155,7 +155,9 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
     console = open_console()
     rest = f", about {duration(left)} left" if left else ""
     done = sum(record.counts for record in ended)
-    print_line(console, f"{results.settings.name}: {done} of {sum(wanted)} trials ended{rest}")
+    every = sum(count for count in wanted if count is not None)
+    of = "" if wanted[1] is None else f" of {every}"
+    print_line(console, f"{results.settings.name}: {done}{of} trials ended{rest}")
     for record in running:
         where = f" on {printable(host)}" if (host := results.hosts.get(record.number)) else ""
         print_line(console, f"running{where}: {running_line(record)}")

@@ -213,7 +213,10 @@ def study_fields() -> st.SearchStrategy[dict[str, Any]]:
         {},
         optional={
             "trials": st.integers(0, 1000),
-            "sampler": st.sampled_from(["tpe", "nsga2", "gp", "random"]),
+            "time": st.sampled_from(["90s", "30min", "1h30min", "2d"]),
+            "steps": st.integers(1, 10**6),
+            "until": st.just("converged"),
+            "sampler": st.sampled_from(["front", "tpe", "nsga2", "gp", "random"]),
             "seed": st.integers(0, 2**31 - 1),
             "max_params": st.none() | st.integers(1, 10**9),
             "baselines": st.lists(st.sampled_from(["paper", "lora"]) | ladder | paper, max_size=3),
@@ -244,9 +247,7 @@ def study_fields() -> st.SearchStrategy[dict[str, Any]]:
         {},
         optional={
             "rule": st.sampled_from(["envelope", "none"]),
-            "min_peers": st.integers(1, 20),
-            "margin_se": st.floats(0, 10),
-            "keep_share": st.floats(0, 1),
+            "chance": st.floats(0, 1),
         },
     )
     return st.fixed_dictionaries(

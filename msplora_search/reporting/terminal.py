@@ -38,6 +38,7 @@ from msplora_search.search.events import (
     WorkerLost,
 )
 from msplora_search.search.summary import Summary
+from msplora_search.text import amount, several
 
 
 @contextmanager
@@ -91,9 +92,11 @@ class Progressing:
         return sum(record.counts for record in self.ended)
 
     @property
-    def total(self) -> int:
-        """Trials of the whole study."""
-        return self.started.baselines + self.started.trials + self.started.repeats if self.started else 0
+    def total(self) -> int | None:
+        """Trials of the whole study; None where that is not known."""
+        if self.started is None or self.started.trials is None:
+            return None
+        return self.started.baselines + self.started.trials + self.started.repeats
 
     def seconds_left(self) -> float | None:
         """An estimate; None before there is anything to go by."""
@@ -111,15 +114,18 @@ class Progressing:
 
 
 def seconds_left(
-    ended: Sequence[TrialRecord], baselines: int, trials: int, repeats: int = 0, at_once: int = 1
+    ended: Sequence[TrialRecord], baselines: int, trials: int | None, repeats: int = 0, at_once: int = 1
 ) -> float | None:
-    """Time for the trials that are missing, by the mean of those that run to the end, and of proposals, so far."""
+    """Time for the trials that are missing, by the mean of those that run to the end, and of proposals, so far.
+
+    None where it is not known how many are missing, or how long they take.
+    """
     of_repeats = [r.seconds for r in ended if r.repeat_of is not None]
     of_baselines = [r.seconds for r in ended if r.repeat_of is None and r.baseline]
     of_proposals = [r.seconds for r in ended if r.repeat_of is None and not r.baseline and r.counts]
     whole = [*of_baselines, *of_repeats]
     every = [*whole, *of_proposals]
-    if not every:
+    if not every or trials is None:
         return None
     each_whole = float(np.mean(whole or every))
     each_proposal = float(np.mean(of_proposals if len(of_proposals) >= 3 else every))
@@ -143,15 +149,17 @@ class PlainLines:
                     self._say(line)
             case TrialEnded(record):
                 left = self._progress.seconds_left()
-                done = f"[{self._progress.done}/{self._progress.total}]"
+                total = self._progress.total
+                done = f"[{self._progress.done}/{total}]" if total else f"[{self._progress.done}]"
                 rest = f"; about {duration(left)} left" if left else ""
                 self._say(f"{done} {trial_line(record)}{rest}")
             case WorkerLost(what):
                 self._say(lost_line(what))
             case Waiting(what):
                 self._say(f"waiting {what}")
-            case SearchEnded(reason):
-                self._say(f"search ended: {reason}")
+            case SearchEnded():
+                for line in closing_lines(event):
+                    self._say(line)
 
     def _say(self, line: str) -> None:
         print_line(self._console, line, whole=True)
@@ -180,8 +188,9 @@ class LiveDisplay:
                 print_line(self._console, lost_line(what))
             case Waiting(what):
                 print_line(self._console, f"waiting {what}")
-            case SearchEnded(reason):
-                print_line(self._console, f"search ended: {reason}")
+            case SearchEnded():
+                for line in closing_lines(event):
+                    print_line(self._console, line)
 
     def _render(self) -> Group:
         done, total, left = self._progress.done, self._progress.total, self._progress.seconds_left()
@@ -212,18 +221,31 @@ def record_row(record: TrialRecord) -> tuple[str, ...]:
 
 def opening_lines(event: SearchStarted) -> list[str]:
     """What is about to happen."""
-    trials, unknown = f"{event.baselines} baseline trials and {event.trials} trained proposals", ""
+    proposals = "proposals" if event.trials is None else f"{event.trials} trained proposals"
+    trials, unknown = f"{event.baselines} baseline trials and {proposals}", ""
     if event.repeats:
         trials = trials.replace(" and", ",") + f" and up to {event.repeats} repeats with other seeds"
     else:
         unknown = "; nothing is trained with several seeds, so the noise of training stays unknown"
     lines = [
         f"space: {event.space.extent} for {event.space.layers} layers; "
-        f"{trials} of up to {event.proxy_steps} steps each{unknown}"
+        f"{trials} of up to {event.proxy_steps} steps each{event.budgets and ', '}{event.budgets}{unknown}"
     ]
     if event.records:
         lines.append(f"resuming: {len(event.records)} trials are in the record")
     return [*lines, *event.notes]
+
+
+def closing_lines(event: SearchEnded) -> list[str]:
+    """Why it ended, and what more of it would bring."""
+    lines, further = [f"search ended: {event.reason}"], event.further
+    if further is not None:
+        gain = amount(further.gain, further.bounds)
+        lines.append(
+            f"a further hour, some {several(further.trials, 'trial')}, is expected to raise the front by at most "
+            f"{gain}, as a mean over sizes"
+        )
+    return lines
 
 
 def trial_line(record: TrialRecord) -> str:

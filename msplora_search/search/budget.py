@@ -3,12 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from optuna.trial import FrozenTrial
 
 from msplora_search.results.records import TrialRecord
+from msplora_search.search.model.choosing import INITIAL
+from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.store.attributes import PROGRESS, is_interrupted
+from msplora_search.search.store.history import Standing
+from msplora_search.settings.models import SearchSettings
+from msplora_search.settings.values import seconds_of
+from msplora_search.text import several
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The budgets of a study; the first that is spent ends it."""
+
+    search: SearchSettings
+    forecaster: Forecaster
+
+    @property
+    def others(self) -> str:
+        """The budgets beside `trials`, for people: `within 30min, until converged`."""
+        search = self.search
+        told = []
+        if search.time is not None:
+            told.append(f"within {search.time}")
+        if search.steps is not None:
+            told.append(f"within {search.steps:,} training steps")
+        if search.until is not None:
+            told.append(f"until {search.until}")
+        return ", ".join(told)
+
+    def spent(self, standing: Standing, trials: Iterable[FrozenTrial]) -> str | None:
+        """Which budget of time or steps is spent, for people: nothing is begun any more. None: there is more."""
+        search = self.search
+        if search.steps is not None and (steps := steps_spent(standing.records)) >= search.steps:
+            return f"{steps:,} training steps are spent"
+        if search.time is not None and seconds_at_work(trials, datetime.now()) >= seconds_of(search.time):
+            return f"{search.time} of training are spent"
+        return None
+
+    def enough(self, standing: Standing) -> str | None:
+        """Why no further configuration is proposed, for people; None: one is."""
+        search = self.search
+        if search.trials is not None and standing.trained >= search.trials:
+            return f"{several(search.trials, 'proposal')} trained"
+        if search.until is None or standing.trained < INITIAL:
+            return None
+        prospect = self.forecaster.prospect(standing.records)
+        if prospect is None or not prospect.is_worth_little:
+            return None
+        return f"the front has converged after {several(standing.trained, 'proposal')}"
 
 
 def seconds_at_work(trials: Iterable[FrozenTrial], now: datetime) -> float:

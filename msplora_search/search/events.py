@@ -18,14 +18,16 @@ class SearchStarted:
     """Size of the space; None where learning rates are continuous."""
     baselines: int
     """Baseline trials of the whole study."""
-    trials: int
-    """Proposals of the whole study that are trained."""
+    trials: int | None
+    """Proposals of the whole study that are trained; None where another budget ends it."""
     repeats: int
     """Further trainings with other seeds, at most."""
     proxy_steps: int
     records: tuple[TrialRecord, ...]
     """What earlier calls did."""
     notes: tuple[str, ...]
+    budgets: str = ""
+    """Those other budgets, for people; empty where there are none."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,24 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Further:
+    """What a further hour is expected to bring."""
+
+    trials: int
+    """Of one worker, at the pace of the proposals so far."""
+    gain: float
+    """Of the metric, as a mean of the front over log parameters; at most."""
+    bounds: tuple[float, float]
+    """Of the metric."""
+
+
+@dataclass(frozen=True)
 class SearchEnded:
     """No more trials in this call, and why."""
 
     reason: str
+    further: Further | None = None
+    """None where the space is exhausted, or too little was measured to tell."""
 
 
 Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | WorkerLost | Waiting | SearchEnded

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.baselines import Baseline
+from msplora_search.search.budget import Budget
 from msplora_search.search.objective import Objective
 from msplora_search.search.points import points_of
 from msplora_search.search.repeats import next_contest, noise_repeats
@@ -18,6 +19,7 @@ from msplora_search.search.samplers.view import SamplerView
 from msplora_search.search.store.attributes import enqueue_repeat
 from msplora_search.search.store.history import History, Standing
 from msplora_search.search.store.own_file import Watch
+from msplora_search.search.store.stored import trials_of
 from msplora_search.search.telling import TrialFailedError
 from msplora_search.search.turns import Turns
 from msplora_search.search.untried import Untried
@@ -40,6 +42,7 @@ class Loop:
     objective: Objective
     baselines: Sequence[Baseline]
     untried: Untried
+    budget: Budget
     turns: Turns
     watch: Watch
 
@@ -57,8 +60,9 @@ class Loop:
     def reason(self) -> str:
         """Why no trial is left."""
         search, standing = self._search, self._history.look()
-        trained = standing.trained >= search.trials
-        ended = f"{several(search.trials, 'proposal')} trained" if trained else self.untried.ending()
+        if spent := self.budget.spent(standing, trials_of(self.study)):
+            return spent
+        ended = self.budget.enough(standing) or self.untried.ending()
         if not search.repeats:
             return ended
         if standing.contests < search.repeats:
@@ -112,9 +116,11 @@ class Loop:
         What waits comes first, then what tells the noise of training, then proposals, then what decides the front.
         """
         standing = self._history.look()
+        if self.budget.spent(standing, trials_of(self.study)):
+            return False
         if standing.waiting or self._repeats_are_due(standing):
             return True
-        if standing.trained < self._search.trials and self._proposal_is_left(standing):
+        if self.budget.enough(standing) is None and self._proposal_is_left(standing):
             return True
         return standing.contests < self._search.repeats and self._contest_is_due(standing)
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import optuna
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.proxy.pruning import Peer, Verdict, should_stop
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
+from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.proposal import Proposer, pyramid_of
-from msplora_search.search.repeats import training_variance
+from msplora_search.search.pruning import Verdict, should_stop
 from msplora_search.search.store.attributes import IN_SPACE, repeat_of, store_plan, store_progress, with_result
 from msplora_search.search.store.failure import failure_of
 from msplora_search.search.store.history import History
@@ -29,6 +29,7 @@ class Objective:
     workbench: Workbench
     proposer: Proposer
     history: History
+    forecaster: Forecaster
     listen: Listener
     crew: Crew
 
@@ -133,16 +134,7 @@ class Objective:
         return with_result(running, State.COMPLETE)
 
     def _judge(self, running: TrialRecord) -> Verdict:
-        """Whether the trial is to stop.
-
-        Its peers trained in their own right: a duplicate has no measurement of its own, and with repeats the best
-        of several trainings of one configuration would be a matter of luck.
-        """
-        records, own = self.history.records(), (State.COMPLETE, State.PRUNED, State.RUNNING)
-        peers = (r for r in records if r.state in own and r.repeat_of is None and r.number != running.number)
-        noise = training_variance(records, running.final.rung)
-        return should_stop(_peer(running), [_peer(r) for r in peers], self.workbench.settings.pruning, noise)
-
-
-def _peer(record: TrialRecord) -> Peer:
-    return Peer(record.adapter_params, record.curve)
+        """Whether the trial is to stop."""
+        settings = self.workbench.settings
+        records = self.history.records() if settings.pruning.rule != "none" else []
+        return should_stop(running, records, self.forecaster, settings.pruning, settings.proxy)

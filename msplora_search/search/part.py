@@ -11,8 +11,12 @@ import optuna
 
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline, ladders_sentence, planned_baselines
-from msplora_search.search.events import Listener, SearchEnded, SearchStarted, light
+from msplora_search.search.budget import Budget
+from msplora_search.search.events import Further, Listener, SearchEnded, SearchStarted, light
 from msplora_search.search.loop import Loop
+from msplora_search.search.model.candidates import Ground
+from msplora_search.search.model.features import Features
+from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.objective import Objective
 from msplora_search.search.preparation import prepare_study
 from msplora_search.search.proposal import Proposer
@@ -31,6 +35,9 @@ from msplora_search.search.turns import Turns
 from msplora_search.search.untried import Untried
 from msplora_search.search.warm_start import carried_sentence
 from msplora_search.settings.models import StudySettings
+
+HOUR = 3600.0
+"""Seconds."""
 
 
 def take_part(
@@ -51,7 +58,7 @@ def work_off(
     settings, search, space = workbench.settings, workbench.settings.search, workbench.space()
     url = storage or default_url(output)
     turns = Turns.of(output, listen)
-    with _quiet_optuna(), answering(url):
+    with quiet_optuna(), answering(url):
         with turns.mine():
             study = open_study(settings, connect(url))
             watch = Watch.on(url)
@@ -63,7 +70,7 @@ def work_off(
         listen(_started(workbench, baselines, loop, carried_sentence(study)))
         while loop.take():
             pass
-        listen(SearchEnded(loop.reason()))
+        listen(SearchEnded(loop.reason(), _further(workbench, loop)))
 
 
 def make_loop(
@@ -82,10 +89,12 @@ def make_loop(
     history = History(study, Influences.by(*workbench.task.judges), search.seed)
     untried = Untried(proposer, workbench.adapter_params, search.max_params, seed)
     inside = sum(space.contains(b.pyramid) and space.contains_rate(b.learning_rate) for b in baselines)
-    sampler = sampler_for(search, untried, history, inside, seed)
+    ground = Ground(space, workbench.adapter_params, Features.of(space.targets), search.max_params)
+    forecaster = Forecaster(ground, workbench.task.chance, search.seed)
+    sampler = sampler_for(search, untried, history, forecaster, inside, seed)
     view = SamplerView(study, sampler, history, workbench.task.chance)
-    objective = Objective(workbench, proposer, history, listen, crew)
-    return Loop(study, view, objective, baselines, untried, turns, watch)
+    objective = Objective(workbench, proposer, history, forecaster, listen, crew)
+    return Loop(study, view, objective, baselines, untried, Budget(search, forecaster), turns, watch)
 
 
 def _started(
@@ -97,6 +106,7 @@ def _started(
         configurations=space.size,
         baselines=len(baselines),
         trials=search.trials,
+        budgets=loop.budget.others,
         repeats=planned_repeats(baselines, search),
         proxy_steps=workbench.steps,
         records=tuple(loop.objective.history.records()),
@@ -104,8 +114,19 @@ def _started(
     )
 
 
+def _further(workbench: Workbench, loop: Loop) -> Further | None:
+    """What a further hour of this worker would bring."""
+    records = loop.objective.history.records()
+    seconds = [r.seconds for r in records if r.counts and r.baseline is None and r.repeat_of is None]
+    if not seconds or loop.untried.exhausted({record.configuration for record in records}):
+        return None
+    trials = max(1, round(HOUR / max(sum(seconds) / len(seconds), 1e-3)))
+    gain = loop.budget.forecaster.further_gain(records, trials)
+    return None if gain is None else Further(trials, gain, workbench.task.metric.bounds)
+
+
 @contextlib.contextmanager
-def _quiet_optuna() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Keep Optuna's own log lines and notices of experimental parts out of the output."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

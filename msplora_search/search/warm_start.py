@@ -97,7 +97,8 @@ def propose_first(
     left = [p for p in known.points if p.origin not in begun and p.configuration not in trained]
     left = [point for point in left if point.origin[0] in search.warm_start]
     left.sort(key=lambda point: workbench.adapter_params(point.pyramid))
-    for point in spread(left, search.trials - history.look().trained):
+    most = len(left) if search.trials is None else search.trials - history.look().trained
+    for point in spread(left, most):
         with reading("what it carries over"):
             choice = proposer.space.locate(point.pyramid)
             assert choice is not None

@@ -24,6 +24,10 @@ from msplora_search.text import shown
 DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 
+PRUNING_OF_0_1 = ("min_peers", "margin_se", "keep_share")
+"""Fields that are no longer known."""
+
+
 def load_study(study: str, overrides: Sequence[str] = ()) -> StudySettings:
     """Read a study by path or shipped name, with overrides such as `search.trials=4`.
 
@@ -64,12 +68,16 @@ def load_space(space: str) -> SpaceSettings:
 def stored_settings(data: Any) -> StudySettings:
     """Settings out of a study's storage, where a version of this program put them; later fields have defaults.
 
-    A space that was stored before it could name its scaling has the standard one, whatever the default is now.
+    A space that was stored before it could name its scaling has the standard one, whatever the default is now, and
+    how version 0.1 stopped trials is dropped.
     Raises InputError where they are damaged, or of a version that knows other fields.
     """
     match data:
         case {"space": Mapping() as space}:
             data = {**data, "space": {"scaling": Scaling.STANDARD.value, **space}}
+    match data:
+        case {"pruning": Mapping() as pruning}:
+            data = {**data, "pruning": {key: value for key, value in pruning.items() if key not in PRUNING_OF_0_1}}
     try:
         return Document(data, Origins()).validate(StudySettings)
     except InputError as error:

@@ -13,6 +13,7 @@ from msplora_search.settings.values import (
     MOST_CHOICES,
     Count,
     Decay,
+    Duration,
     Epochs,
     Few,
     Fraction,
@@ -72,10 +73,18 @@ Baseline = Annotated[
 class SearchSettings(Model):
     """How the space is searched."""
 
-    trials: Trials = 24
+    trials: Trials | None = 24
     """Proposals of the sampler that are trained, up to 1,000,000; baselines come on top, and one that needs no
-    training, for it repeats another or is refused, costs and counts nothing."""
-    sampler: Literal["tpe", "nsga2", "gp", "random", "brute-force"] = "tpe"
+    training, for it repeats another or is refused, costs and counts nothing. The default is none where another
+    budget is given; the first that is spent ends the search."""
+    time: Duration | None = None
+    """Such as 30min or 1h30min, in which trials train, over all calls; what is begun by then is finished."""
+    steps: Many | None = None
+    """Training steps of all trials, baselines included; what is begun by then is finished."""
+    until: Literal["converged"] | None = None
+    """`converged`: the best proposal is expected to add less to the front than 2% of a metric's standard error."""
+    sampler: Literal["front", "tpe", "nsga2", "gp", "random", "brute-force"] = "front"
+    """`front` proposes what is expected to raise the front most, by a model that knows what each costs."""
     seed: Seed = 0
     max_params: Many | None = None
     """Most adapter parameters of a proposal."""
@@ -90,6 +99,21 @@ class SearchSettings(Model):
     warm_start: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=MOST_CHOICES)] = ()
     """Output folders of earlier studies, of other models and depths too, or their front.json: the points of their
     fronts are carried over to this space, and proposed first."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _another_budget_stands_alone(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or all(value.get(budget) is None for budget in ("time", "steps", "until")):
+            return value
+        return {"trials": None, **value}
+
+    @model_validator(mode="after")
+    def _some_budget_is_given(self) -> Self:
+        if self.trials is None and self.time is None and self.steps is None and self.until is None:
+            raise misfit(
+                "trials", "is null, and so are time, steps and until; a search needs one of these budgets"
+            )
+        return self
 
     @field_validator("baselines", mode="before")
     @classmethod
@@ -133,15 +157,12 @@ class ProxySettings(Model):
 
 
 class PruningSettings(Model):
-    """When a trial stops early; see proxy/pruning.py."""
+    """When a trial stops early; see search/pruning.py."""
 
     rule: Literal["envelope", "none"] = "envelope"
-    min_peers: Few = 4
-    """Fewest trials at the same rung with no more parameters before anything is stopped."""
-    margin_se: Annotated[float, Field(strict=True, ge=0, le=1_000)] = 1.0
-    """How far below the envelope a trial must lie, in standard errors of the paired difference."""
-    keep_share: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.25
-    """Share of the trials at a rung, best non-dominated first, that is never stopped there."""
+    chance: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.2
+    """A trial is stopped at a rung where the probability that, trained to the end, it would raise the front is
+    below this. No rung is judged within three times the warm-up."""
 
 
 class BackboneSettings(Model):

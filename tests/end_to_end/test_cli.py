@@ -42,7 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder with a finished search in `out`, and what it printed."""
     folder = tmp_path_factory.mktemp("finished")
     os.environ[CACHE_VARIABLE] = str(folder / "cache")
-    study = write_study(folder, search={"trials": 8, "sampler": "random"}, pruning={"min_peers": 1})
+    study = write_study(folder, search={"trials": 8, "sampler": "random"}, pruning={"chance": 1.0})
     done = call("run", study, "--output", "out", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

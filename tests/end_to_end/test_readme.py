@@ -83,8 +83,8 @@ def test_defaults_of_the_guide_are_the_defaults() -> None:
     study = load_study("quickstart")
     fresh = StudySettings(name="x", model="m", task=study.task)
     for said in (
-        f"`trials` ({fresh.search.trials})", f"`min_peers` ({fresh.pruning.min_peers})",
-        f"`margin_se` ({fresh.pruning.margin_se})", f"`keep_share` ({fresh.pruning.keep_share})",
+        f"`trials` ({fresh.search.trials};", f"`sampler` (`{fresh.search.sampler}`;",
+        f"`rule` (`{fresh.pruning.rule}`", f"`chance` ({fresh.pruning.chance})",
         f"`train_examples` ({fresh.proxy.train_examples})", f"`epochs` ({fresh.proxy.epochs:g})",
         f"`rungs` (`{list(fresh.proxy.rungs)}`)", f"`warmup_ratio` ({fresh.proxy.warmup_ratio})",
     ):  # fmt: skip

@@ -129,7 +129,7 @@ def test_max_params_refuses_before_training(tmp_path: Path) -> None:
 
 
 def test_pruned_trials_are_told_with_their_partial_value_and_a_constraint(tmp_path: Path) -> None:
-    eager = {"rule": "envelope", "min_peers": 1, "margin_se": 0.0, "keep_share": 0.0}
+    eager = {"rule": "envelope", "chance": 1.0}
     results, _ = search(tmp_path, pruning=eager, search={"trials": 16, "sampler": "random"})
     pruned = [r for r in results.records if r.state == State.PRUNED]
     assert pruned
@@ -200,10 +200,8 @@ def test_the_same_call_on_a_finished_study_trains_nothing(tmp_path: Path) -> Non
 def test_changed_settings_are_refused_with_the_difference_and_nothing_changes(tmp_path: Path) -> None:
     search(tmp_path)
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    with pytest.raises(
-        InputError, match=r"other settings: proxy.batch_size was 16, is 8; pruning.margin_se was 1.0"
-    ):
-        search(tmp_path, proxy={"batch_size": 8}, pruning={"margin_se": 2.0})
+    with pytest.raises(InputError, match=r"other settings: proxy.batch_size was 16, is 8; proxy.epochs was 4"):
+        search(tmp_path, proxy={"batch_size": 8, "epochs": 2})
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
 
 

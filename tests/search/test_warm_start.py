@@ -231,7 +231,7 @@ def test_a_point_whose_training_was_interrupted_is_trained_anew_and_stays_marked
 
 
 def test_a_carried_point_may_be_stopped_early_as_any_proposal(tmp_path: Path) -> None:
-    eager = {"rule": "envelope", "min_peers": 1, "margin_se": 0.0, "keep_share": 0.0}
+    eager = {"rule": "envelope", "chance": 1.0}
     front = write_front(tmp_path)
     results, _ = search(tmp_path, search=warm(front, baselines=[{"lora": [1, 2]}]), pruning=eager)
     carried = carried_trials(tmp_path)

@@ -18,7 +18,7 @@ from msplora_search.design.listing import every_choice
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.sampling import neighbours, random_choice
 from msplora_search.design.space import LogRange, SearchSpace
-from msplora_search.search.model.features import Configuration, Features
+from msplora_search.search.model.features import Candidate, Features
 
 MOST = 60_000
 """Configurations of a space that is listed whole."""
@@ -66,17 +66,17 @@ class Candidates:
     """n configurations, each once."""
 
     proposals: tuple[Proposal, ...]
-    configurations: tuple[Configuration, ...]
+    configurations: tuple[Candidate, ...]
     costs: Floats
     """Adapter parameters, (n,)."""
     features: Floats
     """(n, features)"""
 
     @cached_property
-    def _places(self) -> dict[Configuration, int]:
+    def _places(self) -> dict[Candidate, int]:
         return {configuration: place for place, configuration in enumerate(self.configurations)}
 
-    def free(self, taken: Iterable[Configuration]) -> NDArray[np.bool_]:
+    def free(self, taken: Iterable[Candidate]) -> NDArray[np.bool_]:
         """Which of them are none of these, (n,)."""
         found = np.ones(len(self.configurations), dtype=bool)
         found[[self._places[one] for one in taken if one in self._places]] = False
@@ -119,7 +119,7 @@ class Candidates:
             if ground.limit is None or params <= ground.limit
         )
         each = list(product(ordered, ground.rates))
-        configurations = tuple(Configuration(pyramid, rate, params) for (params, _, pyramid, _), rate in each)
+        configurations = tuple(Candidate(pyramid, rate, params) for (params, _, pyramid, _), rate in each)
         return cls(
             tuple((choice, rate) for (_, _, _, choice), rate in each),
             configurations,

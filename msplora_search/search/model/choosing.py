@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.search.model.candidates import Candidates
-from msplora_search.search.model.features import Configuration
+from msplora_search.search.model.features import Candidate
 
 INITIAL = 4
 """Proposals before the model is asked: the cheapest configuration, and what lies far from all others in cost."""
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 def initial_choice(
-    candidates: Candidates, free: NDArray[np.bool_], known: Collection[Configuration], seed: int
+    candidates: Candidates, free: NDArray[np.bool_], known: Collection[Candidate], seed: int
 ) -> int:
     """The cheapest free candidate where nothing as cheap is known, else one as far from all known costs as can be.
 

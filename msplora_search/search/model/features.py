@@ -27,7 +27,7 @@ FACTORS = (
 
 
 @dataclass(frozen=True)
-class Configuration:
+class Candidate:
     """One model to train: what makes two trainings the same but for their seed, and its exact cost."""
 
     pyramid: Pyramid
@@ -61,7 +61,7 @@ class Features:
             "groups", "boundaries", "boundaries", *("targets" for _ in self.names), "alpha", "rate",
         )  # fmt: skip
 
-    def of_one(self, configuration: Configuration) -> list[float]:
+    def of_one(self, configuration: Candidate) -> list[float]:
         """(features,)"""
         pyramid = configuration.pyramid
         layers, groups = pyramid.layers, pyramid.groups
@@ -87,7 +87,7 @@ class Features:
             math.log2(configuration.rate),
         ]
 
-    def of_all(self, configurations: Sequence[Configuration]) -> Floats:
+    def of_all(self, configurations: Sequence[Candidate]) -> Floats:
         """(configurations, features)"""
         found = [self.of_one(configuration) for configuration in configurations]
         return np.array(found, dtype=np.float64).reshape(len(found), len(self.factors))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtr
@@ -13,8 +14,8 @@ from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.candidates import Candidates, Ground, Proposal
 from msplora_search.search.model.choosing import INITIAL, best_choice, initial_choice, kernel_from
 from msplora_search.search.model.ending import Endings
-from msplora_search.search.model.features import Configuration
-from msplora_search.search.model.measurements import Measurements, configuration_of
+from msplora_search.search.model.features import Candidate
+from msplora_search.search.model.measurements import Measurements, candidate_of
 from msplora_search.search.model.outlook import Outlook
 from msplora_search.search.model.surrogate import Scaler, Surrogate
 from msplora_search.search.repeats import training_variance
@@ -48,27 +49,28 @@ class Forecaster:
     """What a study's records say of what is not trained yet. It keeps what takes long to compute."""
 
     ground: Ground
-    candidates: Candidates
     floor: float
     """A metric that is to be had for nothing, such as that of always the most frequent class."""
     seed: int
     _kernels: dict[int, Surrogate] = field(default_factory=dict)
     _last: tuple[object, Prospect] | None = None
 
-    @classmethod
-    def of(cls, ground: Ground, floor: float, seed: int) -> Forecaster:
-        """For a space."""
-        return cls(ground, Candidates.of(ground, seed), floor, seed)
+    @cached_property
+    def candidates(self) -> Candidates:
+        """What may be proposed; of a large space without the neighbours of its front."""
+        return Candidates.of(self.ground, self.seed)
 
-    def next_proposal(self, records: Sequence[TrialRecord]) -> Proposal:
-        """What to train next, given all that was begun so far."""
+    def next_proposal(self, records: Sequence[TrialRecord]) -> Proposal | None:
+        """What to train next, given all that was begun so far; None where no candidate is left."""
+        free = self.candidates.free(_taken(records))
+        if not free.any():
+            return None
         proposed = sum(record.baseline is None and record.repeat_of is None for record in records)
         prospect = self.prospect(records) if proposed >= INITIAL else None
         if prospect is not None:
             return prospect.proposal
-        taken, candidates = _taken(records), self.candidates
-        place = initial_choice(candidates, candidates.free(taken), taken, self.seed + len(records))
-        return candidates.proposals[place]
+        place = initial_choice(self.candidates, free, _taken(records), self.seed + len(records))
+        return self.candidates.proposals[place]
 
     def prospect(self, records: Sequence[TrialRecord]) -> Prospect | None:
         """The best proposal; None where too little was measured to tell."""
@@ -93,7 +95,7 @@ class Forecaster:
         for _ in range(min(trials, LOOKED_AHEAD)):
             prospect = self._best(measured, taken, pending)
             choice, rate = prospect.proposal
-            one = Configuration(choice.pyramid(), rate, self.ground.count(choice.pyramid()))
+            one = Candidate(choice.pyramid(), rate, self.ground.count(choice.pyramid()))
             taken, pending = {*taken, one}, [*pending, one]
             gains.append(prospect.gain)
         return sum(gains) + max(0, trials - len(gains)) * (gains[-1] if gains else 0.0)
@@ -109,14 +111,14 @@ class Forecaster:
         if ending is None or measured is None:
             return None
         outlook = self._outlook(measured, _pending(others))
-        mean, sd = outlook.expected(self.ground.features.of_all([configuration_of(record)]))
+        mean, sd = outlook.expected(self.ground.features.of_all([candidate_of(record)]))
         metric, variance = _combined((float(mean[0]), float(sd[0]) ** 2), ending)
         height = float(outlook.envelope.at(np.array([float(record.adapter_params)]))[0])
         spread = math.sqrt(variance + measured.one_training)
         return float(ndtr((metric - height) / spread))
 
     def _best(
-        self, measured: Measurements, taken: Collection[Configuration], pending: Sequence[Configuration]
+        self, measured: Measurements, taken: Collection[Candidate], pending: Sequence[Candidate]
     ) -> Prospect:
         candidates = self.candidates.beside([one.pyramid for one in measured.front()], self.ground)
         gains = self._outlook(measured, pending).gains(candidates)
@@ -124,10 +126,11 @@ class Forecaster:
         return Prospect(candidates.proposals[place], float(gains[place]), math.sqrt(measured.one_training))
 
     def _measured(self, records: Sequence[TrialRecord]) -> Measurements | None:
+        """None where they are too few, or nothing is small enough to be proposed."""
         found = Measurements.of(records, training_variance(records, 1.0))
-        return found if found.complete >= FEWEST else None
+        return found if found.complete >= FEWEST and len(self.candidates.costs) else None
 
-    def _outlook(self, measured: Measurements, pending: Sequence[Configuration]) -> Outlook:
+    def _outlook(self, measured: Measurements, pending: Sequence[Candidate]) -> Outlook:
         return Outlook.of(measured, self.ground, self.candidates, self.floor, pending, self._kernel(measured))
 
     def _kernel(self, measured: Measurements) -> Surrogate:
@@ -140,12 +143,12 @@ class Forecaster:
         return self._kernels[count]
 
 
-def _taken(records: Sequence[TrialRecord]) -> set[Configuration]:
-    return {configuration_of(record) for record in records if record.pyramid is not None}
+def _taken(records: Sequence[TrialRecord]) -> set[Candidate]:
+    return {candidate_of(record) for record in records if record.pyramid is not None}
 
 
-def _pending(records: Sequence[TrialRecord]) -> list[Configuration]:
-    return [configuration_of(r) for r in records if r.state == State.RUNNING and r.repeat_of is None]
+def _pending(records: Sequence[TrialRecord]) -> list[Candidate]:
+    return [candidate_of(r) for r in records if r.state == State.RUNNING and r.repeat_of is None]
 
 
 def _combined(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:

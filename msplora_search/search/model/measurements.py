@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from msplora_search.results import pareto
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.ending import Endings
-from msplora_search.search.model.features import Configuration
+from msplora_search.search.model.features import Candidate
 
 MOST_MODELLED = 250
 """Configurations that a model is made of: those on the front and the nearest to it. The time that a model takes
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 class Measurements:
     """Of n configurations: first those that were trained to the end, then what was stopped or failed."""
 
-    configurations: tuple[Configuration, ...]
+    configurations: tuple[Candidate, ...]
     metrics: Floats
     """(n,), at the end of the proxy, each the mean over its seeds; of a stopped one as it is expected there."""
     variances: Floats
@@ -40,7 +40,7 @@ class Measurements:
         """Adapter parameters, (n,)."""
         return np.array([configuration.params for configuration in self.configurations], dtype=np.float64)
 
-    def front(self) -> list[Configuration]:
+    def front(self) -> list[Candidate]:
         """Those that no other dominates, as measured."""
         found = pareto.front(self.metrics[: self.complete], self.costs[: self.complete])
         return [self.configurations[i] for i in found]
@@ -52,10 +52,10 @@ class Measurements:
         `training`: the variance of the metric over seeds. All trials are measured on the same examples, so what
         an example adds to the metric of all of them cancels in every comparison: it is left out of the variances.
         """
-        trainings = defaultdict[Configuration, list[TrialRecord]](list)
+        trainings = defaultdict[Candidate, list[TrialRecord]](list)
         for record in records:
             if record.state == State.COMPLETE:
-                trainings[configuration_of(record)].append(record)
+                trainings[candidate_of(record)].append(record)
         some = list(trainings.items())
         metrics = np.array([np.mean([record.final.metric for record in of]) for _, of in some])
         if len(some) > MOST_MODELLED:
@@ -72,7 +72,7 @@ class Measurements:
         for record in reversed(records):  # of several stops of one configuration the last
             if record.state not in (State.PRUNED, State.FAILED) or record.pyramid is None:
                 continue
-            configuration, ending = configuration_of(record), endings.expected(record)
+            configuration, ending = candidate_of(record), endings.expected(record)
             if configuration in met or (record.state == State.PRUNED and ending is None):
                 continue
             met.add(configuration)
@@ -82,10 +82,10 @@ class Measurements:
         return cls(configurations, np.array(measured), np.array(variances), len(some), one_training)
 
 
-def configuration_of(record: TrialRecord) -> Configuration:
+def candidate_of(record: TrialRecord) -> Candidate:
     """What a trial trains. Raises AssertionError for one that adapts nothing."""
     assert record.pyramid is not None
-    return Configuration(record.pyramid, record.learning_rate, record.adapter_params)
+    return Candidate(record.pyramid, record.learning_rate, record.adapter_params)
 
 
 def _own_variance(records: Sequence[TrialRecord]) -> float:

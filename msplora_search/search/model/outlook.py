@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.search.model.candidates import Candidates, Ground
-from msplora_search.search.model.features import Configuration
+from msplora_search.search.model.features import Candidate
 from msplora_search.search.model.gain import Envelope
 from msplora_search.search.model.measurements import Measurements
 from msplora_search.search.model.surrogate import Scaler, Surrogate
@@ -34,7 +34,7 @@ class Outlook:
         ground: Ground,
         candidates: Candidates,
         floor: float,
-        pending: Sequence[Configuration] = (),
+        pending: Sequence[Candidate] = (),
         like: Surrogate | None = None,
     ) -> Outlook:
         """By two measurements at least.

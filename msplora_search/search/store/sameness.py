@@ -11,7 +11,7 @@ import optuna
 from msplora_search.errors import InputError
 from msplora_search.search.store.stored import attributes_of
 from msplora_search.settings.load import stored_settings
-from msplora_search.settings.models import StudySettings
+from msplora_search.settings.models import PruningSettings, StudySettings
 from msplora_search.tasks.task import FORMAT
 from msplora_search.text import shown
 
@@ -25,8 +25,11 @@ READING_OF_0_1 = 3
 """What `tasks.task.FORMAT` was before it was stored."""
 FACTS = "facts"
 """Study attribute with what a report needs beside the trials."""
-NOT_RESULT_BEARING: Mapping[str, set[str]] = {"search": {"trials", "noise_repeats", "repeats", "warm_start"}}
-"""Fields that say how much is trained, or what of it first; more of it is simply more work."""
+NOT_RESULT_BEARING: Mapping[str, set[str]] = {
+    "search": {"trials", "time", "steps", "until", "sampler", "noise_repeats", "repeats", "warm_start"},
+    "pruning": set(PruningSettings.model_fields),
+}
+"""Fields that say how much is trained, or what of it; no measurement depends on them."""
 
 
 def open_study(settings: StudySettings, storage: optuna.storages.BaseStorage) -> optuna.Study:

@@ -9,7 +9,7 @@ from msplora_search.design.space import SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.candidates import Ground
-from msplora_search.search.model.features import Configuration, Features
+from msplora_search.search.model.features import Candidate, Features
 from msplora_search.search.model.forecast import Forecaster
 from tests.search.model.trained import trained
 
@@ -18,30 +18,33 @@ GROUND = Ground(SPACE, lambda pyramid: 100 * pyramid.rank_units, Features.of(SPA
 RUNGS = (0.3, 0.6, 1.0)
 
 
-def metric(one: Configuration) -> float:
+def metric(one: Candidate) -> float:
     """It saturates, and the mid level helps; what the rungs say of it differs a little from trial to trial."""
     helps = 0.03 * (max(group.mid_rank for group in one.pyramid.groups) > 0)
     return float(0.7 + 0.1 * (1 - np.exp(-one.params / 600)) + helps)
 
 
-def record(number: int, one: Configuration, upto: int = 3, state: State = State.COMPLETE) -> TrialRecord:
+def record(number: int, one: Candidate, upto: int = 3, state: State = State.COMPLETE) -> TrialRecord:
     rise = 0.1 + 0.01 * (number % 3 - 1)
     accuracies = [metric(one) - rise * (1 - rung) for rung in RUNGS[:upto]]
     return trained(number, one.pyramid, accuracies, RUNGS[:upto], state, rate=one.rate)
 
 
 def searched(proposals: int) -> tuple[Forecaster, list[TrialRecord]]:
-    forecaster, records = Forecaster.of(GROUND, 0.5, seed=0), list[TrialRecord]()
+    forecaster, records = Forecaster(GROUND, 0.5, seed=0), list[TrialRecord]()
     for number in range(proposals):
-        choice, rate = forecaster.next_proposal(records)
+        proposal = forecaster.next_proposal(records)
+        assert proposal is not None
+        choice, rate = proposal
         pyramid = choice.pyramid()
-        records.append(record(number, Configuration(pyramid, rate, GROUND.count(pyramid))))
+        records.append(record(number, Candidate(pyramid, rate, GROUND.count(pyramid))))
     return forecaster, records
 
 
 def test_nothing_is_proposed_twice_until_all_is_trained() -> None:
     assert SPACE.size is not None
-    _, records = searched(SPACE.size)
+    forecaster, records = searched(SPACE.size)
+    assert forecaster.next_proposal(records) is None
     assert len({r.configuration for r in records}) == SPACE.size
     assert records[0].adapter_params == 100
 
@@ -57,13 +60,13 @@ def test_the_front_is_there_long_before() -> None:
 
 def test_a_search_that_begins_anew_goes_on_as_the_old_one_would_have() -> None:
     forecaster, records = searched(14)
-    assert Forecaster.of(GROUND, 0.5, seed=0).next_proposal(records) == forecaster.next_proposal(records)
+    assert Forecaster(GROUND, 0.5, seed=0).next_proposal(records) == forecaster.next_proposal(records)
 
 
 def test_a_hopeless_trial_has_little_chance_and_a_promising_one_much() -> None:
     forecaster, records = searched(14)
-    choice, rate = forecaster.next_proposal(records)
-    one = Configuration(choice.pyramid(), rate, GROUND.count(choice.pyramid()))
+    choice, rate = forecaster.next_proposal(records) or forecaster.candidates.proposals[-1]
+    one = Candidate(choice.pyramid(), rate, GROUND.count(choice.pyramid()))
     usual = record(99, one, upto=1, state=State.RUNNING)
 
     def with_metric(change: float) -> float:
@@ -111,4 +114,4 @@ def test_the_gain_that_is_left_falls_and_then_the_front_has_converged() -> None:
     assert further is not None
     assert first.gain < further < 20 * first.gain
     assert early[0].further_gain(early[1], 0) == 0
-    assert Forecaster.of(GROUND, 0.5, 0).further_gain([], 5) is None
+    assert Forecaster(GROUND, 0.5, 0).further_gain([], 5) is None
