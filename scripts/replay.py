@@ -1,0 +1,141 @@
+"""Searches replayed on a table: the program's own loop and rules, with the training alone looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.space import SearchSpace
+from msplora_search.proxy.training import DivergedError
+from msplora_search.proxy.workbench import Workbench
+from msplora_search.results.comparing import regret
+from msplora_search.results.records import Evaluation, State, TrialRecord
+from msplora_search.search.part import make_loop, quiet_optuna
+from msplora_search.search.store.identity import Crew
+from msplora_search.search.store.own_file import Watch
+from msplora_search.search.turns import Turns
+from msplora_search.settings.models import StudySettings
+from msplora_search.tasks.judge import Judge
+from msplora_search.tasks.metrics import metric
+from scripts.tables import Table
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TableBench:
+    """What `Workbench` is to a search; of the table it hands out what a training would have shown by then."""
+
+    settings: StudySettings
+    table: Table
+    seed: int
+    """Place among the table's seeds of the one that the search trains with; its repeats take the next ones."""
+
+    @cached_property
+    def task(self) -> Any:
+        """What a search reads of it."""
+        ones = {size: np.ones(size, dtype=np.int64) for size in (self._validation, self._judging)}
+        judges = tuple(Judge(metric("accuracy"), ones[size]) for size in (self._validation, self._judging))
+        return SimpleNamespace(chance=self.table.chance, judges=judges)
+
+    @property
+    def _validation(self) -> int:
+        return int(self.table.validation.shape[-1])
+
+    @property
+    def _judging(self) -> int:
+        return int(self.table.judging.shape[-1])
+
+    @property
+    def steps(self) -> int:
+        """Of a proxy."""
+        return self.table.steps[-1]
+
+    @property
+    def head_params(self) -> int:
+        """Not kept."""
+        return 0
+
+    def space(self) -> SearchSpace:
+        """Of the table."""
+        return self.table.space()
+
+    def adapter_params(self, pyramid: Pyramid) -> int:
+        """In closed form: those of rank 1 are known."""
+        return self.table.unit * pyramid.rank_units
+
+    def measure(self, pyramid: Pyramid, learning_rate: float, seed: int | None = None) -> Iterator[Evaluation]:
+        """One rung after another. Raises DivergedError where the training did, KeyError for what is not there."""
+        table, (validation, judging) = self.table, self.task.judges
+        further = 0 if seed is None else seed - self.settings.search.seed
+        if not 0 <= further < len(table.seeds):
+            raise KeyError(f"seed {seed} is not in the table")
+        there = table.place[pyramid], table.rates.index(learning_rate), (self.seed + further) % len(table.seeds)
+        for rung, step in enumerate(table.steps):
+            if table.rungs[rung] not in self.settings.proxy.rungs:
+                continue
+            if np.isnan(table.losses[*there, rung]):
+                raise DivergedError(f"by step {step}")
+            measured = validation.measure(table.validation[*there, rung].astype(np.int64))
+            judged = (
+                judging.measure(table.judging[there].astype(np.int64)) if rung == len(table.rungs) - 1 else None
+            )
+            yield Evaluation(
+                **vars(measured),
+                rung=table.rungs[rung],
+                step=step,
+                loss=float(table.losses[*there, rung]),
+                judged=judged,
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A finished replay."""
+
+    bench: TableBench
+    records: tuple[TrialRecord, ...]
+
+    def regrets(self) -> tuple[Floats, Floats]:
+        """Training steps of proposals so far, and the mean gap below the envelope of the table; (proposals,) each.
+
+        Of the best that was trained to the end, by what the table says of it, not by what the search saw.
+        """
+        table = self.bench.table
+        truth, every = table.truth(self.bench.seed), table.costs()
+        low, high = float(every.min()), float(every.max())
+        steps, found, spent = [], [], 0
+        metrics, costs = [], []
+        for record in self.records:
+            if record.repeat_of is None and record.baseline is None:
+                spent += record.steps
+            if record.state == State.COMPLETE and record.repeat_of is None:
+                assert record.pyramid is not None
+                metrics.append(truth[table.place[record.pyramid], table.rates.index(record.learning_rate)])
+                costs.append(float(record.adapter_params))
+            if record.baseline is None and record.repeat_of is None and record.steps:
+                steps.append(spent)
+                gap, _ = regret(np.array(metrics), np.array(costs), truth.ravel(), every, low, high, table.chance)
+                found.append(gap)
+        return np.array(steps, dtype=np.float64), np.array(found)
+
+
+def replay(bench: TableBench, folder: Path) -> Replay:
+    """A whole search; `folder` holds its lock."""
+    with quiet_optuna():
+        study = optuna.create_study(directions=["maximize", "minimize"])
+        turns, crew = Turns.of(folder, lambda _: None), Crew.of_this_call(None)
+        seed = bench.settings.search.seed
+        loop = make_loop(study, cast(Workbench, bench), [], turns, Watch(None), crew, seed, lambda _: None)
+        while loop.take():
+            pass
+    return Replay(bench, tuple(loop.objective.history.records()))
