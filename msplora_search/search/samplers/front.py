@@ -16,8 +16,8 @@ from msplora_search.search.store.history import History
 class FrontSampler(optuna.samplers.BaseSampler):
     """An Optuna sampler: storage, resuming and dashboards work as with any other.
 
-    What it proposes follows from the study's records and the forecaster's seed, so a search that was interrupted goes
-    on as if it had not been. Where no candidate is left it proposes anything.
+    What it proposes follows from the study's records and the forecaster's seed, so a search that was interrupted
+    goes on as if it had not been. Where no candidate is left it proposes anything.
     """
 
     def __init__(self, forecaster: Forecaster, proposer: Proposer, history: History, seed: int) -> None:
