@@ -45,16 +45,26 @@ def longest_answered(records: list[TrialRecord]) -> int:
     return max((len(list(run)) for answered, run in runs if answered), default=0)
 
 
-@pytest.mark.parametrize("sampler", EVERY)
-def test_two_hundred_trained_proposals_are_two_hundred_configurations(tmp_path: Path, sampler: str) -> None:
-    made = bench(sampler=sampler, trials=200)
+@pytest.mark.parametrize(
+    ("sampler", "count"),
+    [
+        ("tpe", 200),
+        ("nsga2", 200),
+        ("random", 200),
+        ("brute-force", 200),
+        pytest.param("gp", 50, marks=pytest.mark.slow),
+    ],
+)
+def test_so_many_trained_proposals_are_so_many_configurations(tmp_path: Path, sampler: str, count: int) -> None:
+    """The Gaussian process takes seconds a proposal."""
+    made = bench(sampler=sampler, trials=count)
     loop = loop_on(made, tmp_path)
     records = run(loop)
     require_each_once(made, records)
-    assert sum(record.counts for record in proposals(records)) == 200
+    assert sum(record.counts for record in proposals(records)) == count
     assert longest_answered(records) <= PATIENCE
-    assert loop.reason() == "200 proposals trained"
-    assert sampler != "brute-force" or len(proposals(records)) == 200
+    assert loop.reason() == f"{count} proposals trained"
+    assert sampler != "brute-force" or len(proposals(records)) == count
 
 
 @pytest.mark.parametrize("sampler", EVERY)
@@ -127,7 +137,6 @@ def test_baselines_outside_the_space_blind_no_sampler(tmp_path: Path, sampler: s
     found, drawn = ([r.configuration for r in proposals(of)] for of in (records, at_random))
     assert found[:starts] == drawn[:starts]
     later = [a == b for a, b in zip(found[starts:24], drawn[starts:24], strict=True)]
-    assert not any(later[:1]) or not all(later)
     assert sum(later) < len(later) / 2
     with quiet():
         trial = loop.view.ask()
