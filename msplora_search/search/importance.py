@@ -94,23 +94,25 @@ def importance_of(results: StudyResults) -> Importance | None:
     What failed is left out, and so is what differs from the space in something that the space does not vary.
     Metrics far below the others are cut off, as for the model that proposes: how bad a failure is decides nothing.
     """
+    if len({record.configuration for record in results.in_state(State.COMPLETE)}) < FEWEST:
+        return None
     ground = _ground(results)
     effects = None if ground is None else Effects.of(ground, SEED)
     if ground is None or effects is None or not effects.factors:
         return None
     measured = _measured(results.records, ground, effects)
-    if measured.complete < FEWEST or not np.ptp(measured.metrics[: measured.complete]):
+    if measured.complete < FEWEST or not np.ptp(_cut(measured)[: measured.complete]):
         return None
     return importance_by(measured, ground, effects)
 
 
 def importance_by(measured: Measurements, ground: Ground, effects: Effects, seed: int = SEED) -> Importance:
-    """By measurements that are not all equal."""
+    """By measurements of which those to the end are not all equal."""
     scaler = _scaler(ground, effects)
     known = scaler.scaled(ground.features.of_all(measured.configurations))
     factors = ground.features.factors
     parts = parts_of([name for name, kept in zip(factors, scaler.kept, strict=True) if kept])
-    metrics = cut_off(measured.metrics, measured.variances)
+    metrics = _cut(measured)
     whole = slice(measured.complete)  # what was stopped tells how fast it learns, too, which is another matter
     draws = AdditiveProcess(known, metrics, measured.variances, parts).draws(
         scaler.scaled(ground.features.of_all(effects.configurations)), seed
@@ -155,20 +157,23 @@ def _surely(rows: Floats) -> bool:
 
 def _ground(results: StudyResults) -> Ground | None:
     """The space, with sizes as where all sites of a target are alike; None where the facts of it are missing."""
-    settings, units = results.settings, results.facts["lora_units"]
-    if not units or not all(isinstance(of, int) and of > 0 for of in units.values()):
+    settings, facts = results.settings, results.facts
+    units: dict[tuple[str, ...], Any] = {tuple(sorted(n.split())): of for n, of in facts["lora_units"].items()}
+    if not units or not all(names and isinstance(of, int) and of > 0 for names, of in units.items()):
         return None
-    sizes: dict[str, int] = dict(units)
-    targets = tuple(tuple(names.split(" ")) for names in sizes)
     try:
-        space = settings.space.for_depth(results.facts["layers"], settings.proxy.learning_rate, targets)
+        space = settings.space.for_depth(facts["layers"], settings.proxy.learning_rate, tuple(units))
     except ValueError:
         return None
 
     def count(pyramid: Pyramid) -> int:
-        return max(1, round(pyramid.rank_units * sizes[" ".join(pyramid.targets)] / space.layers))
+        return max(1, round(pyramid.rank_units * int(units[pyramid.targets]) / space.layers))
 
     return Ground(space, count, Features.of(space.targets), settings.search.max_params)
+
+
+def _cut(measured: Measurements) -> Floats:
+    return cut_off(measured.metrics, measured.variances)
 
 
 def _scaler(ground: Ground, effects: Effects) -> Scaler:

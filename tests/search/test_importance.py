@@ -60,7 +60,7 @@ def test_nothing_is_said_of_few_or_equal_metrics_or_of_a_space_that_is_not_known
     assert importance_of(decided(by_layer_rank, trials=FEWEST)) is not None
     assert importance_of(decided(lambda _: 60, noise=0.0)) is None
     study = decided(by_layer_rank)
-    for units in ({}, {"query value": "many"}):
+    for units in ({}, {"query value": "many"}, {" ": 9216}):
         assert importance_of(replace(study, facts={**study.facts, "lora_units": units})) is None
     too_shallow = load_study("quickstart", ["space.groups={count: [9]}"])
     assert importance_of(replace(study, settings=too_shallow)) is None
