@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import random
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ import numpy as np
 
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.sampling import random_choice
+from msplora_search.design.space import SearchSpace
 from msplora_search.full.confirm import candidates
 from msplora_search.full.judgement import Confirmation, judge_found
 from msplora_search.full.recipe import recipe_of
@@ -111,6 +116,21 @@ def results(trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
             "versions": {"torch": "2.0", "transformers": "5.0", "optuna": "5.0", "msplora-search": "0.1.0"},
         },
     )
+
+
+def space() -> SearchSpace:
+    """That of the quickstart."""
+    return load_study("quickstart").space.for_depth(LAYERS, 2e-3, (QV,))
+
+
+def decided(wrong: Callable[[Pyramid], float], trials: int = 36, noise: float = 2.0) -> StudyResults:
+    """A study of different pyramids drawn from its space, each with so many mistakes, give or take."""
+    draw, found = random.Random(1), dict[Pyramid, int]()
+    while len(found) < trials:
+        with suppress(ValueError):  # every rank is 0
+            pyramid = random_choice(space(), draw).pyramid()
+            found.setdefault(pyramid, round(wrong(pyramid) + draw.gauss(0, noise)))
+    return results(tuple(record(i, pyramid, mistakes) for i, (pyramid, mistakes) in enumerate(found.items())))
 
 
 @cache

@@ -9,8 +9,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
+from msplora_search.reporting.deciding import NAMES
 from msplora_search.reporting.front_panels import FRONT, LORA, PAPER, QUIET, draw_groups, draw_points
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import Summary, hypervolume_of
@@ -66,6 +67,39 @@ def draw_hypervolume(summary: Summary, folder: Path) -> None:
         axes.set_title(title(summary.results.settings.name, "hypervolume against cost"))
         axes.legend(frameon=False, loc="lower right")
         _save(figure, folder / "hypervolume", suffixes=(".png",))
+
+
+def draw_importance(summary: Summary, folder: Path) -> None:
+    """`importance.png` and `importance.svg`: a bar a factor with its interval; none where nothing is said."""
+    importance = summary.importance
+    if importance is None:
+        return
+    shares, told = importance.shares, len(importance.told)
+    rows = range(len(shares))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7, 1.7 + 0.36 * len(shares)), layout="constrained")
+        axes = figure.subplots()
+        axes.barh(rows, [s.total for s in shares], height=0.6, color=QUIET, alpha=0.3, label="with interactions")
+        axes.barh(rows[:told], [s.share for s in shares[:told]], height=0.6, color=FRONT, alpha=0.75,
+                  label="alone, told apart" if told else None)  # fmt: skip
+        axes.barh(rows[told:], [s.share for s in shares[told:]], height=0.6, color=QUIET, alpha=0.9,
+                  label="alone" if told < len(shares) else None)  # fmt: skip
+        ends = [[s.share - s.interval[0] for s in shares], [s.interval[1] - s.share for s in shares]]
+        axes.errorbar([s.share for s in shares], rows, xerr=ends, fmt="none", ecolor="#333333", elinewidth=0.9,
+                      capsize=3, label="95% interval")  # fmt: skip
+        axes.set_yticks(rows, [NAMES[s.factor].removeprefix("the ") for s in shares])
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        metric = summary.results.settings.task.metric_label
+        axes.set(
+            xlim=(0, 1),
+            ylim=(len(shares) - 0.4, -0.6),
+            xlabel=f"share of the differences in {metric} over the space",
+        )
+        axes.set_title(title(summary.results.settings.name, f"what decides the {metric}"), fontsize=10, loc="left")
+        figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center",
+                      ncols=4)  # fmt: skip
+        _save(figure, folder / "importance")
 
 
 def draw_confirmation(told: dict[str, Any], folder: Path) -> None:

@@ -13,9 +13,10 @@ from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import extent_of
 from msplora_search.full.confirm import FOLDER
 from msplora_search.reporting.confirmation import PICTURE, confirmation_section
+from msplora_search.reporting.deciding import deciding_section
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.page import page
-from msplora_search.reporting.plots import draw_front, draw_hypervolume
+from msplora_search.reporting.plots import draw_front, draw_hypervolume, draw_importance
 from msplora_search.reporting.wording import (
     against_lora,
     columns_sentence,
@@ -44,6 +45,7 @@ def write_report(summary: Summary, output: Path) -> Path:
         (part / "trials.csv").write_text(trials_csv(summary.results.records), encoding="utf-8")
         draw_front(summary, part)
         draw_hypervolume(summary, part)
+        draw_importance(summary, part)
         (part / "report.md").write_text(text, encoding="utf-8")
         (part / "report.html").write_text(page(title, text, PICTURES), encoding="utf-8")
 
@@ -51,8 +53,9 @@ def write_report(summary: Summary, output: Path) -> Path:
     return folder
 
 
-FRONT, HYPERVOLUME, CONFIRMED = "front.svg", "hypervolume.png", f"../{FOLDER}/{PICTURE}"
-PICTURES = (FRONT, HYPERVOLUME, CONFIRMED)
+FRONT, HYPERVOLUME, IMPORTANCE = "front.svg", "hypervolume.png", "importance.svg"
+CONFIRMED = f"../{FOLDER}/{PICTURE}"
+PICTURES = (FRONT, HYPERVOLUME, IMPORTANCE, CONFIRMED)
 """That a report shows, as seen from its folder."""
 
 
@@ -80,6 +83,7 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         f"the validation part is shown.{_ladders_sentence(summary)}",
         *map(markdown, edge_sentence(summary)),
         *_how_compared(summary),
+        *deciding_section(summary, IMPORTANCE),
         *confirmed,
         "## Cost",
         cost_sentence(summary),

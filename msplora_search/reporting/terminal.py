@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 
 from msplora_search.reporting.console import PlainTable, plain, print_line
+from msplora_search.reporting.deciding import deciding_sentence
 from msplora_search.reporting.wording import (
     ALWAYS,
     against_lora,
@@ -59,7 +60,7 @@ def print_front(console: Console, summary: Summary) -> None:
     console.print(PlainTable(front_columns(summary), front_rows(summary), title=title))
     found = (*against_lora(summary), verdict(summary), *comparisons(summary))
     said = (*found, *edge_sentence(summary), noise_sentence(summary), cost_sentence(summary))
-    for sentence in ("", *said):
+    for sentence in ("", *said, *deciding_sentence(summary)):
         print_line(console, sentence)
 
 

@@ -15,6 +15,7 @@ from msplora_search.results.records import State, TrialRecord
 from msplora_search.results.training_noise import TrainingNoise
 from msplora_search.search.against_lora import Gain, SizeRatio, gain_over, size_ratio_to
 from msplora_search.search.baselines import AT, word_of
+from msplora_search.search.importance import Importance, importance_of
 from msplora_search.search.points import Point, best_of_baselines, error_of_difference, points_of
 from msplora_search.search.results import StudyResults
 
@@ -95,6 +96,11 @@ class Summary:
         """Of the front to the ladders at an equal metric; None without a ladder, and where it cannot be told."""
         return size_ratio_to(self._ladder, self.front)
 
+    @cached_property
+    def importance(self) -> Importance | None:
+        """What decides the metric; None where too little was measured."""
+        return importance_of(self.results)
+
     @property
     def _ladder(self) -> list[Point]:
         limit = self.results.settings.search.max_params
@@ -132,6 +138,7 @@ class Summary:
             "training_sd": self.noise and self.noise.to_json(),
             "gain_over_lora": self.gain_over_lora and self.gain_over_lora.to_json(),
             "size_ratio": self.size_ratio and self.size_ratio.to_json(),
+            "importance": [share.to_json() for share in self.importance.shares] if self.importance else [],
             "hypervolume": self.hypervolume,
             "reference_point": {"metric": floor, "log10_adapter_params": ceiling},
             "front": [point.to_json() for point in self.front],

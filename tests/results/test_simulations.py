@@ -10,6 +10,8 @@ from msplora_search.tasks.metrics import metric
 from scripts.simulate_confirmation import SHARE, Setting, tally, taus
 from scripts.simulate_errors import Case, cases, outcome
 from scripts.simulate_fronts import against_ladder, statements, study, world
+from scripts.simulate_importance import row
+from scripts.simulate_importance import world as space
 
 HARD = ("f1, 5% positive", "matthews, 70% positive", "spearman", "loss, wide lengths", "accuracy, grouped")
 
@@ -60,3 +62,13 @@ def test_a_confirmation_covers_what_it_says_and_seldom_claims_what_is_not_so() -
 def test_what_is_said_of_a_perfect_proxy_is_what_one_reaches() -> None:
     reached, said = taus(Setting(metric(SHARE), seeds=2, sd=0.003, examples=1000), runs=40)
     assert said == pytest.approx(reached, abs=0.12)
+
+
+def test_what_is_named_as_deciding_decides_and_nothing_is_named_where_nothing_does() -> None:
+    of = space("tiny")
+    found = row(of, "global rank", 24, studies=6)
+    assert found.named > 0.8
+    assert found.rightly == 1
+    assert found.held > 0.85
+    none = row(of, "nothing", 24, studies=10)
+    assert none.named + none.paired <= 0.1

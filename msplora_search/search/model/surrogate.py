@@ -19,6 +19,8 @@ WIDTHS = {"boundaries": 0.5, "targets": 0.5}
 OUTLYING = 3.0
 """Distances from the median to the upper quartile, below the median, at which a metric is cut off: how bad a
 failure is says nothing of the front."""
+STILL = 1e-9
+"""Range of a feature that varies by rounding alone."""
 NU, LENGTHS, HEIGHTS, JITTER = 2.5, (0.2, 20.0), (0.05, 20.0), 1e-8
 """Of the Matern kernel: smoothness, between which lengths and standard deviations it is fitted, and what is added
 to each variance."""
@@ -32,18 +34,24 @@ class Scaler:
     width: Floats
     """Of each feature that is kept: what it is divided by."""
     kept: Bools
+    dropped: Floats
+    """The value of each feature that never varies."""
 
     @classmethod
     def of(cls, features: Floats, factors: Sequence[str]) -> Scaler:
         """By the range of each feature over (n, features)."""
         low, span = features.min(axis=0), np.ptp(features, axis=0)
-        kept = span > 0
+        kept = span > STILL
         factor = np.array([WIDTHS.get(name, 1.0) / np.sqrt(_alike(factors, name, kept)) for name in factors])
-        return cls(low[kept], span[kept] / factor[kept], kept)
+        return cls(low[kept], span[kept] / factor[kept], kept, low[~kept])
 
     def scaled(self, features: Floats) -> Floats:
         """(n, kept features)"""
         return np.asarray((features[:, self.kept] - self.low) / self.width)
+
+    def holds(self, features: Floats) -> Bools:
+        """Which have, in all that is dropped, the value that never varies; (n,)."""
+        return np.asarray(np.isclose(features[:, ~self.kept], self.dropped).all(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +70,7 @@ class Surrogate:
 
         `like`: takes the kernel of that one as it is; otherwise the kernel is the likeliest.
         """
-        cut = np.maximum(metrics, _floor(metrics, variances))
+        cut = cut_off(metrics, variances)
         centre, unit = float(cut.mean()), max(float(cut.std()), float(np.sqrt(variances.mean())), 1e-9)
         if like is not None:
             centre, unit = like.centre, like.unit
@@ -83,9 +91,11 @@ class Surrogate:
         return np.asarray(mean * self.unit + self.centre), np.asarray(sd * self.unit)
 
 
-def _floor(metrics: Floats, variances: Floats) -> float:
+def cut_off(metrics: Floats, variances: Floats) -> Floats:
+    """Metrics, (n,), those that lie far below the others raised to where that begins (`OUTLYING`)."""
     middle, upper = np.quantile(metrics, [0.5, 0.75])
-    return float(middle - OUTLYING * max(upper - middle, float(np.sqrt(variances.mean()))))
+    lowest = middle - OUTLYING * max(upper - middle, float(np.sqrt(variances.mean())))
+    return np.asarray(np.maximum(metrics, lowest))
 
 
 def _alike(factors: Sequence[str], name: str, kept: Bools) -> int:
