@@ -23,7 +23,7 @@ from msplora_search.results import pareto
 from msplora_search.search.importance import Importance, importance_by
 from msplora_search.search.model.candidates import Ground
 from msplora_search.search.model.effects import Effects
-from msplora_search.search.model.features import Configuration, Features
+from msplora_search.search.model.features import Candidate, Features
 from msplora_search.search.model.measurements import Measurements
 from msplora_search.settings import load_study
 
@@ -37,7 +37,7 @@ LAYERS = {"tiny": 6, "all_linear": 12}
 NEAREST = 0.3
 """Share of the configurations of which a search's proposals are."""
 Floats = pareto.Floats
-Level = Callable[[Configuration], float]
+Level = Callable[[Candidate], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def judged(of: World, truth: Floats, trials: int, draw: np.random.Generator) -> 
     chosen = np.concatenate([first, rest])
     metrics = truth[chosen] + draw.normal(size=trials) * NOISE
     measured = Measurements(
-        tuple(configurations[i] for i in chosen), metrics, np.full(trials, KNOWN**2), complete=trials
+        tuple(configurations[i] for i in chosen), metrics, np.full(trials, KNOWN**2), trials, KNOWN**2
     )
     return importance_by(measured, of.ground, of.effects)
 

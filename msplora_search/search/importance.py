@@ -19,8 +19,8 @@ from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.additive import AdditiveProcess, parts_of
 from msplora_search.search.model.candidates import Ground
 from msplora_search.search.model.effects import Effects
-from msplora_search.search.model.features import Configuration, Features
-from msplora_search.search.model.measurements import Measurements, configuration_of
+from msplora_search.search.model.features import Candidate, Features
+from msplora_search.search.model.measurements import Measurements, candidate_of
 from msplora_search.search.model.surrogate import Scaler, cut_off
 from msplora_search.search.repeats import training_variance
 from msplora_search.search.results import StudyResults
@@ -183,12 +183,12 @@ def _scaler(ground: Ground, effects: Effects) -> Scaler:
 def _measured(records: Sequence[TrialRecord], ground: Ground, effects: Effects) -> Measurements:
     """Of configurations that differ from each other only in what the space varies; `MOST` of them."""
     kept = [record for record in records if record.state in (State.COMPLETE, State.PRUNED) and record.pyramid]
-    features = ground.features.of_all([configuration_of(record) for record in kept])
+    features = ground.features.of_all([candidate_of(record) for record in kept])
     alike = _scaler(ground, effects).holds(features)
     kept = [record for record, holds in zip(kept, alike, strict=True) if holds]
-    there = list(dict.fromkeys(map(configuration_of, kept)))
+    there = list(dict.fromkeys(map(candidate_of, kept)))
     if len(there) > MOST:
         places = np.random.default_rng(SEED).choice(len(there), MOST, replace=False)
-        chosen: set[Configuration] = {there[i] for i in places}
-        kept = [record for record in kept if configuration_of(record) in chosen]
+        chosen: set[Candidate] = {there[i] for i in places}
+        kept = [record for record in kept if candidate_of(record) in chosen]
     return Measurements.of(kept, training_variance(records, 1.0))

@@ -23,7 +23,7 @@ from msplora_search.design.sampling import random_split
 from msplora_search.design.space import SearchSpace, Shape
 from msplora_search.design.splits import RankPair
 from msplora_search.search.model.candidates import Ground
-from msplora_search.search.model.features import Configuration
+from msplora_search.search.model.features import Candidate
 
 DRAWN, CHANGED, FEWEST = 1_000, 150, 200
 """Choices that are drawn, how many of them are also changed in each factor, and how few are too few."""
@@ -67,7 +67,7 @@ class Effects:
 
     factors: tuple[str, ...]
     """That the space varies, of those of `FIELDS`."""
-    configurations: tuple[Configuration, ...]
+    configurations: tuple[Candidate, ...]
     """m different ones."""
     drawn: Places
     """(n,): the configuration of each choice that was drawn."""
@@ -83,9 +83,9 @@ class Effects:
         drawn = list(islice(sampler.valid(), DRAWN))
         if len(drawn) < FEWEST:
             return None
-        known: dict[Configuration, int] = {}
+        known: dict[Candidate, int] = {}
 
-        def placed(found: Iterable[Configuration]) -> Places:
+        def placed(found: Iterable[Candidate]) -> Places:
             return np.array([known.setdefault(one, len(known)) for one in found], dtype=np.intp)
 
         there = placed(one for _, one in drawn)
@@ -150,14 +150,14 @@ class _Sampler:
         pairs_of = cache(lambda rank: [sorted(pairs) for pairs in ground.space.shared_pairs(rank)])
         return cls(ground, random.Random(seed), pairs_of)
 
-    def valid(self) -> Iterator[tuple[_Draw, Configuration]]:
+    def valid(self) -> Iterator[tuple[_Draw, Candidate]]:
         """Choices that adapt something within the limit, as long as they are not too rare."""
         for _ in range(TRIES * DRAWN):
             draw = self._any()
             if (built := self._built(draw)) is not None:
                 yield draw, built
 
-    def changed(self, draw: _Draw, factor: str) -> Configuration | None:
+    def changed(self, draw: _Draw, factor: str) -> Candidate | None:
         """With one factor drawn anew, so that it is valid beside the others; None where that is hard to find."""
         for _ in range(TRIES * TRIES):
             other = self._any()
@@ -179,14 +179,14 @@ class _Sampler:
             global_rank, mids, layers, split, targets, draw.choice(space.alpha), draw.choice(self.ground.rates)
         )
 
-    def _built(self, draw: _Draw) -> Configuration | None:
+    def _built(self, draw: _Draw) -> Candidate | None:
         ranks = draw.mid_ranks[: draw.groups], draw.layer_ranks[: draw.groups]
         if not draw.global_rank and not any(map(any, ranks)):
             return None
         choice = Choice(draw.targets, draw.alpha, draw.global_rank, draw.split, *ranks, self.ground.space.scaling)
         pyramid = choice.pyramid()
         params, limit = self.ground.count(pyramid), self.ground.limit
-        return None if limit is not None and params > limit else Configuration(pyramid, draw.rate, params)
+        return None if limit is not None and params > limit else Candidate(pyramid, draw.rate, params)
 
 
 def _separable(space: SearchSpace) -> Iterator[str]:

@@ -11,7 +11,7 @@ from msplora_search.design.space import SearchSpace, Shape
 from msplora_search.design.splits import FreeSplits
 from msplora_search.search.model.candidates import Ground
 from msplora_search.search.model.effects import Effects, Shares
-from msplora_search.search.model.features import Configuration, Features
+from msplora_search.search.model.features import Candidate, Features
 from tests.design.test_space import SLOW_TO_DRAW
 from tests.strategies import search_spaces
 
@@ -36,21 +36,21 @@ def effects(space: SearchSpace = SPACE, limit: int | None = None) -> Effects:
 EFFECTS = effects()
 
 
-def shares(of: Callable[[Configuration], float], on: Effects = EFFECTS) -> tuple[dict[str, float], Shares]:
+def shares(of: Callable[[Candidate], float], on: Effects = EFFECTS) -> tuple[dict[str, float], Shares]:
     """What each factor explains alone, and all that is found."""
     found = on.shares(np.array([[of(one) for one in on.configurations]]))
     return dict(zip(on.factors, found.alone[0], strict=True)), found
 
 
-def total(of: Callable[[Configuration], float], on: Effects = EFFECTS) -> dict[str, float]:
+def total(of: Callable[[Candidate], float], on: Effects = EFFECTS) -> dict[str, float]:
     return dict(zip(on.factors, shares(of, on)[1].total[0], strict=True))
 
 
-def mid(one: Configuration) -> float:
+def mid(one: Candidate) -> float:
     return float(np.log2(1 + one.pyramid.groups[0].mid_rank))
 
 
-def own(one: Configuration) -> float:
+def own(one: Candidate) -> float:
     return float(one.pyramid.groups[0].layer_rank)
 
 
@@ -92,7 +92,7 @@ def test_ranks_that_are_chosen_together_are_one_factor() -> None:
         ("alpha", lambda one: one.pyramid.alpha.to_json()),
     ],
 )
-def test_what_one_factor_decides_is_its_share_alone(factor: str, of: Callable[[Configuration], float]) -> None:
+def test_what_one_factor_decides_is_its_share_alone(factor: str, of: Callable[[Candidate], float]) -> None:
     alone, found = shares(of)
     assert alone[factor] == pytest.approx(1, abs=1e-6)
     assert found.total.max() == pytest.approx(1, abs=0.25)
@@ -110,7 +110,7 @@ def test_what_two_decide_is_shared_as_their_variances_are(first: float, second: 
 
 
 def test_what_two_decide_only_together_is_in_no_share_alone_but_in_the_total_of_both() -> None:
-    def product(one: Configuration) -> float:
+    def product(one: Candidate) -> float:
         return float(np.log2(one.rate / 2e-3)) * (own(one) - 1)
 
     alone, found = shares(product)
@@ -122,7 +122,7 @@ def test_what_two_decide_only_together_is_in_no_share_alone_but_in_the_total_of_
 
 
 def test_boundaries_explain_what_the_number_of_groups_does_not() -> None:
-    def first_cut(one: Configuration) -> float:
+    def first_cut(one: Candidate) -> float:
         return float(one.pyramid.groups[0].stop)
 
     two, three = np.array([2.0, 3, 4]), np.array([2.0])  # groups of two layers at least, in six
@@ -150,7 +150,7 @@ def test_ranks_by_group_are_seen_by_their_mean_and_their_tilt() -> None:
     )  # fmt: skip
     on = effects(space)
 
-    def rises(one: Configuration) -> float:
+    def rises(one: Candidate) -> float:
         return float(one.pyramid.groups[-1].layer_rank - one.pyramid.groups[0].layer_rank)
 
     alone, _ = shares(rises, on)
