@@ -73,7 +73,9 @@ class TableBench:
         """In closed form: those of rank 1 are known."""
         return self.table.unit * pyramid.rank_units
 
-    def measure(self, pyramid: Pyramid, learning_rate: float, seed: int | None = None) -> Iterator[Evaluation]:
+    def measure(
+        self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: object = None
+    ) -> Iterator[Evaluation]:
         """One rung after another. Raises DivergedError where the training did, KeyError for what is not there."""
         table, (validation, judging) = self.table, self.task.judges
         further = 0 if seed is None else seed - self.settings.search.seed

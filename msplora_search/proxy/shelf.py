@@ -80,9 +80,10 @@ class Shelf:
         return state["step"], curve
 
     def clear(self) -> None:
-        """Keep nothing any more."""
+        """Keep nothing any more; the folder goes with the last file in it."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
+            self.path.parent.rmdir()
 
 
 def _fits(state: dict[str, Any], parameters: Sequence[Tensor]) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import optuna
 
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
@@ -32,6 +36,8 @@ class Objective:
     forecaster: Forecaster
     listen: Listener
     crew: Crew
+    unfinished: Path | None = None
+    """Where trainings are kept from rung to rung, so that one that was interrupted goes on; None: they begin anew."""
 
     def begin(self, trial: optuna.Trial) -> TrialRecord:
         """What the trial is to train, or its answer where it needs no training.
@@ -50,6 +56,8 @@ class Objective:
         """Train what was begun; the values for Optuna. Raises TrialFailedError for a trial without a result."""
         ended = self._measure(trial, record) if record.state == State.RUNNING else record
         store_progress(trial, ended)
+        if (shelf := self._shelf(ended)) is not None:
+            shelf.clear()
         self.listen(TrialEnded(ended))
         return tell_values(trial, ended, self.workbench.task.chance)
 
@@ -107,9 +115,10 @@ class Objective:
         running = record
         self.listen(TrialStarted(running))
         assert running.pyramid is not None
-        measuring = self.workbench.measure
+        shelf, measure = self._shelf(running), self.workbench.measure
         try:
-            with closing(measuring(running.pyramid, running.learning_rate, running.seed)) as curve:  # type: ignore[type-var]
+            training = measure(running.pyramid, running.learning_rate, running.seed, shelf)
+            with closing(training) as curve:  # type: ignore[type-var]
                 for evaluation in curve:
                     running = replace(
                         running,
@@ -132,6 +141,13 @@ class Objective:
             failed = replace(running, seconds=time.monotonic() - began)
             return with_result(failed, State.FAILED, reason, failure_of(error))
         return with_result(running, State.COMPLETE)
+
+    def _shelf(self, running: TrialRecord) -> Shelf | None:
+        """Of its configuration and seed."""
+        if self.unfinished is None or running.pyramid is None:
+            return None
+        told = json.dumps([running.pyramid.to_json(), running.learning_rate, running.seed], sort_keys=True)
+        return Shelf(self.unfinished / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.pt")
 
     def _judge(self, running: TrialRecord) -> Verdict:
         """Whether the trial is to stop."""

@@ -38,6 +38,8 @@ from msplora_search.settings.models import StudySettings
 
 HOUR = 3600.0
 """Seconds."""
+UNFINISHED = ".unfinished"
+"""Folder of trainings that go on from their last rung where their process dies."""
 
 
 def take_part(
@@ -66,7 +68,7 @@ def work_off(
             asked = [anatomy.asked for anatomy in workbench.anatomies.values()]
             baselines = planned_baselines(space, search, asked)
             prepare_study(study, workbench, Proposer(space), baselines, output, crew)
-        loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen)
+        loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen, output / UNFINISHED)
         listen(_started(workbench, baselines, loop, carried_sentence(study)))
         while loop.take():
             pass
@@ -82,8 +84,12 @@ def make_loop(
     crew: Crew,
     seed: int,
     listen: Listener,
+    unfinished: Path | None = None,
 ) -> Loop:
-    """What takes the trials of a study that is ready. `seed`: of what is drawn."""
+    """What takes the trials of a study that is ready.
+
+    `seed`: of what is drawn. `unfinished`: where trainings are kept from rung to rung.
+    """
     search, proposer = workbench.settings.search, Proposer(workbench.space())
     space = proposer.space
     history = History(study, Influences.by(*workbench.task.judges), search.seed)
@@ -93,7 +99,7 @@ def make_loop(
     forecaster = Forecaster(ground, workbench.task.chance, search.seed)
     sampler = sampler_for(search, untried, history, forecaster, inside, seed)
     view = SamplerView(study, sampler, history, workbench.task.chance)
-    objective = Objective(workbench, proposer, history, forecaster, listen, crew)
+    objective = Objective(workbench, proposer, history, forecaster, listen, crew, unfinished)
     return Loop(study, view, objective, baselines, untried, Budget(search, forecaster), turns, watch)
 
 

@@ -55,7 +55,9 @@ class Bench:
     def adapter_params(self, pyramid: Pyramid) -> int:
         return 100 * pyramid.rank_units
 
-    def measure(self, pyramid: Pyramid, learning_rate: float, seed: int | None = None) -> Iterator[Evaluation]:
+    def measure(
+        self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: object = None
+    ) -> Iterator[Evaluation]:
         self.trained.append((pyramid, learning_rate, seed))
         if self.fails(pyramid, learning_rate):
             raise DivergedError("the loss is nan")

@@ -27,7 +27,16 @@ from msplora_search.proxy.training import DivergedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import Failure, State
 from msplora_search.search import turns
-from msplora_search.search.events import Event, SearchEnded, SearchStarted, TrialEnded, TrialStarted, Waiting
+from msplora_search.search.events import (
+    Event,
+    SearchEnded,
+    SearchStarted,
+    TrialEnded,
+    TrialMeasured,
+    TrialStarted,
+    Waiting,
+)
+from msplora_search.search.part import UNFINISHED
 from msplora_search.search.proposal import Proposer
 from msplora_search.search.results import StudyResults, load_results
 from msplora_search.search.store import folder
@@ -35,6 +44,7 @@ from msplora_search.search.store.failure import failure_of, failure_told
 from msplora_search.search.summary import summarise
 from msplora_search.search.turns import Turns
 from msplora_search.settings import StudySettings
+from msplora_search.tasks.task import Task
 from tests.search.test_study import FINITE, RUN, configurations, search, start
 from tests.small import study_fields, write_study
 
@@ -440,3 +450,32 @@ def test_status_tells_interrupted_from_running(tmp_path: Path, monkeypatch: pyte
     settings = StudySettings.model_validate(study_fields(tmp_path, search={"trials": 1, "baselines": []}))
     run_study(settings, tmp_path / "out", None, look)
     assert [(len(s.in_state(State.RUNNING)), s.interrupted) for s in seen] == [(1, ())]
+
+
+def test_a_training_that_was_interrupted_goes_on_from_its_last_rung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = study_fields(tmp_path, search={"trials": 1, "baselines": []})
+    settings = StudySettings.model_validate(fields)
+    whole = run_study(settings, tmp_path / "whole")
+
+    def dying(event: Event) -> None:
+        if isinstance(event, TrialMeasured):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_study(settings, tmp_path / "out", listen=dying)
+    (kept,) = (tmp_path / "out" / UNFINISHED).iterdir()
+    steps, loss = [], Task.loss
+
+    def counted(*given: Any) -> torch.Tensor:
+        steps.append(1)
+        return loss(*given)
+
+    monkeypatch.setattr(Task, "loss", counted)
+    output = run_study(settings, tmp_path / "out")
+    ((one,), (other,)) = (load_results(folder).in_state(State.COMPLETE) for folder in (whole, output))
+    assert [e.to_json() for e in one.curve] == [e.to_json() for e in other.curve]
+    assert one.steps == other.steps == 64
+    assert len(steps) == 32 + 1  # one is the rehearsal
+    assert not kept.parent.exists()
