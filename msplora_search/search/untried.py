@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -36,6 +35,7 @@ class Untried:
         """Adapter parameters of a pyramid."""
         self.limit = limit
         self._random = np.random.default_rng(seed)
+        self._listed: list[tuple[Pyramid, Choice, float]] | None = None
         self._place = 0
         self._inside: dict[Configuration, bool] = {}
 
@@ -50,7 +50,7 @@ class Untried:
         None where there is none, or, of a space that is not listed, where none was met. What was known once is
         known for good.
         """
-        if self._is_listed:
+        if self._can_be_listed:
             left = self._next(known)
             return None if left is None else self.proposer.parameters(left[1], left[2])
         for _ in range(MOST_DRAWN):
@@ -63,7 +63,7 @@ class Untried:
 
     def exhausted(self, known: Collection[Configuration]) -> bool:
         """Whether nothing is left, as far as that can be told without listing what has not been listed yet."""
-        if "_ordered" in self.__dict__:
+        if self._listed is not None:
             return self._next(known) is None
         size = self.space.size
         return size is not None and len(known) >= size and sum(map(self._is_inside, known)) >= size
@@ -71,33 +71,30 @@ class Untried:
     def ending(self) -> str:
         """Why the last draw gave none."""
         within = "" if self.limit is None else f" of at most {several(self.limit, 'parameter')}"
-        if not self._is_listed:
+        if not self._can_be_listed:
             return f"the space is exhausted: {MOST_DRAWN:,} draws met no new configuration{within}"
-        count = self.space.size if self.limit is None else len(self._ordered)
+        count = self.space.size if self.limit is None else len(self._ordered())
         if not count:
             return f"the space holds no configuration{within}"
         return f"the space is exhausted: all {count:,} configurations{within} are measured"
 
     @property
-    def _is_listed(self) -> bool:
+    def _can_be_listed(self) -> bool:
         return self.space.size is not None and self.space.size <= MOST_LISTED
 
-    @cached_property
     def _ordered(self) -> list[tuple[Pyramid, Choice, float]]:
         """Every pyramid within the limit, a choice that builds it, and a rate, in random order."""
-        rates = self.space.learning_rate
-        assert not isinstance(rates, LogRange)
-        listed = [
-            (pyramid, choice, rate)
-            for pyramid, choice in every_choice(self.space)
-            if self._fits(pyramid)
-            for rate in dict.fromkeys(rates)
-        ]
-        return [listed[i] for i in self._random.permutation(len(listed))]
+        if self._listed is None:
+            rates = self.space.learning_rate
+            assert not isinstance(rates, LogRange)
+            fitting = [(pyramid, choice) for pyramid, choice in every_choice(self.space) if self._fits(pyramid)]
+            listed = [(pyramid, choice, rate) for pyramid, choice in fitting for rate in dict.fromkeys(rates)]
+            self._listed = [listed[i] for i in self._random.permutation(len(listed))]
+        return self._listed
 
     def _next(self, known: Collection[Configuration]) -> tuple[Pyramid, Choice, float] | None:
         """The first in the random order that is not known; those before it are never unknown again."""
-        for pyramid, choice, rate in islice(self._ordered, self._place, None):
+        for pyramid, choice, rate in islice(self._ordered(), self._place, None):
             if (pyramid, rate) not in known:
                 return pyramid, choice, rate
             self._place += 1
