@@ -10,7 +10,19 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 
 from msplora_search.errors import InputError, placed
-from msplora_search.text import amount, amounts, brief, code, fitting, markdown, printable, shown, signed, times
+from msplora_search.text import (
+    amount,
+    amounts,
+    brief,
+    code,
+    fitting,
+    markdown,
+    printable,
+    several,
+    shown,
+    signed,
+    times,
+)
 
 HOSTILE = (
     "![x](http://beacon.example/a.png)",
@@ -162,3 +174,7 @@ def test_a_ratio_has_two_or_three_digits() -> None:
 def test_two_amounts_have_one_unit() -> None:
     assert amounts(0.002, 0.0171, (0.0, 1.0)) == "0.2 to 1.7 points"
     assert amounts(0.002, 0.0171, (0.0, math.inf)) == "0.002 to 0.017"
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    assert [several(count, "repeat") for count in (0, 1, 1_000)] == ["0 repeats", "1 repeat", "1,000 repeats"]
