@@ -38,12 +38,12 @@ class Budget:
             told.append(f"until {search.until}")
         return ", ".join(told)
 
-    def spent(self, standing: Standing, trials: Iterable[FrozenTrial]) -> str | None:
+    def spent(self, standing: Standing) -> str | None:
         """Which budget of time or steps is spent, for people: nothing is begun any more. None: there is more."""
         search = self.search
         if search.steps is not None and (steps := steps_spent(standing.records)) >= search.steps:
             return f"{steps:,} training steps are spent"
-        if search.time is not None and seconds_at_work(trials, datetime.now()) >= seconds_of(search.time):
+        if search.time is not None and seconds_at_work(standing.every, datetime.now()) >= seconds_of(search.time):
             return f"{search.time} of training are spent"
         return None
 

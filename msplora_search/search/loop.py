@@ -19,7 +19,6 @@ from msplora_search.search.samplers.view import SamplerView
 from msplora_search.search.store.attributes import enqueue_repeat
 from msplora_search.search.store.history import History, Standing
 from msplora_search.search.store.own_file import Watch
-from msplora_search.search.store.stored import trials_of
 from msplora_search.search.telling import TrialFailedError
 from msplora_search.search.turns import Turns
 from msplora_search.search.untried import Untried
@@ -60,7 +59,7 @@ class Loop:
     def reason(self) -> str:
         """Why no trial is left."""
         search, standing = self._search, self._history.look()
-        if spent := self.budget.spent(standing, trials_of(self.study)):
+        if spent := self.budget.spent(standing):
             return spent
         ended = self.budget.enough(standing) or self.untried.ending()
         if not search.repeats:
@@ -116,7 +115,7 @@ class Loop:
         What waits comes first, then what tells the noise of training, then proposals, then what decides the front.
         """
         standing = self._history.look()
-        if self.budget.spent(standing, trials_of(self.study)):
+        if self.budget.spent(standing):
             return False
         if standing.waiting or self._repeats_are_due(standing):
             return True

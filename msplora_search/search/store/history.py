@@ -69,6 +69,8 @@ class Standing:
     """Repeats by which the front was to be decided."""
     waiting: bool = False
     """Whether a trial is enqueued."""
+    every: list[FrozenTrial] = field(default_factory=list)
+    """All trials, those in whose place another was started too."""
 
     def add(self, trial: FrozenTrial, kind: Kind, record: TrialRecord | None) -> None:
         """Take in the next trial."""
@@ -118,7 +120,7 @@ class History:
             self._add(trial, self._settled)
             self._restarted |= started_again([trial])
             self._place += 1
-        self.last = self._settled.copy()
+        self.last = replace(self._settled.copy(), every=trials)
         for trial in trials[self._place :]:
             self._add(trial, self.last)
         return self.last
