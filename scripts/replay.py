@@ -18,7 +18,8 @@ from msplora_search.design.space import SearchSpace
 from msplora_search.proxy.training import DivergedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.comparing import regret
-from msplora_search.results.records import Evaluation, State, TrialRecord
+from msplora_search.results.records import Configuration, Evaluation, State, TrialRecord
+from msplora_search.search.events import Event, TrialEnded
 from msplora_search.search.part import make_loop, quiet_optuna
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import Watch
@@ -105,39 +106,56 @@ class Replay:
     """A finished replay."""
 
     bench: TableBench
-    records: tuple[TrialRecord, ...]
+    ended: tuple[TrialRecord, ...]
+    """Trials in the order in which they ended; one that was stopped and went on is there twice."""
+
+    @property
+    def trained(self) -> list[TrialRecord]:
+        """Those of its own seed that trained."""
+        return [r for r in self.ended if r.repeat_of is None and not r.state.needs_no_training]
+
+    @property
+    def last(self) -> dict[Configuration, TrialRecord]:
+        """What became of each configuration."""
+        return {record.configuration: record for record in self.trained}
 
     def regrets(self) -> tuple[Floats, Floats]:
-        """Training steps of proposals so far, and the mean gap below the envelope of the table; (proposals,) each.
+        """Training steps of proposals so far, and the mean gap below the envelope of the table; (ends,) each.
 
         Of the best that was trained to the end, by what the table says of it, not by what the search saw.
         """
         table = self.bench.table
         truth, every = table.truth(self.bench.seed), table.costs()
         low, high = float(every.min()), float(every.max())
-        steps, found, spent = [], [], 0
-        metrics, costs = [], []
-        for record in self.records:
-            if record.repeat_of is None and record.baseline is None:
-                spent += record.steps
-            if record.state == State.COMPLETE and record.repeat_of is None:
-                assert record.pyramid is not None
+        steps, found, metrics, costs = [0.0], list[float](), list[float](), list[float]()
+        before: dict[Configuration, int] = {}
+        for record in self.trained:
+            assert record.pyramid is not None
+            if record.baseline is None:
+                steps.append(steps[-1] + record.steps - before.get(record.configuration, 0))
+                before[record.configuration] = record.steps
+            if record.state == State.COMPLETE:
                 metrics.append(truth[table.place[record.pyramid], table.rates.index(record.learning_rate)])
                 costs.append(float(record.adapter_params))
-            if record.baseline is None and record.repeat_of is None and record.steps:
-                steps.append(spent)
-                gap, _ = regret(np.array(metrics), np.array(costs), truth.ravel(), every, low, high, table.chance)
-                found.append(gap)
-        return np.array(steps, dtype=np.float64), np.array(found)
+            if record.baseline is None:
+                tried = np.array(metrics), np.array(costs)
+                found.append(regret(*tried, truth.ravel(), every, low, high, table.chance)[0])
+        return np.array(steps[1:]), np.array(found)
 
 
 def replay(bench: TableBench, folder: Path) -> Replay:
     """A whole search; `folder` holds its lock."""
+    ended: list[TrialRecord] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, TrialEnded):
+            ended.append(event.record)
+
     with quiet_optuna():
         study = optuna.create_study(directions=["maximize", "minimize"])
         turns, crew = Turns.of(folder, lambda _: None), Crew.of_this_call(None)
         seed = bench.settings.search.seed
-        loop = make_loop(study, cast(Workbench, bench), [], turns, Watch(None), crew, seed, lambda _: None)
+        loop = make_loop(study, cast(Workbench, bench), [], turns, Watch(None), crew, seed, listen)
         while loop.take():
             pass
-    return Replay(bench, tuple(loop.objective.history.records()))
+    return Replay(bench, tuple(ended))

@@ -12,6 +12,7 @@ from msplora_search.search.store.attributes import (
     PLAN,
     REPEAT,
     RESTART,
+    THAWED,
     is_interrupted,
     is_without_result,
     record_of,
@@ -22,6 +23,8 @@ from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.stored import trials_of
 from msplora_search.search.telling import TrialFailedError, tell_values
 
+KEPT = (REPEAT, IN_SPACE, CARRIED, THAWED)
+"""Attributes of a trial that one in its place has too."""
 Key = tuple[str, float]
 """Name and learning rate of a baseline."""
 
@@ -40,7 +43,7 @@ def heal(study: optuna.Study, crew: Crew, chance: float) -> None:
     again = started_again(trials)
     for trial in trials:
         if trial.number not in again and trial.user_attrs.get("baseline") is None and _is_lost(trial, crew):
-            told = {name: told for name, told in trial.user_attrs.items() if name in (REPEAT, IN_SPACE, CARRIED)}
+            told = {name: told for name, told in trial.user_attrs.items() if name in KEPT}
             study.enqueue_trial(trial.params, user_attrs={**told, RESTART: trial.number})
 
 

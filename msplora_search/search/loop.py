@@ -16,7 +16,7 @@ from msplora_search.search.objective import Objective
 from msplora_search.search.points import points_of
 from msplora_search.search.repeats import next_contest, noise_repeats
 from msplora_search.search.samplers.view import SamplerView
-from msplora_search.search.store.attributes import enqueue_repeat
+from msplora_search.search.store.attributes import enqueue_repeat, enqueue_thaw
 from msplora_search.search.store.history import History, Standing
 from msplora_search.search.store.own_file import Watch
 from msplora_search.search.telling import TrialFailedError
@@ -130,9 +130,15 @@ class Loop:
         return bool(due)
 
     def _proposal_is_left(self, standing: Standing) -> bool:
-        """Whether there is a configuration to propose; after `PATIENCE` it is drawn here."""
+        """Whether there is a configuration to propose; after `PATIENCE` it is drawn here.
+
+        One that was stopped goes on instead where that is worth more.
+        """
         if self.untried.exhausted(standing.known):
             return False
+        if (stopped := self.budget.forecaster.worth_thawing(standing.records)) is not None:
+            enqueue_thaw(self.study, stopped)
+            return True
         if standing.answered < PATIENCE:
             return True
         drawn = self.untried.draw(standing.known)

@@ -19,7 +19,15 @@ from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, Tr
 from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.proposal import Proposer, pyramid_of
 from msplora_search.search.pruning import Verdict, should_stop
-from msplora_search.search.store.attributes import IN_SPACE, repeat_of, store_plan, store_progress, with_result
+from msplora_search.search.store.attributes import (
+    IN_SPACE,
+    RESTART,
+    repeat_of,
+    store_plan,
+    store_progress,
+    thawed_at,
+    with_result,
+)
 from msplora_search.search.store.failure import failure_of
 from msplora_search.search.store.history import History
 from msplora_search.search.store.identity import Crew, this_worker
@@ -37,7 +45,7 @@ class Objective:
     listen: Listener
     crew: Crew
     unfinished: Path | None = None
-    """Where trainings are kept from rung to rung, so that one that was interrupted goes on; None: they begin anew."""
+    """Where trainings are kept from rung to rung, so that what was stopped can go on; None: it begins anew."""
 
     def begin(self, trial: optuna.Trial) -> TrialRecord:
         """What the trial is to train, or its answer where it needs no training.
@@ -47,7 +55,7 @@ class Objective:
         record = self._plan(trial)
         if not self.crew.alone:
             self.history.look()  # no turn holds back who searches from another folder
-        answered = self._answer(record)
+        answered = self._answer(record, trial.user_attrs.get(RESTART))
         begun = answered or replace(record, planned_steps=self.workbench.steps)
         store_plan(trial, begun, this_worker(self.crew))
         return begun
@@ -56,7 +64,7 @@ class Objective:
         """Train what was begun; the values for Optuna. Raises TrialFailedError for a trial without a result."""
         ended = self._measure(trial, record) if record.state == State.RUNNING else record
         store_progress(trial, ended)
-        if (shelf := self._shelf(ended)) is not None:
+        if (shelf := self._shelf(ended)) is not None and ended.state != State.PRUNED:
             shelf.clear()
         self.listen(TrialEnded(ended))
         return tell_values(trial, ended, self.workbench.task.chance)
@@ -92,8 +100,11 @@ class Objective:
             repeat_of=None if repeat is None else repeat.of,
         )
 
-    def _answer(self, record: TrialRecord) -> TrialRecord | None:
-        """The result of a proposal that needs no training; None where it does."""
+    def _answer(self, record: TrialRecord, replaced: int | None) -> TrialRecord | None:
+        """The result of a proposal that needs no training; None where it does.
+
+        `replaced`: the trial in whose place it stands.
+        """
         limit = self.workbench.settings.search.max_params
         proposed = record.baseline is None and record.repeat_of is None
         if record.pyramid is None:
@@ -103,7 +114,7 @@ class Objective:
                 record, State.REFUSED, f"{record.adapter_params:,} parameters; max_params is {limit:,}"
             )
         for earlier in self.history.begun(record.configuration, record.seed):
-            if earlier.state == State.FAILED and not proposed:
+            if earlier.number == replaced or (earlier.state == State.FAILED and not proposed):
                 continue  # a baseline is always tried, and so is a repeat
             curve = earlier.curve if earlier.state in (State.COMPLETE, State.PRUNED) else ()
             return with_result(replace(record, curve=curve), State.DUPLICATE, duplicate_reason(earlier))
@@ -111,7 +122,8 @@ class Objective:
 
     def _measure(self, trial: optuna.Trial, record: TrialRecord) -> TrialRecord:
         """Train until the end, until the pruning rule stops it, or until it fails."""
-        began = time.monotonic()
+        judged, seconds = thawed_at(trial)
+        began = time.monotonic() - seconds
         running = record
         self.listen(TrialStarted(running))
         assert running.pyramid is not None
@@ -129,8 +141,8 @@ class Objective:
                     if evaluation.rung < 1.0:  # else it has ended, and is stored as such
                         store_progress(trial, running)
                     self.listen(TrialMeasured(running))
-                    if running.baseline is not None or running.repeat_of is not None:
-                        continue  # never stopped
+                    if running.baseline is not None or running.repeat_of is not None or evaluation.rung <= judged:
+                        continue  # never stopped, or known by then
                     verdict = self._judge(running)
                     if verdict.stop:
                         return with_result(running, State.PRUNED, verdict.reason)

@@ -82,6 +82,25 @@ class Forecaster:
             self._last = key, self._best(measured, _taken(records), _pending(records))
         return self._last[1]
 
+    def worth_thawing(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
+        """The stopped proposal that, trained on, would gain more a step than the best new one; None: none would.
+
+        A new one is taken to cost as many steps as the proposals so far, which may be stopped too (Swersky, Snoek
+        and Adams, Freeze-thaw Bayesian optimization, arXiv 1406.3896).
+        """
+        proposals = [r for r in records if r.baseline is None and r.repeat_of is None and r.planned_steps]
+        stopped = [r for r in proposals if r.state == State.PRUNED]
+        measured, prospect = self._measured(records), self.prospect(records)
+        if not stopped or measured is None or prospect is None:
+            return None
+        outlook, each = self._outlook(measured, _pending(records)), [candidate_of(record) for record in stopped]
+        mean, sd = outlook.expected(self.ground.features.of_all(each))
+        gains = outlook.envelope.expected_gain(mean, sd, np.array([float(one.params) for one in each]))
+        left = np.array([record.planned_steps - record.steps for record in stopped])
+        worth = np.asarray(gains / left)
+        spent = [r.steps for r in proposals if r.state in (State.PRUNED, State.COMPLETE)]
+        return stopped[int(worth.argmax())] if worth.max() > prospect.gain / np.mean(spent) else None
+
     def further_gain(self, records: Sequence[TrialRecord], trials: int) -> float | None:
         """What so many further proposals are expected to add to the mean of the envelope, at most.
 

@@ -22,6 +22,8 @@ IN_SPACE = "in_space"
 """The same, of what is enqueued: whether its parameters are those of the space."""
 CARRIED = "carried_from"
 """The same, of a point of an earlier study's front: that study, and its trial."""
+THAWED = "thawed"
+"""The same, of a trial that goes on where another was stopped: that one's last rung, and its seconds."""
 
 
 @dataclass(frozen=True)
@@ -164,3 +166,17 @@ def with_result(
 ) -> TrialRecord:
     """`record` as it ended."""
     return replace(record, state=state, reason=reason, failure=failure)
+
+
+def enqueue_thaw(study: optuna.Study, stopped: TrialRecord) -> None:
+    """Let the next trial go on where a proposal was stopped, in its place."""
+    told = trials_of(study)[stopped.number]
+    kept = {name: value for name, value in told.user_attrs.items() if name in (IN_SPACE, CARRIED)}
+    thawed = {"rung": stopped.final.rung, "seconds": stopped.seconds}
+    study.enqueue_trial(told.params, user_attrs={**kept, RESTART: stopped.number, THAWED: thawed})
+
+
+def thawed_at(trial: optuna.Trial) -> tuple[float, float]:
+    """Up to which rung a trial was judged before it began, and what that took; nothing of one that is new."""
+    told = trial.user_attrs.get(THAWED)
+    return (0.0, 0.0) if told is None else (float(told["rung"]), float(told["seconds"]))
