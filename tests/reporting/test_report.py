@@ -260,6 +260,6 @@ def test_a_search_is_shown_on_terminals_and_in_pipes(terminal: bool) -> None:
         "failed: DivergedError",
         "refused: every rank is 0",
         "search ended: 7 proposals trained",
-        *([] if terminal else ["[7/10] trial 6 proposal", "[7/10] trial 7 proposal", "[8/10] trial 9 proposal"]),
+        *([] if terminal else ["[6/10] trial 6 proposal", "[7/10] trial 7 proposal", "[8/10] trial 9 proposal"]),
     ):
         assert said in text.replace("\n", " ").replace("  ", " "), said
