@@ -30,7 +30,8 @@ from scripts.replay import TableBench, replay
 from scripts.tables import FOLDER, Table
 
 PROXIES = (4, 6, 9, 12, 18, 24, 36)
-STRATEGIES = ("front", "front+pruning", "tpe", "tpe+pruning", "random", "nsga2", "gp")
+STRATEGIES = ("front", "front+0.2", "front+0.4", "tpe", "tpe+0.2", "random", "nsga2", "gp")
+"""A sampler, without pruning or with this `pruning.chance`."""
 RIVALS = (("tpe", 1 / 3), ("random", 1 / 4))
 """What is to be reached, and with what share of its steps at most."""
 Floats = NDArray[np.float64]
@@ -40,7 +41,7 @@ def main() -> None:
     """Replay, tell and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", default=["tiny", "digits"], help="names, or paths of .npz files")
-    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), help="SAMPLER or SAMPLER+CHANCE")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--trials", type=int, default=36, help="trained configurations of each search")
     parser.add_argument("--processes", type=int, default=2)
@@ -64,12 +65,12 @@ def main() -> None:
 
 
 def curve(path: Path, strategy: str, seed: int, trials: int) -> Floats:
-    """Steps spent and regret after each proposal that was trained, and the seconds it all took; (3, proposals)."""
+    """Steps spent and regret after each training that ended, and the seconds it all took; (3, ends)."""
     table, began = Table.load(path), time.perf_counter()
-    sampler, _, pruning = strategy.partition("+")
+    sampler, _, chance = strategy.partition("+")
     settings = table.settings(
         search={"sampler": sampler, "seed": seed, "trials": trials, "baselines": [], "noise_repeats": 0},
-        pruning={"rule": "envelope" if pruning else "none"},
+        pruning={"rule": "envelope", "chance": float(chance)} if chance else {"rule": "none"},
     )
     with tempfile.TemporaryDirectory() as folder:
         done = replay(TableBench(settings, table, seed % len(table.seeds)), Path(folder))
