@@ -85,6 +85,9 @@ class Progressing:
                 self.at_once = max(self.at_once, len(self.running))
             case TrialEnded(record):
                 self.running.pop(record.number, None)
+                trained = (record.configuration, record.seed)
+                if not record.state.needs_no_training:  # it may have gone on where another was stopped
+                    self.ended = [r for r in self.ended if (r.configuration, r.seed) != trained]
                 self.ended.append(record)
 
     @property
@@ -233,7 +236,7 @@ def opening_lines(event: SearchStarted) -> list[str]:
         f"{trials} of up to {event.proxy_steps} steps each{event.budgets and ', '}{event.budgets}{unknown}"
     ]
     if event.records:
-        lines.append(f"resuming: {len(event.records)} trials are in the record")
+        lines.append(f"resuming: {several(sum(r.counts for r in event.records), 'trial')} in the record")
     return [*lines, *event.notes]
 
 

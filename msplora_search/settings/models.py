@@ -160,7 +160,7 @@ class PruningSettings(Model):
     """When a trial stops early; see search/pruning.py."""
 
     rule: Literal["envelope", "none"] = "envelope"
-    chance: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.2
+    chance: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.4
     """A trial is stopped at a rung where the probability that, trained to the end, it would raise the front is
     below this. No rung is judged within three times the warm-up."""
 
