@@ -192,7 +192,7 @@ def _predictions(data: dict[str, Any]) -> NDArray[Any]:
 
 
 def _pack(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(data)).decode("ascii")
 
 
 def _unpack(text: str) -> bytes:
