@@ -244,11 +244,13 @@ def closing_lines(event: SearchEnded) -> list[str]:
     """Why it ended, and what more of it would bring."""
     lines, further = [f"search ended: {event.reason}"], event.further
     if further is not None:
-        gain = amount(further.gain, further.bounds)
-        lines.append(
-            f"a further hour, some {several(further.trials, 'trial')}, is expected to raise the front by at most "
-            f"{gain}, as a mean over sizes"
+        gain, more = (
+            amount(further.gain, further.bounds),
+            f"a further hour, some {several(further.trials, 'trial')},",
         )
+        if further.all_that_is_left:
+            more = f"what is left of the space, {several(further.trials, 'configuration')},"
+        lines.append(f"{more} is expected to raise the front by {gain}, as a mean over sizes")
     return lines
 
 

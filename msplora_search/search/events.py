@@ -72,8 +72,10 @@ class Further:
 
     trials: int
     """Of one worker, at the pace of the proposals so far."""
+    all_that_is_left: bool
+    """Whether the space has no more."""
     gain: float
-    """Of the metric, as a mean of the front over log parameters; at most."""
+    """Of the metric, as a mean of the front over log parameters."""
     bounds: tuple[float, float]
     """Of the metric."""
 

@@ -127,8 +127,11 @@ def _further(workbench: Workbench, loop: Loop) -> Further | None:
     if not seconds or loop.untried.exhausted({record.configuration for record in records}):
         return None
     trials = max(1, round(HOUR / max(sum(seconds) / len(seconds), 1e-3)))
-    gain = loop.budget.forecaster.further_gain(records, trials)
-    return None if gain is None else Further(trials, gain, workbench.task.metric.bounds)
+    expected = loop.budget.forecaster.further(records, trials)
+    if expected is None:
+        return None
+    left, gain = expected
+    return Further(left, left < trials, gain, workbench.task.metric.bounds)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ so what is left is a question about one number: will the metric at the end lie a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from msplora_search.results.records import TrialRecord
+from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.forecast import Forecaster
 from msplora_search.settings.models import ProxySettings, PruningSettings
 
@@ -35,7 +35,8 @@ def should_stop(
 ) -> Verdict:
     """Judge a trial at its last rung, given the records of all.
 
-    It stops where the probability that it would raise the front, trained to the end, is below `rule.chance`.
+    It stops where the probability that it would raise the front, trained to the end, is below `rule.chance`, and
+    where what is left of it gains less a step than a new proposal, so that it would not go on at once.
     """
     rung = running.final.rung
     if rule.rule == "none" or rung >= 1.0:
@@ -45,4 +46,9 @@ def should_stop(
     chance = forecaster.chance_to_enter(running, records)
     if chance is None:
         return Verdict(False, "too few trials are measured to judge")
-    return Verdict(chance < rule.chance, f"its chance to enter the front is {chance:.0%} at rung {rung:g}")
+    reason = f"its chance to enter the front is {chance:.0%} at rung {rung:g}"
+    if chance >= rule.chance:
+        return Verdict(False, reason)
+    stopped = replace(running, state=State.PRUNED)
+    others = [record for record in records if record.number != running.number]
+    return Verdict(forecaster.worth_thawing([*others, stopped]) is not stopped, reason)

@@ -26,6 +26,8 @@ CONVERGED = 0.02
 """Part of the standard error of a metric: a proposal that is expected to add less is not worth its training."""
 LOOKED_AHEAD = 8
 """Proposals."""
+MOST_OF_THE_LAST = 0.98
+"""Part of a proposal's gain that the next has, at most, when those that are not looked at are estimated."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +103,28 @@ class Forecaster:
         spent = [r.steps for r in proposals if r.state in (State.PRUNED, State.COMPLETE)]
         return stopped[int(worth.argmax())] if worth.max() > prospect.gain / np.mean(spent) else None
 
-    def further_gain(self, records: Sequence[TrialRecord], trials: int) -> float | None:
-        """What so many further proposals are expected to add to the mean of the envelope, at most.
+    def further(self, records: Sequence[TrialRecord], trials: int) -> tuple[int, float] | None:
+        """So many further proposals, or as many as are left, and what they are expected to add to the envelope.
 
-        Each is believed to end at its expectation before the next is chosen; after the first few, the others count
-        as much as the last of these. None where too little was measured to tell.
+        Each is believed to end at its expectation before the next is chosen; after the first few, gains are taken
+        to fall on as they fell among these. None where too little was measured to tell.
         """
         measured = self._measured(records)
         if measured is None:
             return None
         taken, pending, gains = _taken(records), _pending(records), list[float]()
+        trials = min(trials, int(self.candidates.free(taken).sum()))
         for _ in range(min(trials, LOOKED_AHEAD)):
             prospect = self._best(measured, taken, pending)
             choice, rate = prospect.proposal
             one = Candidate(choice.pyramid(), rate, self.ground.count(choice.pyramid()))
             taken, pending = {*taken, one}, [*pending, one]
             gains.append(prospect.gain)
-        return sum(gains) + max(0, trials - len(gains)) * (gains[-1] if gains else 0.0)
+        if trials <= len(gains) or gains[0] <= 0:
+            return trials, sum(gains)
+        each = min(MOST_OF_THE_LAST, (gains[-1] / gains[0]) ** (1 / (len(gains) - 1)))
+        rest = gains[-1] * each * (1 - each ** (trials - len(gains))) / (1 - each)
+        return trials, float(sum(gains) + rest)
 
     def chance_to_enter(self, record: TrialRecord, records: Sequence[TrialRecord]) -> float | None:
         """The probability that a trial, once trained to the end, would raise the envelope of all others.

@@ -110,8 +110,14 @@ def test_the_gain_that_is_left_falls_and_then_the_front_has_converged() -> None:
     assert last.gain < first.gain
     assert not first.is_worth_little
     assert last.is_worth_little
-    further = early[0].further_gain(early[1], 20)
+    further = early[0].further(early[1], 20)
     assert further is not None
-    assert first.gain < further < 20 * first.gain
-    assert early[0].further_gain(early[1], 0) == 0
-    assert Forecaster(GROUND, 0.5, 0).further_gain([], 5) is None
+    assert further[0] == 20
+    assert first.gain < further[1] < 20 * first.gain
+    assert SPACE.size is not None
+    left = early[0].further(early[1], 10_000)
+    assert left is not None
+    assert left[0] == SPACE.size - 6
+    assert left[1] >= further[1]
+    assert early[0].further(early[1], 0) == (0, 0)
+    assert Forecaster(GROUND, 0.5, 0).further([], 5) is None
