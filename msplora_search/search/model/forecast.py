@@ -92,8 +92,10 @@ class Forecaster:
         """
         proposals = [r for r in records if r.baseline is None and r.repeat_of is None and r.planned_steps]
         stopped = [r for r in proposals if r.state == State.PRUNED]
+        if not stopped:
+            return None
         measured, prospect = self._measured(records), self.prospect(records)
-        if not stopped or measured is None or prospect is None:
+        if measured is None or prospect is None:
             return None
         outlook, each = self._outlook(measured, _pending(records)), [candidate_of(record) for record in stopped]
         mean, sd = outlook.expected(self.ground.features.of_all(each))
