@@ -184,7 +184,7 @@ def test_a_search_in_which_no_trial_completes_says_why_and_fails(tmp_path: Path)
     done = call("run", study, "--output", "out", cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.fullmatch(
-        r"error: No trial was measured to the end: \d of 3 trials refused: .* max_params is 1\n", done.stderr
+        r"error: No trial was measured to the end: \d+ of \d+ trials refused: .* max_params is 1\n", done.stderr
     )
     assert "export" not in done.stdout
 
@@ -401,7 +401,7 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path, monkeypatch: 
     counts = json.loads(call("status", tmp_path / "out", "--json").stdout)["counts"]
     assert counts["failed"] == 0
     assert counts["complete"] >= kept["complete"] >= 2
-    assert sum(counts.values()) == 27
+    assert counts["complete"] + counts["pruned"] == 27
 
 
 def test_study_fields_of_the_tests_are_a_valid_study(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from msplora_search import run_study
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import Scaling
 from msplora_search.errors import InputError
+from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Event, SearchEnded, SearchStarted, TrialEnded
@@ -152,14 +153,14 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(
 ) -> None:
     measure, calls = Workbench.measure, Counter[str]()
 
-    def fragile(self: Workbench, pyramid: Pyramid, rate: float, seed: int) -> Any:
+    def fragile(self: Workbench, pyramid: Pyramid, rate: float, seed: int, shelf: Shelf | None) -> Any:
         calls["all"] += 1
         if calls["all"] == 3:
             raise RuntimeError("out of memory\nand a long story")
         if calls["all"] == 4:
             broken = tuple(torch.full_like(value, float("nan")) for value in self.backbone.initial_head)
             self = replace(self, backbone=replace(self.backbone, initial_head=broken))
-        return measure(self, pyramid, rate, seed)
+        return measure(self, pyramid, rate, seed, shelf)
 
     monkeypatch.setattr(Workbench, "measure", fragile)
     results, events = search(tmp_path, search={"trials": 6, "sampler": "random"})

@@ -46,7 +46,9 @@ class Scaler:
         return cls(low[kept], span[kept] / factor[kept], kept, low[~kept])
 
     def scaled(self, features: Floats) -> Floats:
-        """(n, kept features)"""
+        """(n, kept features); one that is always 0 where none is kept."""
+        if not self.kept.any():
+            return np.zeros((len(features), 1))
         return np.asarray((features[:, self.kept] - self.low) / self.width)
 
     def holds(self, features: Floats) -> Bools:

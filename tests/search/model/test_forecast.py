@@ -121,3 +121,14 @@ def test_the_gain_that_is_left_falls_and_then_the_front_has_converged() -> None:
     assert left[1] >= further[1]
     assert early[0].further(early[1], 0) == (0, 0)
     assert Forecaster(GROUND, 0.5, 0).further([], 5) is None
+
+
+def test_a_space_of_one_configuration_is_searched() -> None:
+    space = SearchSpace(2, (("query",),), (1,), (0,), (0,), FreeSplits((1,)))
+    ground = Ground(space, GROUND.count, Features.of(space.targets))
+    forecaster = Forecaster(ground, 0.5, seed=0)
+    records = [record(i, other) for i, other in enumerate(searched(4)[0].candidates.configurations[:4])]
+    prospect = forecaster.prospect(records)
+    assert prospect is not None
+    assert np.isfinite(prospect.gain)
+    assert forecaster.next_proposal(records) == prospect.proposal
