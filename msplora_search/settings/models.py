@@ -110,9 +110,7 @@ class SearchSettings(Model):
     @model_validator(mode="after")
     def _some_budget_is_given(self) -> Self:
         if self.trials is None and self.time is None and self.steps is None and self.until is None:
-            raise misfit(
-                "trials", "is null, and so are time, steps and until; a search needs one of these budgets"
-            )
+            raise misfit("trials", "is null, and so are time, steps and until; give one of these budgets")
         return self
 
     @field_validator("baselines", mode="before")

@@ -252,10 +252,10 @@ def test_a_repeat_that_fails_is_tried_again_by_the_next_call(
 ) -> None:
     measure = Workbench.measure
 
-    def fragile(self: Workbench, *arguments: Any) -> Any:
-        if arguments[-1] == 1:
+    def fragile(self: Workbench, pyramid: Any, rate: float, seed: int, shelf: Any) -> Any:
+        if seed == 1:
             raise ValueError("no such luck")
-        return measure(self, *arguments)
+        return measure(self, pyramid, rate, seed, shelf)
 
     with monkeypatch.context() as patch:
         patch.setattr(Workbench, "measure", fragile)
