@@ -62,10 +62,13 @@ class Objective:
 
     def finish(self, trial: optuna.Trial, record: TrialRecord) -> tuple[float, float]:
         """Train what was begun; the values for Optuna. Raises TrialFailedError for a trial without a result."""
-        ended = self._measure(trial, record) if record.state == State.RUNNING else record
+        if record.state == State.RUNNING:
+            ended, shelf = self._measure(trial, record), self._shelf(record)
+            if shelf is not None and ended.state != State.PRUNED:
+                shelf.clear()
+        else:
+            ended = record  # what it repeats may have stopped, and may go on
         store_progress(trial, ended)
-        if (shelf := self._shelf(ended)) is not None and ended.state != State.PRUNED:
-            shelf.clear()
         self.listen(TrialEnded(ended))
         return tell_values(trial, ended, self.workbench.task.chance)
 

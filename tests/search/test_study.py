@@ -23,6 +23,7 @@ from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import Event, SearchEnded, SearchStarted, TrialEnded
+from msplora_search.search.part import UNFINISHED
 from msplora_search.search.results import StudyResults, load_results
 from msplora_search.search.summary import summarise
 from msplora_search.settings import StudySettings
@@ -146,6 +147,8 @@ def test_pruned_trials_are_told_with_their_partial_value_and_a_constraint(tmp_pa
     assert cost.steps == cost.steps_without_pruning - sum(r.planned_steps - r.steps for r in pruned)
     best = {trial.number for trial in study.best_trials}
     assert not best & {r.number for r in pruned}
+    assert any(r.state == State.DUPLICATE for r in results.records)
+    assert len(list((tmp_path / "out" / UNFINISHED).iterdir())) == len(pruned)  # each may still go on
 
 
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(
