@@ -15,11 +15,10 @@ from msplora_search.design.listing import every_choice
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.results.records import Configuration
+from msplora_search.search.model.candidates import MOST as MOST_LISTED
 from msplora_search.search.proposal import Proposer, pyramid_of
 from msplora_search.text import several
 
-MOST_LISTED = 50_000
-"""Configurations of a space that is listed, which takes seconds; those of a larger one are drawn."""
 MOST_DRAWN = 10_000
 """Draws, some seconds of them, after which what is left of a space is too little to be met by chance."""
 
