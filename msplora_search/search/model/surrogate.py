@@ -24,6 +24,8 @@ STILL = 1e-9
 NU, LENGTHS, HEIGHTS, JITTER = 2.5, (0.2, 20.0), (0.05, 20.0), 1e-8
 """Of the Matern kernel: smoothness, between which lengths and standard deviations it is fitted, and what is added
 to each variance."""
+BLOCK = 500
+"""Configurations that are predicted at a time: their covariances stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,9 @@ class Surrogate:
 
     def predicted(self, features: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the true metric, (m,) each, of scaled features (m, d)."""
-        mean, sd = self.process.predict(features, return_std=True)
+        blocks = [features[start : start + BLOCK] for start in range(0, len(features), BLOCK)]
+        each = [self.process.predict(block, return_std=True) for block in blocks]
+        mean, sd = (np.concatenate(found) for found in zip(*each, strict=True))
         return np.asarray(mean * self.unit + self.centre), np.asarray(sd * self.unit)
 
 
