@@ -93,10 +93,10 @@ def make_loop(
     search, proposer = workbench.settings.search, Proposer(workbench.space())
     space = proposer.space
     history = History(study, Influences.by(*workbench.task.judges), search.seed)
-    untried = Untried(proposer, workbench.adapter_params, search.max_params, seed)
     inside = sum(space.contains(b.pyramid) and space.contains_rate(b.learning_rate) for b in baselines)
     ground = Ground(space, workbench.adapter_params, Features.of(space.targets), search.max_params)
     forecaster = Forecaster(ground, workbench.task.chance, search.seed)
+    untried = Untried(proposer, ground, lambda: forecaster.candidates, seed)
     sampler = sampler_for(search, untried, history, forecaster, inside, seed)
     view = SamplerView(study, sampler, history, workbench.task.chance)
     objective = Objective(workbench, proposer, history, forecaster, listen, crew, unfinished)

@@ -10,12 +10,10 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from msplora_search.design.choice import Choice
-from msplora_search.design.listing import every_choice
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.design.space import LogRange, SearchSpace
+from msplora_search.design.space import SearchSpace
 from msplora_search.results.records import Configuration
-from msplora_search.search.model.candidates import MOST as MOST_LISTED
+from msplora_search.search.model.candidates import Candidates, Ground, Proposal
 from msplora_search.search.proposal import Proposer, pyramid_of
 from msplora_search.text import several
 
@@ -27,14 +25,15 @@ class Untried:
     """What is left of a space, within the most adapter parameters that a proposal may have."""
 
     def __init__(
-        self, proposer: Proposer, params_of: Callable[[Pyramid], int], limit: int | None, seed: int
+        self, proposer: Proposer, ground: Ground, candidates: Callable[[], Candidates], seed: int
     ) -> None:
         self.proposer = proposer
-        self.params_of = params_of
-        """Adapter parameters of a pyramid."""
-        self.limit = limit
+        self.ground = ground
+        self._candidates = candidates
+        """All configurations of a space that is listed."""
         self._random = np.random.default_rng(seed)
-        self._listed: list[tuple[Pyramid, Choice, float]] | None = None
+        self._order: list[int] | None = None
+        """Places of all candidates, at random."""
         self._place = 0
         self._inside: dict[Configuration, bool] = {}
 
@@ -51,7 +50,7 @@ class Untried:
         """
         if self._can_be_listed:
             left = self._next(known)
-            return None if left is None else self.proposer.parameters(left[1], left[2])
+            return None if left is None else self.proposer.parameters(*left)
         for _ in range(MOST_DRAWN):
             drawn = {name: self._any(dimension) for name, dimension in self.proposer.dimensions.items()}
             choice, rate = self.proposer.propose(optuna.trial.FixedTrial(drawn))
@@ -62,45 +61,40 @@ class Untried:
 
     def exhausted(self, known: Collection[Configuration]) -> bool:
         """Whether nothing is left, as far as that can be told without listing what has not been listed yet."""
-        if self._listed is not None:
+        if self._order is not None:
             return self._next(known) is None
         size = self.space.size
         return size is not None and len(known) >= size and sum(map(self._is_inside, known)) >= size
 
     def ending(self) -> str:
         """Why the last draw gave none."""
-        within = "" if self.limit is None else f" of at most {several(self.limit, 'parameter')}"
+        limit = self.ground.limit
+        within = "" if limit is None else f" of at most {several(limit, 'parameter')}"
         if not self._can_be_listed:
             return f"the space is exhausted: {MOST_DRAWN:,} draws met no new configuration{within}"
-        count = self.space.size if self.limit is None else len(self._ordered())
+        count = self.space.size if limit is None else len(self._candidates().proposals)
         if not count:
             return f"the space holds no configuration{within}"
         return f"the space is exhausted: all {count:,} configurations{within} are measured"
 
     @property
     def _can_be_listed(self) -> bool:
-        return self.space.size is not None and self.space.size <= MOST_LISTED
+        return self.ground.is_listed and self.space.size is not None
 
-    def _ordered(self) -> list[tuple[Pyramid, Choice, float]]:
-        """Every pyramid within the limit, a choice that builds it, and a rate, in random order."""
-        if self._listed is None:
-            rates = self.space.learning_rate
-            assert not isinstance(rates, LogRange)
-            fitting = [(pyramid, choice) for pyramid, choice in every_choice(self.space) if self._fits(pyramid)]
-            listed = [(pyramid, choice, rate) for pyramid, choice in fitting for rate in dict.fromkeys(rates)]
-            self._listed = [listed[i] for i in self._random.permutation(len(listed))]
-        return self._listed
-
-    def _next(self, known: Collection[Configuration]) -> tuple[Pyramid, Choice, float] | None:
-        """The first in the random order that is not known; those before it are never unknown again."""
-        for pyramid, choice, rate in islice(self._ordered(), self._place, None):
-            if (pyramid, rate) not in known:
-                return pyramid, choice, rate
+    def _next(self, known: Collection[Configuration]) -> Proposal | None:
+        """The first in random order that is not known; those before it are never unknown again."""
+        listed = self._candidates()
+        if self._order is None:
+            self._order = self._random.permutation(len(listed.proposals)).tolist()
+        for place in islice(self._order, self._place, None):
+            one = listed.configurations[place]
+            if (one.pyramid, one.rate) not in known:
+                return listed.proposals[place]
             self._place += 1
         return None
 
     def _fits(self, pyramid: Pyramid) -> bool:
-        return self.limit is None or self.params_of(pyramid) <= self.limit
+        return self.ground.limit is None or self.ground.count(pyramid) <= self.ground.limit
 
     def _is_inside(self, configuration: Configuration) -> bool:
         if configuration not in self._inside:

@@ -16,6 +16,9 @@ from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.results.records import Configuration
 from msplora_search.search import untried
+from msplora_search.search.model import candidates
+from msplora_search.search.model.candidates import Candidates, Ground
+from msplora_search.search.model.features import Features
 from msplora_search.search.proposal import Proposer
 from msplora_search.search.untried import Untried
 from tests.strategies import search_spaces
@@ -26,6 +29,11 @@ SPACE = SearchSpace(4, (("q",),), (0, 1, 2), (0, 1), (0, 1), FreeSplits((1, 2)),
 
 def units(pyramid: Pyramid) -> int:
     return pyramid.rank_units
+
+
+def untried_of(space: SearchSpace, limit: int | None, seed: int) -> Untried:
+    ground = Ground(space, units, Features.of(space.targets), limit)
+    return Untried(Proposer(space), ground, lambda: Candidates.of(ground), seed)
 
 
 def configuration_of(left: Untried, parameters: dict[str, Any]) -> Configuration:
@@ -45,7 +53,7 @@ def test_draws_meet_every_configuration_within_the_limit_once(
     space: SearchSpace, limit: int | None, seed: int
 ) -> None:
     assume(space.size is not None and space.size < 300)
-    left = Untried(Proposer(space), units, limit, seed)
+    left = untried_of(space, limit, seed)
     known: set[Configuration] = set()
     while (drawn := left.draw(known)) is not None:
         assert not left.exhausted(known)
@@ -62,12 +70,12 @@ def test_a_space_that_is_not_listed_gives_what_is_new_and_within_the_limit(
     space: SearchSpace, limit: int | None, data: st.DataObject
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(untried, "MOST_LISTED", -1)
+        patch.setattr(candidates, "MOST", -1)
         patch.setattr(untried, "MOST_DRAWN", 50)
         known: set[Configuration] = set()
         if not isinstance(space.learning_rate, LogRange):
             known = data.draw(st.sets(st.sampled_from(sorted(every_configuration(space), key=str))))
-        left = Untried(Proposer(space), units, limit, data.draw(st.integers(0, 100)))
+        left = untried_of(space, limit, data.draw(st.integers(0, 100)))
         drawn = left.draw(known)
         if drawn is None:
             return
@@ -82,7 +90,7 @@ def test_a_space_that_is_not_listed_gives_what_is_new_and_within_the_limit(
 @given(st.sets(st.sampled_from(sorted(every_configuration(SPACE), key=str))))
 def test_a_space_is_exhausted_when_all_of_it_is_known_whatever_else_is(known: set[Configuration]) -> None:
     outside: Configuration = Pyramid.lora(64, 4, ("q",)), 1e-3
-    left = Untried(Proposer(SPACE), units, None, 0)
+    left = untried_of(SPACE, None, 0)
     assert left.exhausted({*known, outside, (None, 1e-3)}) == (len(known) == SPACE.size)
 
 
@@ -92,7 +100,7 @@ def test_every_configuration_that_is_left_is_equally_likely() -> None:
     drawn: Counter[Configuration] = Counter()
     rounds = 40 * (len(every) - len(known))
     for seed in range(rounds):
-        left = Untried(Proposer(SPACE), units, None, seed)
+        left = untried_of(SPACE, None, seed)
         parameters = left.draw(known)
         assert parameters is not None
         drawn[configuration_of(left, parameters)] += 1
@@ -102,7 +110,7 @@ def test_every_configuration_that_is_left_is_equally_likely() -> None:
 
 def test_a_range_of_rates_is_never_exhausted_and_is_drawn_in_its_own_scale() -> None:
     space = SearchSpace(4, (("q",),), (1,), (0,), (0,), FreeSplits((1,)), learning_rate=LogRange(1e-5, 1e-1))
-    left = Untried(Proposer(space), units, None, 0)
+    left = untried_of(space, None, 0)
     known: set[Configuration] = set()
     for _ in range(200):
         drawn = left.draw(known)
@@ -127,5 +135,5 @@ def test_the_end_of_a_space_is_told(
     monkeypatch: pytest.MonkeyPatch, limit: int | None, listed: bool, said: str
 ) -> None:
     if not listed:
-        monkeypatch.setattr(untried, "MOST_LISTED", -1)
-    assert Untried(Proposer(SPACE), units, limit, 0).ending() == said
+        monkeypatch.setattr(candidates, "MOST", -1)
+    assert untried_of(SPACE, limit, 0).ending() == said
