@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -15,8 +13,8 @@ from numpy.typing import NDArray
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
+from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.training import DivergedError
-from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.comparing import regret
 from msplora_search.results.records import Configuration, Evaluation, State, TrialRecord
 from msplora_search.search.events import Event, TrialEnded
@@ -32,9 +30,17 @@ from scripts.tables import Table
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class TableTask:
+    """What a search knows of a table's task."""
+
+    chance: float
+    judges: tuple[Judge, Judge | None]
+
+
 @dataclass(frozen=True, eq=False)
 class TableBench:
-    """What `Workbench` is to a search; of the table it hands out what a training would have shown by then."""
+    """A bench that, of the table, hands out what a training would have shown by then."""
 
     settings: StudySettings
     table: Table
@@ -42,19 +48,13 @@ class TableBench:
     """Place among the table's seeds of the one that the search trains with; its repeats take the next ones."""
 
     @cached_property
-    def task(self) -> Any:
-        """What a search reads of it."""
-        ones = {size: np.ones(size, dtype=np.int64) for size in (self._validation, self._judging)}
-        judges = tuple(Judge(metric("accuracy"), ones[size]) for size in (self._validation, self._judging))
-        return SimpleNamespace(chance=self.table.chance, judges=judges)
-
-    @property
-    def _validation(self) -> int:
-        return int(self.table.validation.shape[-1])
-
-    @property
-    def _judging(self) -> int:
-        return int(self.table.judging.shape[-1])
+    def task(self) -> TableTask:
+        """What a search reads of it: a prediction is whether it is right."""
+        validation, judging = (
+            Judge(metric("accuracy"), np.ones(part.shape[-1], dtype=np.int64))
+            for part in (self.table.validation, self.table.judging)
+        )
+        return TableTask(self.table.chance, (validation, judging))
 
     @property
     def steps(self) -> int:
@@ -75,10 +75,11 @@ class TableBench:
         return self.table.unit * pyramid.rank_units
 
     def measure(
-        self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: object = None
+        self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: Shelf | None = None
     ) -> Iterator[Evaluation]:
         """One rung after another. Raises DivergedError where the training did, KeyError for what is not there."""
         table, (validation, judging) = self.table, self.task.judges
+        assert judging is not None
         further = 0 if seed is None else seed - self.settings.search.seed
         if not 0 <= further < len(table.seeds):
             raise KeyError(f"seed {seed} is not in the table")
@@ -155,7 +156,7 @@ def replay(bench: TableBench, folder: Path) -> Replay:
         study = optuna.create_study(directions=["maximize", "minimize"])
         turns, crew = Turns.of(folder, lambda _: None), Crew.of_this_call(None)
         seed = bench.settings.search.seed
-        loop = make_loop(study, cast(Workbench, bench), [], turns, Watch(None), crew, seed, listen)
+        loop = make_loop(study, bench, [], turns, Watch(None), crew, seed, listen)
         while loop.take():
             pass
     return Replay(bench, tuple(ended))

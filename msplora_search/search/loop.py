@@ -107,7 +107,7 @@ class Loop:
 
     @property
     def _search(self) -> SearchSettings:
-        return self.objective.workbench.settings.search
+        return self.objective.bench.settings.search
 
     def _anything_left(self) -> bool:
         """Whether Optuna may be asked; what it is not asked for itself is enqueued when it is due.

@@ -13,8 +13,8 @@ import optuna
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.proxy.shelf import Shelf
-from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.bench import Bench
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
 from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.proposal import Proposer, pyramid_of
@@ -38,7 +38,7 @@ from msplora_search.search.telling import duplicate_reason, tell_values
 class Objective:
     """From an Optuna trial to its values (metric, log10 of adapter parameters)."""
 
-    workbench: Workbench
+    bench: Bench
     proposer: Proposer
     history: History
     forecaster: Forecaster
@@ -56,7 +56,7 @@ class Objective:
         if not self.crew.alone:
             self.history.look()  # no turn holds back who searches from another folder
         answered = self._answer(record, trial.user_attrs.get(RESTART))
-        begun = answered or replace(record, planned_steps=self.workbench.steps)
+        begun = answered or replace(record, planned_steps=self.bench.steps)
         store_plan(trial, begun, this_worker(self.crew))
         return begun
 
@@ -70,7 +70,7 @@ class Objective:
             ended = record  # what it repeats may have stopped, and may go on
         store_progress(trial, ended)
         self.listen(TrialEnded(ended))
-        return tell_values(trial, ended, self.workbench.task.chance)
+        return tell_values(trial, ended, self.bench.task.chance)
 
     def _plan(self, trial: optuna.Trial) -> TrialRecord:
         """What the trial is to train: an enqueued baseline or repeat, or a proposal."""
@@ -86,7 +86,7 @@ class Objective:
         else:
             choice, rate = self.proposer.propose(trial)
             pyramid = pyramid_of(choice)
-        params = 0 if pyramid is None else self.workbench.adapter_params(pyramid)
+        params = 0 if pyramid is None else self.bench.adapter_params(pyramid)
         return TrialRecord(
             number=trial.number,
             state=State.RUNNING,
@@ -94,12 +94,12 @@ class Objective:
             pyramid=pyramid,
             learning_rate=rate,
             adapter_params=params,
-            trainable_params=params + self.workbench.head_params,
+            trainable_params=params + self.bench.head_params,
             curve=(),
             steps=0,
             planned_steps=0,
             seconds=0.0,
-            seed=self.workbench.settings.search.seed if repeat is None else repeat.seed,
+            seed=self.bench.settings.search.seed if repeat is None else repeat.seed,
             repeat_of=None if repeat is None else repeat.of,
         )
 
@@ -108,7 +108,7 @@ class Objective:
 
         `replaced`: the trial in whose place it stands.
         """
-        limit = self.workbench.settings.search.max_params
+        limit = self.bench.settings.search.max_params
         proposed = record.baseline is None and record.repeat_of is None
         if record.pyramid is None:
             return with_result(record, State.REFUSED, "every rank is 0: adapts nothing")
@@ -130,7 +130,7 @@ class Objective:
         running = record
         self.listen(TrialStarted(running))
         assert running.pyramid is not None
-        shelf, measure = self._shelf(running), self.workbench.measure
+        shelf, measure = self._shelf(running), self.bench.measure
         try:
             training = measure(running.pyramid, running.learning_rate, running.seed, shelf)
             with closing(training) as curve:  # type: ignore[type-var]
@@ -166,6 +166,6 @@ class Objective:
 
     def _judge(self, running: TrialRecord) -> Verdict:
         """Whether the trial is to stop."""
-        settings = self.workbench.settings
+        settings = self.bench.settings
         records = self.history.records() if settings.pruning.rule != "none" else []
         return should_stop(running, records, self.forecaster, settings.pruning, settings.proxy)

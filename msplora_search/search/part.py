@@ -11,6 +11,7 @@ import optuna
 
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline, ladders_sentence, planned_baselines
+from msplora_search.search.bench import Bench
 from msplora_search.search.budget import Budget
 from msplora_search.search.events import Further, Listener, SearchEnded, SearchStarted, light
 from msplora_search.search.loop import Loop
@@ -77,7 +78,7 @@ def work_off(
 
 def make_loop(
     study: optuna.Study,
-    workbench: Workbench,
+    bench: Bench,
     baselines: Sequence[Baseline],
     turns: Turns,
     watch: Watch,
@@ -90,16 +91,16 @@ def make_loop(
 
     `seed`: of what is drawn. `unfinished`: where trainings are kept from rung to rung.
     """
-    search, proposer = workbench.settings.search, Proposer(workbench.space())
+    search, proposer = bench.settings.search, Proposer(bench.space())
     space = proposer.space
-    history = History(study, Influences.by(*workbench.task.judges), search.seed)
+    history = History(study, Influences.by(*bench.task.judges), search.seed)
     inside = sum(space.contains(b.pyramid) and space.contains_rate(b.learning_rate) for b in baselines)
-    ground = Ground(space, workbench.adapter_params, Features.of(space.targets), search.max_params)
-    forecaster = Forecaster(ground, workbench.task.chance, search.seed)
+    ground = Ground(space, bench.adapter_params, Features.of(space.targets), search.max_params)
+    forecaster = Forecaster(ground, bench.task.chance, search.seed)
     untried = Untried(proposer, ground, lambda: forecaster.candidates, seed)
     sampler = sampler_for(search, untried, history, forecaster, inside, seed)
-    view = SamplerView(study, sampler, history, workbench.task.chance)
-    objective = Objective(workbench, proposer, history, forecaster, listen, crew, unfinished)
+    view = SamplerView(study, sampler, history, bench.task.chance)
+    objective = Objective(bench, proposer, history, forecaster, listen, crew, unfinished)
     return Loop(study, view, objective, baselines, untried, Budget(search, forecaster), turns, watch)
 
 

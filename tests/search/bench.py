@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import optuna
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
+from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.training import DivergedError
-from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import Evaluation, TrialRecord
 from msplora_search.search.baselines import planned_baselines
 from msplora_search.search.loop import Loop
@@ -38,15 +37,23 @@ def never(_: Pyramid, __: float) -> bool:
 
 
 @dataclass(frozen=True)
+class Task:
+    """Of which all examples are of one class."""
+
+    chance: float = CHANCE
+    judges: tuple[Judge, Judge | None] = (JUDGE, None)
+
+
+@dataclass(frozen=True)
 class Bench:
-    """What a `Workbench` is to a search; each training is one step, and better the larger the pyramid is."""
+    """A bench that trains nothing; each training is one step, and better the larger the pyramid is."""
 
     settings: StudySettings
     fails: Callable[[Pyramid, float], bool] = never
     layers: int = LAYERS
     steps: int = 1
     head_params: int = 0
-    task: Any = field(default_factory=lambda: SimpleNamespace(judges=(JUDGE, None), chance=CHANCE))
+    task: Task = Task()
     trained: list[tuple[Pyramid, float, int | None]] = field(default_factory=list)
 
     def space(self) -> SearchSpace:
@@ -56,7 +63,7 @@ class Bench:
         return 100 * pyramid.rank_units
 
     def measure(
-        self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: object = None
+        self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: Shelf | None = None
     ) -> Iterator[Evaluation]:
         self.trained.append((pyramid, learning_rate, seed))
         if self.fails(pyramid, learning_rate):
@@ -81,7 +88,7 @@ def loop_on(made: Bench, folder: Path, study: optuna.Study | None = None, seed: 
     baselines = planned_baselines(space, made.settings.search)
     enqueue_baselines(study, baselines, Proposer(space), crew)
     turns = Turns.of(folder, lambda _: None)
-    return make_loop(study, cast(Workbench, made), baselines, turns, Watch(None), crew, seed, lambda _: None)
+    return make_loop(study, made, baselines, turns, Watch(None), crew, seed, lambda _: None)
 
 
 def run(loop: Loop) -> list[TrialRecord]:
