@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
 from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.training import DivergedError
+from msplora_search.results import pareto
 from msplora_search.results.comparing import regret
 from msplora_search.results.records import Configuration, Evaluation, State, TrialRecord
 from msplora_search.search.events import Event, TrialEnded
@@ -120,28 +121,60 @@ class Replay:
         """What became of each configuration."""
         return {record.configuration: record for record in self.trained}
 
-    def regrets(self) -> tuple[Floats, Floats]:
+    def regrets(self, given_cheapest: bool = False) -> tuple[Floats, Floats]:
         """Training steps of proposals so far, and the mean gap below the envelope of the table; (ends,) each.
 
-        Of the best that was trained to the end, by what the table says of it, not by what the search saw.
+        Of what was trained to the end, by what the table says of it, not by what the search saw.
+        `given_cheapest`: the best of the smallest configurations counts as known from the start, to all searches.
         """
         table = self.bench.table
-        truth, every = table.truth(self.bench.seed), table.costs()
-        low, high = float(every.min()), float(every.max())
         steps, found, metrics, costs = [0.0], list[float](), list[float](), list[float]()
+        if given_cheapest:
+            least = self._truth[: int((table.parameters == table.parameters[0]).sum())]
+            metrics, costs = [float(least.max())], [float(table.parameters[0])]
         before: dict[Configuration, int] = {}
         for record in self.trained:
-            assert record.pyramid is not None
             if record.baseline is None:
                 steps.append(steps[-1] + record.steps - before.get(record.configuration, 0))
                 before[record.configuration] = record.steps
             if record.state == State.COMPLETE:
-                metrics.append(truth[table.place[record.pyramid], table.rates.index(record.learning_rate)])
+                metrics.append(self._true(record))
                 costs.append(float(record.adapter_params))
             if record.baseline is None:
-                tried = np.array(metrics), np.array(costs)
-                found.append(regret(*tried, truth.ravel(), every, low, high, table.chance)[0])
+                found.append(self._regret(metrics, costs))
         return np.array(steps[1:]), np.array(found)
+
+    def lost(self) -> tuple[int, float]:
+        """How many of the table's true front were stopped for good, and by how much all stops raise regret.
+
+        The regret is that of the search in the end, against that which it had if all were trained to the end.
+        """
+        table, last = self.bench.table, self.last.values()
+        stopped = [record for record in last if record.state == State.PRUNED]
+        members = set(pareto.front(self._truth.ravel(), table.costs()).tolist())
+        places = {int(np.ravel_multi_index(self._place(record), self._truth.shape)) for record in stopped}
+        trained = [record for record in last if record.state == State.COMPLETE]
+        both = [self._regret([self._true(r) for r in of], [float(r.adapter_params) for r in of])
+                for of in (trained, [*trained, *stopped])]  # fmt: skip
+        return len(members & places), both[0] - both[1]
+
+    @cached_property
+    def _truth(self) -> Floats:
+        return self.bench.table.truth(self.bench.seed)
+
+    def _place(self, record: TrialRecord) -> tuple[int, int]:
+        assert record.pyramid is not None
+        table = self.bench.table
+        return table.place[record.pyramid], table.rates.index(record.learning_rate)
+
+    def _true(self, record: TrialRecord) -> float:
+        return float(self._truth[self._place(record)])
+
+    def _regret(self, metrics: Sequence[float], costs: Sequence[float]) -> float:
+        table = self.bench.table
+        every, low, high = table.costs(), float(table.parameters.min()), float(table.parameters.max())
+        tried = np.array(metrics), np.array(costs)
+        return regret(*tried, self._truth.ravel(), every, low, high, table.chance)[0]
 
 
 def replay(bench: TableBench, folder: Path) -> Replay:

@@ -22,6 +22,8 @@ from msplora_search.design.space import SearchSpace
 from msplora_search.settings.models import StudySettings
 
 FOLDER = Path(__file__).parent / "tables"
+NEAREST = 50
+"""Configurations of a rate that are like one in size."""
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
@@ -77,17 +79,27 @@ class Table:
         return np.repeat(self.parameters.astype(np.float64), len(self.rates))
 
     def truth(self, seed: int) -> Floats:
-        """What is known of each configuration beside what a search sees that trains with this seed, (n, R).
+        """What is believed of each configuration by what a search that trains with this seed does not see, (n, R).
 
-        Accuracy on the judging part, the mean over seeds, and with other seeds also on the validation part.
+        Accuracy on all examples, the mean over the other seeds; of a table with one seed, on the judging part.
+        Most of what one training is better than its like is luck, and the best of hundreds is the luckiest: so
+        each is drawn towards those of its rate that are nearest to it in size, as far as they differ by luck
+        (empirical Bayes: Efron and Morris, Data analysis using Stein's estimator, 1975).
         """
-        judged = self.judging.mean(axis=-1)
         others = [i for i in range(len(self.seeds)) if i != seed]
-        if not others:
-            return np.asarray(judged[:, :, 0])
-        validated = self.validation[:, :, others, -1].mean(axis=-1)
-        examples = self.judging.shape[-1] * len(self.seeds), self.validation.shape[-1] * len(others)
-        return np.asarray(np.average([judged.mean(axis=2), validated.mean(axis=2)], axis=0, weights=examples))
+        judged: Bits = self.judging[:, :, others or [0]]
+        validated: Bits = self.validation[:, :, others, -1]
+        right = np.concatenate([judged, validated], axis=-1) if others else judged
+        each = right.mean(axis=-1)
+        metrics, noise = each.mean(axis=-1), examples_variance(right[:, :, 0])
+        if len(others) > 1:
+            noise = (each - each.mean(axis=0)).var(axis=-1, ddof=1) / len(others)
+        diverged = np.asarray(np.isnan(self.losses).any(axis=(2, 3)))
+        found = np.full(metrics.shape, self.chance)
+        for rate in range(len(self.rates)):
+            ended = ~diverged[:, rate]
+            found[ended, rate] = drawn_together(metrics[ended, rate], noise[ended, rate], self.parameters[ended])
+        return found
 
     def save(self, path: Path) -> None:
         """Write it."""
@@ -126,6 +138,27 @@ class Table:
                 chance=head["chance"],
                 layers=head["layers"],
             )
+
+
+def examples_variance(right: Bits) -> Floats:
+    """Of each accuracy over the choice of examples, beside what all share; from (n, R, examples) (n, R)."""
+    own = right - right.mean(axis=0)
+    return np.asarray(own.var(axis=-1, ddof=1) / right.shape[-1])
+
+
+def drawn_together(metrics: Floats, noise: Floats, sizes: NDArray[np.int64]) -> Floats:
+    """Metrics, each drawn towards the mean of the `NEAREST` nearest in log size; all (n,).
+
+    `noise`: an estimate of each one's variance, good on the average of many.
+    """
+    logs = np.log(sizes)
+    found = np.empty(len(metrics))
+    for i, size in enumerate(logs):
+        near = np.argsort(np.abs(logs - size), kind="stable")[:NEAREST]
+        luck, middle = noise[near].mean(), metrics[near].mean()
+        true = max(0.0, metrics[near].var(ddof=1) - luck)
+        found[i] = middle + (metrics[i] - middle) * true / (true + luck)
+    return found
 
 
 def packed(name: str, right: Bits) -> dict[str, NDArray[Any]]:
