@@ -73,6 +73,11 @@ class Candidates:
     """(n, features)"""
 
     @cached_property
+    def rates(self) -> Floats:
+        """(n,)"""
+        return np.array([configuration.rate for configuration in self.configurations])
+
+    @cached_property
     def _places(self) -> dict[Candidate, int]:
         return {configuration: place for place, configuration in enumerate(self.configurations)}
 

@@ -23,9 +23,12 @@ def initial_choice(
 ) -> int:
     """The cheapest free candidate where nothing as cheap is known, else one as far from all known costs as can be.
 
-    Of those that are equally far one is drawn, always the same for a seed.
+    Of several rates the one in the middle, as long as there is one: who gives a choice of rates gives it about the
+    one that is believed best. Of those that are equally far one is drawn, always the same for a seed.
     """
     sizes = np.log(candidates.costs)
+    middle = free & (candidates.rates == np.quantile(np.unique(candidates.rates), 0.5, method="higher"))
+    free = middle if middle.any() else free
     low, high = float(sizes.min()), float(sizes.max())
     there = np.log([one.params for one in known]) if known else np.empty(0)
     cheapest = int(np.flatnonzero(free)[np.argmin(sizes[free])])

@@ -142,16 +142,18 @@ class Forecaster:
         mean, sd = outlook.expected(self.ground.features.of_all([candidate_of(record)]))
         metric, variance = _combined((float(mean[0]), float(sd[0]) ** 2), ending)
         height = float(outlook.envelope.at(np.array([float(record.adapter_params)]))[0])
-        spread = math.sqrt(variance + measured.one_training)
+        spread = math.sqrt(variance + measured.one_training + outlook.surrogate.luck)
         return float(ndtr((metric - height) / spread))
 
     def _best(
         self, measured: Measurements, taken: Collection[Candidate], pending: Sequence[Candidate]
     ) -> Prospect:
         candidates = self.candidates.beside([one.pyramid for one in measured.front()], self.ground)
-        gains = self._outlook(measured, pending).gains(candidates)
+        outlook = self._outlook(measured, pending)
+        gains = outlook.gains(candidates)
         place = best_choice(gains, candidates.free(taken))
-        return Prospect(candidates.proposals[place], float(gains[place]), math.sqrt(measured.one_training))
+        metric_se = math.sqrt(measured.one_training + outlook.surrogate.luck)
+        return Prospect(candidates.proposals[place], float(gains[place]), metric_se)
 
     def _measured(self, records: Sequence[TrialRecord]) -> Measurements | None:
         """None where they are too few, or nothing is small enough to be proposed."""
@@ -167,7 +169,8 @@ class Forecaster:
         if count not in self._kernels:
             scaler = Scaler.of(self.candidates.features, self.ground.features.factors)
             known = scaler.scaled(self.ground.features.of_all(measured.configurations[:count]))
-            self._kernels[count] = Surrogate.fitted(known, measured.metrics[:count], measured.variances[:count])
+            metrics, variances = measured.metrics[:count], measured.variances[:count]
+            self._kernels[count] = Surrogate.fitted(known, metrics, variances, measured.luck)
         return self._kernels[count]
 
 

@@ -17,6 +17,9 @@ from msplora_search.search.model.features import Candidate
 MOST_MODELLED = 250
 """Configurations that a model is made of: those on the front and the nearest to it. The time that a model takes
 grows with their cube."""
+LUCK_UNKNOWN, LUCK_KNOWN = 3.0, 0.3
+"""What is believed of the variance of a training: where it was never repeated, in the variance by examples, and
+where it was, in the whole of what is known."""
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +37,8 @@ class Measurements:
     """How many were trained to the end."""
     one_training: float
     """The variance of the metric of one training about the true one, likewise."""
+    luck: float
+    """How much more it is believed to be: by training, where it is not known, else because it is known badly."""
 
     @property
     def costs(self) -> Floats:
@@ -62,8 +67,10 @@ class Measurements:
             kept = _nearest_to_front(metrics, np.array([float(one.params) for one, _ in some]))
             some, metrics = [some[i] for i in kept], metrics[kept]
         if not some:
-            return cls((), np.empty(0), np.empty(0), 0, 0.0)
-        one_training = _own_variance([of[0] for _, of in some]) + training
+            return cls((), np.empty(0), np.empty(0), 0, 0.0, 0.0)
+        by_examples = _own_variance([of[0] for _, of in some])
+        one_training = by_examples + training
+        luck = LUCK_KNOWN * one_training if training else LUCK_UNKNOWN * by_examples
         rows = [
             (one, float(metric), one_training / len(of)) for (one, of), metric in zip(some, metrics, strict=True)
         ]
@@ -79,7 +86,7 @@ class Measurements:
             metric, variance = (worst, 0.0) if record.state == State.FAILED or ending is None else ending
             rows.append((configuration, metric, one_training + variance))
         configurations, measured, variances = zip(*rows, strict=True)
-        return cls(configurations, np.array(measured), np.array(variances), len(some), one_training)
+        return cls(configurations, np.array(measured), np.array(variances), len(some), one_training, luck)
 
 
 def candidate_of(record: TrialRecord) -> Candidate:

@@ -45,13 +45,13 @@ class Outlook:
         """
         scaler = Scaler.of(candidates.features, ground.features.factors)
         known = scaler.scaled(ground.features.of_all(measured.configurations))
-        surrogate = Surrogate.fitted(known, measured.metrics, measured.variances, like)
+        surrogate = Surrogate.fitted(known, measured.metrics, measured.variances, measured.luck, like)
         if pending:
             waiting = scaler.scaled(ground.features.of_all(pending))
             metrics = np.concatenate([measured.metrics, surrogate.predicted(waiting)[0]])
             variances = np.concatenate([measured.variances, np.full(len(pending), measured.variances.mean())])
             known = np.concatenate([known, waiting])
-            surrogate = Surrogate.fitted(known, metrics, variances, surrogate)
+            surrogate = Surrogate.fitted(known, metrics, variances, measured.luck, surrogate)
         costs = np.array([float(one.params) for one in (*measured.configurations, *pending)])
         over = float(candidates.costs.min()), float(candidates.costs.max())
         counts = np.arange(len(costs)) < measured.complete

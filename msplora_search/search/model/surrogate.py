@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-WIDTHS = {"boundaries": 0.5, "targets": 0.5}
-"""How far apart the ends of a factor's range lie, where that is not 1: what matters less, as a rule, is nearer."""
+WIDTHS = {"parameters": 2.0, "rate": 2.0, "targets": 1.0, "alpha": 1.0}
+OTHER_WIDTHS = 0.6
+"""How far apart the ends of a factor's range lie: what matters less, as a rule, is nearer."""
 OUTLYING = 3.0
 """Distances from the median to the upper quartile, below the median, at which a metric is cut off: how bad a
 failure is says nothing of the front."""
@@ -24,6 +27,11 @@ STILL = 1e-9
 NU, LENGTHS, HEIGHTS, JITTER = 2.5, (0.2, 20.0), (0.05, 20.0), 1e-8
 """Of the Matern kernel: smoothness, between which lengths and standard deviations it is fitted, and what is added
 to each variance."""
+LENGTH, HEIGHT, LUCK = (1.0, 0.5), (1.5, 0.5), (1.0, 1.0)
+"""What is believed before anything is measured, each a median and the standard deviation of its logarithm: the
+length; the standard deviation, in that of the metrics; the luck of a training, in what is told of it."""
+LUCKS = (0.01, 100.0)
+"""Between which luck is fitted, likewise."""
 BLOCK = 500
 """Configurations that are predicted at a time: their covariances stay in the processor's cache."""
 
@@ -44,8 +52,8 @@ class Scaler:
         """By the range of each feature over (n, features)."""
         low, span = features.min(axis=0), np.ptp(features, axis=0)
         kept = span > STILL
-        factor = np.array([WIDTHS.get(name, 1.0) / np.sqrt(_alike(factors, name, kept)) for name in factors])
-        return cls(low[kept], span[kept] / factor[kept], kept, low[~kept])
+        width = [WIDTHS.get(name, OTHER_WIDTHS) / np.sqrt(_alike(factors, name, kept)) for name in factors]
+        return cls(low[kept], span[kept] / np.array(width)[kept], kept, low[~kept])
 
     def scaled(self, features: Floats) -> Floats:
         """(n, kept features); one that is always 0 where none is kept."""
@@ -63,26 +71,32 @@ class Surrogate:
     """What was measured, as a function of features."""
 
     process: GaussianProcessRegressor
+    """Its kernel: what the configurations make, and the luck of each training."""
     centre: float
     unit: float
 
     @classmethod
     def fitted(
-        cls, features: Floats, metrics: Floats, variances: Floats, like: Surrogate | None = None
+        cls, features: Floats, metrics: Floats, variances: Floats, luck: float, like: Surrogate | None = None
     ) -> Surrogate:
-        """From scaled features (n, d), metrics (n,) and the variance of each about the true one (n,).
+        """From scaled features (n, d), metrics (n,) and what is known of each one's variance about the true one (n,).
 
-        `like`: takes the kernel of that one as it is; otherwise the kernel is the likeliest.
+        `luck`: how much more that variance is believed to be; how much it is, the metrics tell. `like`: takes the
+        kernel of that one as it is; otherwise it is the one that is most likely after the measurements.
         """
         cut = cut_off(metrics, variances)
         centre, unit = float(cut.mean()), max(float(cut.std()), float(np.sqrt(variances.mean())), 1e-9)
         if like is not None:
             centre, unit = like.centre, like.unit
-        kernel = ConstantKernel(1.0, (HEIGHTS[0] ** 2, HEIGHTS[1] ** 2)) * Matern(1.0, LENGTHS, nu=NU)
+        told = max(luck / unit**2, JITTER)
+        kernel = (
+            ConstantKernel(HEIGHT[0] ** 2, (HEIGHTS[0] ** 2, HEIGHTS[1] ** 2)) * Matern(LENGTH[0], LENGTHS, nu=NU)
+            + WhiteKernel(told * LUCK[0], (told * LUCKS[0], told * LUCKS[1]))
+        )  # fmt: skip
         process = GaussianProcessRegressor(
             kernel if like is None else like.process.kernel_,
             alpha=variances / unit**2 + JITTER,
-            optimizer="fmin_l_bfgs_b" if like is None else None,
+            optimizer=_likeliest if like is None else None,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a length at the end of its range is one
@@ -94,7 +108,26 @@ class Surrogate:
         blocks = [features[start : start + BLOCK] for start in range(0, len(features), BLOCK)]
         each = [self.process.predict(block, return_std=True) for block in blocks]
         mean, sd = (np.concatenate(found) for found in zip(*each, strict=True))
-        return np.asarray(mean * self.unit + self.centre), np.asarray(sd * self.unit)
+        true = np.sqrt(np.maximum(sd**2 - self.luck / self.unit**2, 0.0))
+        return np.asarray(mean * self.unit + self.centre), np.asarray(true * self.unit)
+
+    @property
+    def luck(self) -> float:
+        """Variance of a metric by the luck of one training, beside what was known."""
+        return float(self.process.kernel_.k2.noise_level * self.unit**2)
+
+
+def _likeliest(objective: Callable[..., Any], start: Floats, bounds: Floats) -> tuple[Floats, float]:
+    """The logarithms of variance, length and luck with the highest posterior density: it begins at the medians."""
+    spread = np.array([2 * HEIGHT[1], LENGTH[1], LUCK[1]])
+
+    def negative(at: Floats) -> tuple[float, Floats]:
+        value, gradient = objective(at)
+        off = (at - start) / spread
+        return value + float(off @ off) / 2, gradient + off / spread
+
+    found = minimize(negative, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return found.x, float(found.fun)
 
 
 def cut_off(metrics: Floats, variances: Floats) -> Floats:
