@@ -110,7 +110,7 @@ def judged(of: World, truth: Floats, trials: int, draw: np.random.Generator) -> 
     chosen = np.concatenate([first, rest])
     metrics = truth[chosen] + draw.normal(size=trials) * NOISE
     measured = Measurements(
-        tuple(configurations[i] for i in chosen), metrics, np.full(trials, KNOWN**2), trials, KNOWN**2
+        tuple(configurations[i] for i in chosen), metrics, np.full(trials, KNOWN**2), trials, KNOWN**2, KNOWN**2
     )
     return importance_by(measured, of.ground, of.effects)
 

@@ -21,13 +21,15 @@ from msplora_search.search.model.candidates import Ground
 from msplora_search.search.model.effects import Effects
 from msplora_search.search.model.features import Candidate, Features
 from msplora_search.search.model.measurements import Measurements, candidate_of
-from msplora_search.search.model.surrogate import Scaler, cut_off
+from msplora_search.search.model.surrogate import Scaler, Widths, cut_off
 from msplora_search.search.repeats import training_variance
 from msplora_search.search.results import StudyResults
 
 FEWEST, MOST = 12, 200
 """Configurations trained to the end before anything is said; and measured ones that are looked at, at random."""
 SEED = 0
+WIDTHS: Widths = {"boundaries": 0.5, "targets": 0.5}
+"""Nothing that a search takes for granted of rate and size: what decides is the question."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def _cut(measured: Measurements) -> Floats:
 
 
 def _scaler(ground: Ground, effects: Effects) -> Scaler:
-    return Scaler.of(ground.features.of_all(effects.configurations), ground.features.factors)
+    return Scaler.of(ground.features.of_all(effects.configurations), ground.features.factors, WIDTHS)
 
 
 def _measured(records: Sequence[TrialRecord], ground: Ground, effects: Effects) -> Measurements:

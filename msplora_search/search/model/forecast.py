@@ -15,6 +15,7 @@ from msplora_search.search.model.candidates import Candidates, Ground, Proposal
 from msplora_search.search.model.choosing import INITIAL, best_choice, initial_choice, kernel_from
 from msplora_search.search.model.ending import Endings
 from msplora_search.search.model.features import Candidate
+from msplora_search.search.model.gain import Envelope
 from msplora_search.search.model.measurements import Measurements, candidate_of
 from msplora_search.search.model.outlook import Outlook
 from msplora_search.search.model.surrogate import Scaler, Surrogate
@@ -108,14 +109,22 @@ class Forecaster:
     def further(self, records: Sequence[TrialRecord], trials: int) -> tuple[int, float] | None:
         """So many further proposals, or as many as are left, and what they are expected to add to the envelope.
 
-        Each is believed to end at its expectation before the next is chosen; after the first few, gains are taken
-        to fall on as they fell among these. None where too little was measured to tell.
+        What the model expects is taken as far as it came true so far (`_came_true`). None where too little was
+        measured to tell.
         """
         measured = self._measured(records)
         if measured is None:
             return None
+        trials = min(trials, int(self.candidates.free(_taken(records)).sum()))
+        return trials, self._expected(measured, records, trials) * self._came_true(measured, records)
+
+    def _expected(self, measured: Measurements, records: Sequence[TrialRecord], trials: int) -> float:
+        """What so many further proposals add by the model.
+
+        Each is believed to end at its expectation before the next is chosen; after the first few, gains are taken
+        to fall on as they fell among these.
+        """
         taken, pending, gains = _taken(records), _pending(records), list[float]()
-        trials = min(trials, int(self.candidates.free(taken).sum()))
         for _ in range(min(trials, LOOKED_AHEAD)):
             prospect = self._best(measured, taken, pending)
             choice, rate = prospect.proposal
@@ -123,10 +132,35 @@ class Forecaster:
             taken, pending = {*taken, one}, [*pending, one]
             gains.append(prospect.gain)
         if trials <= len(gains) or gains[0] <= 0:
-            return trials, sum(gains)
+            return sum(gains)
         each = min(MOST_OF_THE_LAST, (gains[-1] / gains[0]) ** (1 / (len(gains) - 1)))
         rest = gains[-1] * each * (1 - each ** (trials - len(gains))) / (1 - each)
-        return trials, float(sum(gains) + rest)
+        return float(sum(gains) + rest)
+
+    def _came_true(self, measured: Measurements, records: Sequence[TrialRecord]) -> float:
+        """The part of what the model, halfway, expected of the second half of the proposals that these added.
+
+        By what is believed of them now. The model is there to rank candidates; it expects too much of the best of
+        many of them (`scripts/bench_ending.py`). From 0 to 1, which it is where the first half is too short.
+        """
+        proposals = [
+            r for r in records if r.state == State.COMPLETE and r.baseline is None and r.repeat_of is None
+        ]
+        half = len(proposals) // 2
+        first = [record for record in records if half and record.number <= proposals[half - 1].number]
+        then = self._measured(first)
+        if then is None:
+            return 1.0
+        expected = self._expected(then, first, len(proposals) - half)
+        whole, known = measured.configurations[: measured.complete], _taken(first)
+        believed, _ = self._outlook(measured, []).expected(self.ground.features.of_all(whole))
+        costs, over = self.candidates.costs, measured.costs[: measured.complete]
+        at_half = np.array([one in known for one in whole])
+        before, now = (
+            Envelope.of(believed[of], over[of], self.floor, (float(costs.min()), float(costs.max()))).mean()
+            for of in (at_half, np.ones_like(at_half))
+        )
+        return float(np.clip((now - before) / expected, 0.0, 1.0)) if expected > 0 else 1.0
 
     def chance_to_enter(self, record: TrialRecord, records: Sequence[TrialRecord]) -> float | None:
         """The probability that a trial, once trained to the end, would raise the envelope of all others.

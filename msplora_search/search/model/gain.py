@@ -43,6 +43,13 @@ class Envelope:
             end=float(np.log(over[1])),
         )
 
+    def mean(self) -> float:
+        """Of its height over log cost."""
+        ends = np.append(self.starts[1:], np.inf)
+        widths = np.clip(np.minimum(ends, self.end) - np.maximum(self.starts, self.begin), 0.0, None)
+        extent = self.end - self.begin
+        return float((widths * self.heights).sum() / extent if extent > 0 else self.heights[-1])
+
     def at(self, costs: Floats) -> Floats:
         """Its height at costs, (n,)."""
         return np.asarray(self.heights[np.searchsorted(self.starts, np.log(costs), side="right") - 1])

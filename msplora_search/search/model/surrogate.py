@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,12 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-WIDTHS = {"parameters": 2.0, "rate": 2.0, "targets": 1.0, "alpha": 1.0}
-OTHER_WIDTHS = 0.6
-"""How far apart the ends of a factor's range lie: what matters less, as a rule, is nearer."""
+Widths = Mapping[str, float]
+"""How far apart the ends of a factor's range lie, where that is not 1: what matters less, as a rule, is nearer."""
+WIDTHS: Widths = {
+    "parameters": 2.0, "global rank": 0.6, "mid rank": 0.6, "layer rank": 0.6, "groups": 0.6, "boundaries": 0.6,
+    "targets": 1.0, "alpha": 1.0, "rate": 2.0,
+}  # fmt: skip
 OUTLYING = 3.0
 """Distances from the median to the upper quartile, below the median, at which a metric is cut off: how bad a
 failure is says nothing of the front."""
@@ -27,7 +30,7 @@ STILL = 1e-9
 NU, LENGTHS, HEIGHTS, JITTER = 2.5, (0.2, 20.0), (0.05, 20.0), 1e-8
 """Of the Matern kernel: smoothness, between which lengths and standard deviations it is fitted, and what is added
 to each variance."""
-LENGTH, HEIGHT, LUCK = (1.0, 0.5), (1.5, 0.5), (1.0, 1.0)
+LENGTH, HEIGHT, LUCK = (1.0, 0.5), (1.0, 0.5), (1.0, 1.0)
 """What is believed before anything is measured, each a median and the standard deviation of its logarithm: the
 length; the standard deviation, in that of the metrics; the luck of a training, in what is told of it."""
 LUCKS = (0.01, 100.0)
@@ -48,11 +51,11 @@ class Scaler:
     """The value of each feature that never varies."""
 
     @classmethod
-    def of(cls, features: Floats, factors: Sequence[str]) -> Scaler:
+    def of(cls, features: Floats, factors: Sequence[str], widths: Widths = WIDTHS) -> Scaler:
         """By the range of each feature over (n, features)."""
         low, span = features.min(axis=0), np.ptp(features, axis=0)
         kept = span > STILL
-        width = [WIDTHS.get(name, OTHER_WIDTHS) / np.sqrt(_alike(factors, name, kept)) for name in factors]
+        width = [widths.get(name, 1.0) / np.sqrt(_alike(factors, name, kept)) for name in factors]
         return cls(low[kept], span[kept] / np.array(width)[kept], kept, low[~kept])
 
     def scaled(self, features: Floats) -> Floats:
@@ -79,7 +82,7 @@ class Surrogate:
     def fitted(
         cls, features: Floats, metrics: Floats, variances: Floats, luck: float, like: Surrogate | None = None
     ) -> Surrogate:
-        """From scaled features (n, d), metrics (n,) and what is known of each one's variance about the true one (n,).
+        """From scaled features (n, d), metrics (n,) and what is known of each variance about the true one (n,).
 
         `luck`: how much more that variance is believed to be; how much it is, the metrics tell. `like`: takes the
         kernel of that one as it is; otherwise it is the one that is most likely after the measurements.

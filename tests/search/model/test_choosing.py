@@ -48,7 +48,7 @@ def test_what_was_measured_says_where_to_go_on() -> None:
     outlook = Outlook.of(Measurements.of(records, 0.0), GROUND, CANDIDATES, floor=0.5)
     helps = np.array([max(g.mid_rank for g in one.pyramid.groups) >= 2 for one in CANDIDATES.configurations])
     mean, _ = outlook.expected(CANDIDATES.features)
-    assert mean[helps].mean() > mean[~helps].mean() + 0.008
+    assert mean[helps].mean() > mean[~helps].mean() + 0.005
     free = np.array([one.pyramid not in some for one in CANDIDATES.configurations])
     gains = outlook.gains(CANDIDATES)
     chosen = best_choice(gains, free)
