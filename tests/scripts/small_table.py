@@ -12,7 +12,7 @@ from scripts.tables import Table
 from tests.small import study_fields
 
 RATES, SEEDS, RUNGS, STEPS = (1e-2, 2e-2), (0, 1), (0.25, 0.5, 1.0), (10, 20, 40)
-EXAMPLES, JUDGED = 60, 40
+EXAMPLES, JUDGED = 600, 400
 
 
 def small_table(folder: Path, seed: int = 0) -> Table:
