@@ -187,7 +187,7 @@ def replay(bench: TableBench, folder: Path) -> Replay:
 
     with quiet_optuna():
         study = optuna.create_study(directions=["maximize", "minimize"])
-        turns, crew = Turns.of(folder, lambda _: None), Crew.of_this_call(None)
+        turns, crew = Turns.of(folder, None, "table", lambda _: None), Crew.of_this_call(None)
         seed = bench.settings.search.seed
         loop = make_loop(study, bench, [], turns, Watch(None), crew, seed, listen)
         while loop.take():

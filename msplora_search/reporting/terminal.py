@@ -35,6 +35,7 @@ from msplora_search.search.events import (
     TrialEnded,
     TrialMeasured,
     TrialStarted,
+    TrialTaken,
     Waiting,
     WorkerLost,
 )
@@ -83,6 +84,8 @@ class Progressing:
             case TrialStarted(record) | TrialMeasured(record):
                 self.running[record.number] = record
                 self.at_once = max(self.at_once, len(self.running))
+            case TrialTaken(record):
+                self.running.pop(record.number, None)
             case TrialEnded(record):
                 self.running.pop(record.number, None)
                 trained = (record.configuration, record.seed)
@@ -159,6 +162,8 @@ class PlainLines:
                 self._say(f"{done} {trial_line(record)}{rest}")
             case WorkerLost(what):
                 self._say(lost_line(what))
+            case TrialTaken(record):
+                self._say(taken_line(record))
             case Waiting(what):
                 self._say(f"waiting {what}")
             case SearchEnded():
@@ -190,6 +195,8 @@ class LiveDisplay:
             case WorkerLost(what):
                 self._progress.running.clear()
                 print_line(self._console, lost_line(what))
+            case TrialTaken(record):
+                print_line(self._console, taken_line(record))
             case Waiting(what):
                 print_line(self._console, f"waiting {what}")
             case SearchEnded():
@@ -273,6 +280,11 @@ def trial_line(record: TrialRecord) -> str:
 def lost_line(what: str) -> str:
     """That a worker died."""
     return f"{what}; the trial that it trained will be trained anew"
+
+
+def taken_line(record: TrialRecord) -> str:
+    """That a trial is another's now."""
+    return f"trial {record.number} was given to another worker, for this one had given no sign of life for long"
 
 
 def running_line(record: TrialRecord) -> str:

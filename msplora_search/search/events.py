@@ -59,6 +59,13 @@ class WorkerLost:
 
 
 @dataclass(frozen=True)
+class TrialTaken:
+    """A trial was given to another worker, since this one had given no sign of life for long."""
+
+    record: TrialRecord
+
+
+@dataclass(frozen=True)
 class Waiting:
     """A worker cannot go on before another does."""
 
@@ -89,7 +96,7 @@ class SearchEnded:
     """None where the space is exhausted, or too little was measured to tell."""
 
 
-Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | WorkerLost | Waiting | SearchEnded
+Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | WorkerLost | TrialTaken | Waiting | SearchEnded
 Listener = Callable[[Event], None]
 
 
@@ -104,5 +111,7 @@ def light(event: Event) -> Event:
             return TrialMeasured(record.without_examples())
         case TrialEnded(record):
             return TrialEnded(record.without_examples())
+        case TrialTaken(record):
+            return TrialTaken(record.without_examples())
         case _:
             return event

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.baselines import Baseline
 from msplora_search.search.budget import Budget
+from msplora_search.search.events import TrialTaken
 from msplora_search.search.objective import Objective
+from msplora_search.search.others import Others
 from msplora_search.search.points import points_of
 from msplora_search.search.repeats import next_contest, noise_repeats
 from msplora_search.search.samplers.view import SamplerView
@@ -20,7 +23,7 @@ from msplora_search.search.store.attributes import enqueue_repeat, enqueue_thaw
 from msplora_search.search.store.history import History, Standing
 from msplora_search.search.store.own_file import Watch
 from msplora_search.search.telling import TrialFailedError
-from msplora_search.search.turns import Turns
+from msplora_search.search.turns import LostTurnError, Turns
 from msplora_search.search.untried import Untried
 from msplora_search.settings.models import SearchSettings
 from msplora_search.text import several
@@ -44,15 +47,20 @@ class Loop:
     budget: Budget
     turns: Turns
     watch: Watch
+    others: Others
 
     def take(self) -> bool:
         """Run one trial, from the question to Optuna to its values; False where none is left."""
         self.watch.require_there()
-        with self.turns.mine():
-            begun = self._begin()
+        begun, has_begun = None, False
+        while not has_begun:
+            with contextlib.suppress(LostTurnError), self.turns.mine():
+                self.others.look_after()
+                begun, has_begun = self._begin(), True
         if begun is None:
             return False
-        self._run(*begun)
+        with self.others.heart.beating(begun[0]):
+            self._run(*begun)
         self.watch.require_there()
         return True
 
@@ -76,7 +84,9 @@ class Loop:
         while self._anything_left():
             trial = self.view.ask()
             try:
+                self.others.heart.beat(trial)
                 record = self.objective.begin(trial)
+                self.turns.require_mine()
             except BaseException:
                 self._give_up(trial)
                 raise
@@ -89,12 +99,23 @@ class Loop:
         try:
             values = self.objective.finish(trial, record)
         except TrialFailedError:
-            self.study.tell(trial, state=TrialState.FAIL)
+            self._tell(trial, record, None)
+        except UpdateFinishedTrialError:
+            self.objective.listen(TrialTaken(record))
         except BaseException:
             self._give_up(trial)
             raise
         else:
-            self.study.tell(trial, values)
+            self._tell(trial, record, values)
+
+    def _tell(self, trial: optuna.Trial, record: TrialRecord, values: tuple[float, float] | None) -> None:
+        state = TrialState.FAIL if values is None else TrialState.COMPLETE
+        try:
+            told = self.study.tell(trial, values, state=state, skip_if_finished=True).state == state
+        except UpdateFinishedTrialError:
+            told = False
+        if not told:
+            self.objective.listen(TrialTaken(record))
 
     def _give_up(self, trial: optuna.Trial) -> None:
         """Leave a trial to be started anew; where the storage is dead, as one whose process died."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.proxy.shelf import Shelf
@@ -149,8 +150,8 @@ class Objective:
                     verdict = self._judge(running)
                     if verdict.stop:
                         return with_result(running, State.PRUNED, verdict.reason)
-        except optuna.exceptions.StorageInternalError:
-            raise  # no fault of this trial: nothing can be recorded any more
+        except (StorageInternalError, UpdateFinishedTrialError):
+            raise  # no fault of this trial: nothing can be recorded any more, or another worker has taken it over
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             failed = replace(running, seconds=time.monotonic() - began)

@@ -13,22 +13,26 @@ from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline, ladders_sentence, planned_baselines
 from msplora_search.search.bench import Bench
 from msplora_search.search.budget import Budget
-from msplora_search.search.events import Further, Listener, SearchEnded, SearchStarted, light
+from msplora_search.search.events import Further, Listener, SearchEnded, SearchStarted, Waiting, light
+from msplora_search.search.healing import heal
 from msplora_search.search.loop import Loop
 from msplora_search.search.model.candidates import Ground
 from msplora_search.search.model.features import Features
 from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.objective import Objective
-from msplora_search.search.preparation import prepare_study
+from msplora_search.search.others import Others
+from msplora_search.search.preparation import enqueue_baselines, prepare_study
 from msplora_search.search.proposal import Proposer
 from msplora_search.search.repeats import planned_repeats
 from msplora_search.search.samplers import sampler_for, seed_for
 from msplora_search.search.samplers.view import SamplerView
 from msplora_search.search.store.address import default_url
 from msplora_search.search.store.attributes import Influences
+from msplora_search.search.store.heart import ALONE, Heart
 from msplora_search.search.store.history import History
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import Watch
+from msplora_search.search.store.patient import PatientStorage
 from msplora_search.search.store.sameness import open_study
 from msplora_search.search.store.storage import answering, connect
 from msplora_search.search.store.stored import trials_of
@@ -60,18 +64,23 @@ def work_off(
     """
     settings, search, space = workbench.settings, workbench.settings.search, workbench.space()
     url = storage or default_url(output)
-    turns = Turns.of(output, listen)
+    turns = Turns.of(output, storage, settings.name, listen)
+    interval = None if crew.alone else settings.scale.heartbeat
     with quiet_optuna(), answering(url):
         with turns.mine():
-            study = open_study(settings, connect(url))
+            opened = connect(url, interval)
+            if isinstance(opened, PatientStorage):
+                opened.waiting = lambda why: listen(Waiting(why))
+            study = open_study(settings, opened)
             watch = Watch.on(url)
             seed = seed_for(search, len(trials_of(study)), worker)
             asked = [anatomy.asked for anatomy in workbench.anatomies.values()]
             baselines = planned_baselines(space, search, asked)
             prepare_study(study, workbench, Proposer(space), baselines, output, crew)
-        loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen, output / UNFINISHED)
+        heart = ALONE if interval is None else Heart(opened, interval)
+        loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen, output / UNFINISHED, heart)
         listen(_started(workbench, baselines, loop, carried_sentence(study)))
-        while loop.take():
+        while loop.take() or loop.others.are_at_work():
             pass
         listen(SearchEnded(loop.reason(), _further(workbench, loop)))
 
@@ -86,10 +95,12 @@ def make_loop(
     seed: int,
     listen: Listener,
     unfinished: Path | None = None,
+    heart: Heart = ALONE,
 ) -> Loop:
     """What takes the trials of a study that is ready.
 
-    `seed`: of what is drawn. `unfinished`: where trainings are kept from rung to rung.
+    `seed`: of what is drawn. `unfinished`: where trainings are kept from rung to rung. `heart`: gives signs of
+    life where others may be at the study.
     """
     search, proposer = bench.settings.search, Proposer(bench.space())
     space = proposer.space
@@ -101,7 +112,13 @@ def make_loop(
     sampler = sampler_for(search, untried, history, forecaster, inside, seed)
     view = SamplerView(study, sampler, history, bench.task.chance)
     objective = Objective(bench, proposer, history, forecaster, listen, crew, unfinished)
-    return Loop(study, view, objective, baselines, untried, Budget(search, forecaster), turns, watch)
+
+    def heal_all() -> None:
+        heal(study, crew, bench.task.chance)
+        enqueue_baselines(study, baselines, proposer, crew)
+
+    others = Others(study, crew, heart, heal_all, listen)
+    return Loop(study, view, objective, baselines, untried, Budget(search, forecaster), turns, watch, others)
 
 
 def _started(

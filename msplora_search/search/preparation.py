@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def prepare_study(
     propose_first(study, workbench, proposer, baselines)
 
 
-def enqueue_baselines(study: optuna.Study, baselines: list[Baseline], proposer: Proposer, crew: Crew) -> None:
+def enqueue_baselines(study: optuna.Study, baselines: Sequence[Baseline], proposer: Proposer, crew: Crew) -> None:
     """Enqueue the baselines that have no trial yet, and again those that failed in an earlier call."""
     missing = baselines_to_start(study, crew, [(b.name, b.learning_rate) for b in baselines])
     for baseline in baselines:

@@ -1,77 +1,80 @@
-"""Whose turn it is to ask for a trial: one worker of a machine at a time, so that each takes another."""
+"""Whose turn it is to ask for a trial: one worker of a search at a time, so that each takes another."""
 
 from __future__ import annotations
 
-import os
-import platform
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-from filelock import FileLock, Timeout
+from sqlalchemy.exc import InterfaceError, OperationalError
 
-from msplora_search.errors import InputError
-from msplora_search.files import write_whole
 from msplora_search.search.events import Listener, Waiting
-from msplora_search.search.store.folder import ASKING, HOLDER
-from msplora_search.text import printable
+from msplora_search.search.store.address import file_of
+from msplora_search.search.store.engine import is_postgres
+from msplora_search.search.store.folder import ASKING
+from msplora_search.search.store.locks import AdvisoryLock, Lock, LockFile
+from msplora_search.search.store.patient import PAUSES
 
 FIRST, AGAIN = 30.0, 60.0
 """Seconds of waiting after which it is told, and told again. A turn takes less than a second."""
 
 
+class LostTurnError(RuntimeError):
+    """The connection broke that held the turn: another may have had it since."""
+
+
 @dataclass(frozen=True)
 class Turns:
-    """The lock of an output folder, and who is told when it takes long to get it."""
+    """The lock of a search, and who is told when it takes long to get it."""
 
-    folder: Path
-    lock: FileLock
+    lock: Lock
     listen: Listener
 
     @classmethod
-    def of(cls, folder: Path, listen: Listener) -> Turns:
-        """The turns of the searches in an output folder."""
-        return cls(folder, FileLock(folder / ASKING), listen)
+    def of(cls, output: Path, storage: str | None, study: str, listen: Listener) -> Turns:
+        """Those of all processes that search a study.
+
+        `storage`: where it is not the database in the output folder. On PostgreSQL they may be on any machine; on
+        an SQLite file wherever that is seen; on another database they have the output folder in common.
+        """
+        if storage is not None and is_postgres(storage):
+            return cls(AdvisoryLock(storage, f"study {study}"), listen)
+        file = file_of(storage) if storage is not None else None
+        return cls(LockFile.at(output / ASKING if file is None else Path(f"{file.absolute()}{ASKING}")), listen)
 
     @contextmanager
     def mine(self) -> Iterator[None]:
-        """Wait for one's turn and keep it. Raises InputError where the folder cannot be written."""
+        """Wait for one's turn and keep it.
+
+        Raises InputError where its file cannot be written, SQLAlchemyError where the database does not answer for
+        two minutes.
+        """
         self._wait()
         try:
-            with suppress(OSError):  # nothing depends on it
-                write_whole(self.folder / HOLDER, f"{os.getpid()} {platform.node()}\n", flush=False)
             yield
         finally:
             self.lock.release()
 
+    def require_mine(self) -> None:
+        """Raise LostTurnError where it was lost since."""
+        if not self.lock.is_held():
+            raise LostTurnError
+
     def _wait(self) -> None:
-        patience, waited = FIRST, 0.0
+        patience, waited, pauses = FIRST, 0.0, iter(PAUSES)
         while True:
             try:
-                self.lock.acquire(timeout=patience)
-            except Timeout:
-                waited += patience
-                patience = AGAIN
-                self.listen(Waiting(f"{waited:.0f} s for {self._holder()}, whose turn it is to ask for a trial"))
-            except OSError as error:
-                raise InputError(
-                    f"{self.folder / ASKING}: {error.strerror or error}; the output folder must be writable"
-                ) from None
-            else:
-                return
-
-    def _holder(self) -> str:
-        """Who has the lock, and whether it was stopped."""
-        try:
-            pid, host = (self.folder / HOLDER).read_text(encoding="utf-8").split()
-            if host != platform.node():
-                return f"process {printable(pid)} on {printable(host)}"
-            status = psutil.Process(int(pid)).status()
-        except (OSError, ValueError, psutil.Error):
-            return f"the holder of {self.folder / ASKING}"
-        stopped = (
-            f", which is stopped (`kill -CONT {pid}` lets it go on)" if status == psutil.STATUS_STOPPED else ""
-        )
-        return f"process {pid}{stopped}"
+                if self.lock.acquire(patience):
+                    return
+            except (OperationalError, InterfaceError):
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                self.listen(Waiting("for the storage, which does not answer"))
+                time.sleep(pause)
+                continue
+            waited += patience
+            patience = AGAIN
+            self.listen(Waiting(f"{waited:.0f} s for {self.lock.holder()}, whose turn it is to ask for a trial"))

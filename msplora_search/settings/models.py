@@ -193,6 +193,14 @@ class TrainingSettings(Model):
     """Further fields of transformers' TrainingArguments, such as {report_to: tensorboard, bf16: true}."""
 
 
+class ScaleSettings(Model):
+    """Who trains, and how they know of each other; results do not depend on it."""
+
+    heartbeat: Annotated[int, Field(strict=True, ge=1, le=3600)] = 15
+    """Seconds between two signs of life of a worker, on a storage that others may use too; four that are missing
+    and what it trains is given to another."""
+
+
 class StudySettings(Model):
     """A study file: model, task, space, and how to search."""
 
@@ -207,6 +215,7 @@ class StudySettings(Model):
     pruning: PruningSettings = PruningSettings()
     training: TrainingSettings = TrainingSettings()
     backbone: BackboneSettings = BackboneSettings()
+    scale: ScaleSettings = ScaleSettings()
     trust_remote_code: Switch = False
     """Let the model's repository run its own Python code."""
 

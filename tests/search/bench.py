@@ -87,7 +87,7 @@ def loop_on(made: Bench, folder: Path, study: optuna.Study | None = None, seed: 
     crew, space = Crew.of_this_call(None), made.space()
     baselines = planned_baselines(space, made.settings.search)
     enqueue_baselines(study, baselines, Proposer(space), crew)
-    turns = Turns.of(folder, lambda _: None)
+    turns = Turns.of(folder, None, "study", lambda _: None)
     return make_loop(study, made, baselines, turns, Watch(None), crew, seed, lambda _: None)
 
 

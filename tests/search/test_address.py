@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import string
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -129,7 +130,10 @@ def test_what_a_driver_says_is_shown_without_the_password() -> None:
         ("sqlite:////", "is a folder"),
     ],
 )
-def test_an_address_that_cannot_be_opened_is_one_line_of_what_to_do(url: str, said: str) -> None:
+def test_an_address_that_cannot_be_opened_is_one_line_of_what_to_do(
+    url: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where it is not installed
     with pytest.raises(InputError) as caught:
         connect(url)
     assert str(caught.value).startswith("--storage ")

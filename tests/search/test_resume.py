@@ -370,7 +370,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from msplora_search.search.turns import Turns
-with Turns.of(Path(sys.argv[1]), print).mine():
+with Turns.of(Path(sys.argv[1]), None, "small", print).mine():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -405,7 +405,7 @@ def test_who_is_waited_for_is_told_again_and_again(
         if len(heard) == 2:
             holder.kill()
 
-    with Turns.of(tmp_path, listen).mine():
+    with Turns.of(tmp_path, None, "small", listen).mine():
         assert f"{os.getpid()} " in (tmp_path / folder.HOLDER).read_text()
     assert f"for process {holder.pid}, whose turn" in heard[0]
     assert f"process {holder.pid}, which is stopped (`kill -CONT {holder.pid}` lets it go on)" in heard[1]

@@ -65,14 +65,11 @@ def this_worker(crew: Crew) -> dict[str, Any]:
 def is_gone(worker: Mapping[str, Any]) -> bool:
     """Whether a process is certainly no more; one that cannot be seen from here is taken to live.
 
-    Fields that an older version did not store are not compared.
+    Of another machine of the same name, of this one before it started anew, and of another container only signs of
+    life tell (`heart.py`). Fields that an older version did not store are not compared.
     """
-    if worker["host"] != platform.node():
-        return False
-    if worker.get("boot", _boot()) != _boot():
-        # This machine before it started anew; or another of the same name, and then perhaps younger.
-        return bool(worker["started"] < psutil.boot_time() - CLOCK)
-    if worker.get("namespace", _namespace()) != _namespace():
+    seen_from = {"host": platform.node(), "boot": _boot(), "namespace": _namespace()}
+    if any(worker.get(name, here) != here for name, here in seen_from.items()):
         return False
     if worker["pid"] == os.getpid() and "token" in worker:
         return bool(worker["token"] != _token(os.getpid()))

@@ -116,7 +116,7 @@ def settings_of(stored: Any, study: str) -> StudySettings:
 
 def result_bearing(settings: StudySettings) -> dict[str, Any]:
     """The fields that results depend on, as plain data."""
-    data = settings.model_dump(mode="json", exclude={"name", "training"})
+    data = settings.model_dump(mode="json", exclude={"name", "training", "scale"})
     for section, fields in NOT_RESULT_BEARING.items():
         data[section] = {key: value for key, value in data[section].items() if key not in fields}
     plain: dict[str, Any] = json.loads(json.dumps(data))

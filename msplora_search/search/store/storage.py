@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import optuna
 import sqlalchemy
 
 from msplora_search.errors import InputError
 from msplora_search.search.store.address import file_of, for_optuna, hide_password, redact, require_clear
+from msplora_search.search.store.engine import engine_options, is_server
+from msplora_search.search.store.patient import PatientStorage
 from msplora_search.search.store.stored import StoredError
 
 PACKAGES = {
@@ -23,19 +25,27 @@ PACKAGES = {
     "mysql": "mysql-connector-python",
 }
 """What to install, where a driver's package is not called as its module."""
+MISSED = 4
+"""Heartbeats after which a worker is taken to be gone."""
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Seconds before the tables are looked for again that another process is making."""
+AT_THE_SAME_MOMENT = ("already exists", "duplicate key", "unique constraint", "no such table", 'relation "')
+"""What a database says to the second of two that make the same tables."""
 
 
-def connect(url: str) -> optuna.storages.RDBStorage:
-    """Open a storage. Raises InputError where it does not answer."""
+def connect(url: str, heartbeat: int | None = None) -> optuna.storages.RDBStorage:
+    """Open a storage. Raises InputError where it does not answer.
+
+    `heartbeat`: seconds between two signs of life that a worker gives; after `MISSED` of them without one, what it
+    trains counts as interrupted.
+    """
     require_clear(url)
-    wait: dict[str, Any] = {}
     if url.startswith("sqlite"):
         _require_file(url)
-        wait = {"timeout": 60}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of alembic and SQLAlchemy; what matters comes as an error
-            return optuna.storages.RDBStorage(for_optuna(url), engine_kwargs={"connect_args": wait})
+            return _opened(url, heartbeat)
     except ImportError as error:
         refused = _without_driver(url, error)
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
@@ -63,6 +73,20 @@ def answering(url: str) -> Iterator[None]:
     else:
         return
     raise refused
+
+
+def _opened(url: str, heartbeat: int | None) -> optuna.storages.RDBStorage:
+    """Where another process makes the tables at the same moment, its tables."""
+    kind = PatientStorage if is_server(url) else optuna.storages.RDBStorage
+    grace = None if heartbeat is None else MISSED * heartbeat
+    for pause in (*PAUSES, None):
+        try:
+            return kind(for_optuna(url), engine_options(url), heartbeat_interval=heartbeat, grace_period=grace)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            if pause is None or not any(word in str(error).lower() for word in AT_THE_SAME_MOMENT):
+                raise
+            time.sleep(pause)
+    raise AssertionError
 
 
 def _require_file(url: str) -> None:
