@@ -54,9 +54,12 @@ class Loop:
         self.watch.require_there()
         begun, has_begun = None, False
         while not has_begun:
-            with contextlib.suppress(LostTurnError), self.turns.mine():
-                self.others.look_after()
-                begun, has_begun = self._begin(), True
+            try:
+                with self.turns.mine():
+                    self.others.look_after()
+                    begun, has_begun = self._begin(), True
+            except LostTurnError:
+                self.others.one_is_left()
         if begun is None:
             return False
         with self.others.heart.beating(begun[0]):

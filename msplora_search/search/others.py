@@ -31,6 +31,7 @@ class Others:
     """Settles the trials of the dead, and starts anew what has no result; asked for under a turn."""
     listen: Listener
     _looked: float = field(default=float("-inf"), init=False)
+    _left: bool = field(default=False, init=False)
     _named: str = field(default="", init=False)
 
     def look_after(self) -> None:
@@ -38,9 +39,13 @@ class Others:
         if self.crew.alone or time.monotonic() < self._looked + self.heart.interval:
             return
         self._looked = time.monotonic()
-        buried = self.heart.bury(self.study)
-        if buried or any(is_orphan(trial, self.crew) for trial in self._running()):
+        left, self._left = self._left, False
+        if self.heart.bury(self.study) or left or any(is_orphan(trial, self.crew) for trial in self._running()):
             self.heal()
+
+    def one_is_left(self) -> None:
+        """A trial was given up by this worker itself: at the next turn it is started anew."""
+        self._left, self._looked = True, float("-inf")
 
     def are_at_work(self) -> bool:
         """Wait a moment where others train, or are taken to, and say so; False where none does."""

@@ -34,7 +34,7 @@ from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import Watch
 from msplora_search.search.store.patient import PatientStorage
 from msplora_search.search.store.sameness import open_study
-from msplora_search.search.store.storage import answering, connect
+from msplora_search.search.store.storage import opened
 from msplora_search.search.store.stored import trials_of
 from msplora_search.search.turns import Turns
 from msplora_search.search.untried import Untried
@@ -66,18 +66,18 @@ def work_off(
     url = storage or default_url(output)
     turns = Turns.of(output, storage, settings.name, listen)
     interval = None if crew.alone else settings.scale.heartbeat
-    with quiet_optuna(), answering(url):
+    with quiet_optuna(), contextlib.ExitStack() as ending:
         with turns.mine():
-            opened = connect(url, interval)
-            if isinstance(opened, PatientStorage):
-                opened.waiting = lambda why: listen(Waiting(why))
-            study = open_study(settings, opened)
+            common = ending.enter_context(opened(url, interval))
+            if isinstance(common, PatientStorage):
+                common.waiting = lambda why: listen(Waiting(why))
+            study = open_study(settings, common)
             watch = Watch.on(url)
             seed = seed_for(search, len(trials_of(study)), worker)
             asked = [anatomy.asked for anatomy in workbench.anatomies.values()]
             baselines = planned_baselines(space, search, asked)
             prepare_study(study, workbench, Proposer(space), baselines, output, crew)
-        heart = ALONE if interval is None else Heart(opened, interval)
+        heart = ALONE if interval is None else Heart(common, interval)
         loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen, output / UNFINISHED, heart)
         listen(_started(workbench, baselines, loop, carried_sentence(study)))
         while loop.take() or loop.others.are_at_work():

@@ -15,7 +15,7 @@ from msplora_search.search.store.folder import only_run, unusable
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import holds_study
 from msplora_search.search.store.sameness import require_same
-from msplora_search.search.store.storage import answering, connect
+from msplora_search.search.store.storage import opened
 from msplora_search.search.warm_start import earlier_fronts
 from msplora_search.settings.models import StudySettings
 
@@ -65,8 +65,7 @@ def require_compatible(settings: StudySettings, output: Path, storage: str | Non
         earlier_fronts(settings)
         return
     url, known = storage or default_url(output), WarmStart()
-    connected = connect(url)
-    with answering(url):
+    with opened(url) as connected:
         if settings.name in optuna.get_all_study_names(connected):
             study = optuna.load_study(study_name=settings.name, storage=connected)
             require_same(settings, study)

@@ -45,7 +45,7 @@ def connect(url: str, heartbeat: int | None = None) -> optuna.storages.RDBStorag
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of alembic and SQLAlchemy; what matters comes as an error
-            return _opened(url, heartbeat)
+            return _made(url, heartbeat)
     except ImportError as error:
         refused = _without_driver(url, error)
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
@@ -53,6 +53,18 @@ def connect(url: str, heartbeat: int | None = None) -> optuna.storages.RDBStorag
     except (OSError, ValueError, TypeError, RuntimeError, LookupError, AssertionError) as error:
         refused = _no_answer(url, error)
     raise refused  # here, so that what the driver said, passwords and all, is not in the chain
+
+
+@contextmanager
+def opened(url: str, heartbeat: int | None = None) -> Iterator[optuna.storages.RDBStorage]:
+    """`connect` and `answering`; its connections end with the block."""
+    storage = connect(url, heartbeat)
+    try:
+        with answering(url):
+            yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 @contextmanager
@@ -75,7 +87,7 @@ def answering(url: str) -> Iterator[None]:
     raise refused
 
 
-def _opened(url: str, heartbeat: int | None) -> optuna.storages.RDBStorage:
+def _made(url: str, heartbeat: int | None) -> optuna.storages.RDBStorage:
     """Where another process makes the tables at the same moment, its tables."""
     kind = PatientStorage if is_server(url) else optuna.storages.RDBStorage
     grace = None if heartbeat is None else MISSED * heartbeat

@@ -1,0 +1,175 @@
+"""Several runs on one PostgreSQL server: from other folders, other hosts, killed, stopped, cut off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from msplora_search.results.records import State
+from msplora_search.search.results import StudyResults, load_results
+from tests.servers import Postgres, missing
+from tests.small import write_study
+
+PROGRAM = Path(sys.executable).with_name("msplora-search")
+TRIALS = 9
+FIELDS = {"trials": TRIALS, "sampler": "random", "baselines": ["paper"]}
+LONG = {"epochs": 40, "rungs": [0.25, 0.5, 1.0]}
+"""A trial takes some seconds."""
+Running = subprocess.Popen[str]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts the program in its own folder, or on its own host; whatever is left ends with the test."""
+    processes: list[Running] = []
+
+    def started(*words: object, before: tuple[str, ...] = ()) -> Running:
+        command = [*before, str(PROGRAM), *map(str, words)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield started
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def host(name: str) -> tuple[str, ...]:
+    """Words before a command that give it a host name and process numbers of its own."""
+    unshare = shutil.which("unshare")
+    words = (unshare or "", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if unshare is None or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        missing("the system gives no namespaces to this user")
+    return (*words, "sh", "-c", f'hostname {name}; exec "$@"', "sh")
+
+
+def trials(url: str) -> list[FrozenTrial]:
+    """What is stored; nothing where no study is yet."""
+    storage = optuna.storages.RDBStorage(url)
+    try:
+        if not optuna.get_all_study_names(storage):
+            return []
+        return optuna.load_study(study_name="small", storage=storage).trials
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def until(url: str, there: Callable[[list[FrozenTrial]], bool], seconds: float = 120) -> list[FrozenTrial]:
+    """Wait until the stored trials are as is asked for."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = trials(url)
+        if there(found):
+            return found
+        time.sleep(0.2)
+    raise AssertionError([(t.number, t.state, t.user_attrs.get("plan", {}).get("worker")) for t in found])
+
+
+def measured_on(name: str) -> Callable[[list[FrozenTrial]], bool]:
+    """Whether a trial runs on a host, and has reached a rung."""
+
+    def there(found: list[FrozenTrial]) -> bool:
+        return any(host_of(t) == name and t.user_attrs.get("progress", {}).get("curve") for t in running(found))
+
+    return there
+
+
+def running(found: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in found if trial.state == TrialState.RUNNING]
+
+
+def host_of(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get("plan", {}).get("worker", {}).get("host"))
+
+
+def assert_whole(results: StudyResults, trained: int = TRIALS + 1) -> None:
+    """As many trials as were asked for, none twice, none without an end."""
+    done = [r for r in results.records if r.state in (State.COMPLETE, State.PRUNED)]
+    assert len(done) == len({r.configuration for r in done}) == trained
+    assert not [r for r in results.records if r.state in (State.RUNNING, State.FAILED)]
+    assert not results.interrupted
+
+
+def test_runs_begun_together_in_other_folders_are_one_search(
+    tmp_path: Path, postgres: Postgres, begin: Callable[..., Running]
+) -> None:
+    """On an empty database, which none of them may make twice."""
+    url, study = postgres.fresh("together"), write_study(tmp_path, search=FIELDS)
+    runs = [begin("run", study, "--output", f"out{i}", "--storage", url) for i in range(3)]
+    said = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], said
+    results = [load_results(tmp_path / f"out{i}", url) for i in range(3)]
+    for one in results:
+        assert_whole(one)
+    who = Counter(trial.user_attrs["plan"]["worker"]["pid"] for trial in trials(url))
+    assert len(who) > 1
+    assert all("9 proposals trained" in text for text in said)
+
+
+def test_what_a_dead_host_trained_goes_on_elsewhere(
+    tmp_path: Path, postgres: Postgres, begin: Callable[..., Running]
+) -> None:
+    """Killed with its host: no process of another name, no lock, no message is left. The other waits for it."""
+    url = postgres.fresh("dead host")
+    study = write_study(tmp_path, search=FIELDS, proxy=LONG, scale={"heartbeat": 1})
+    first = begin("run", study, "--output", "first", "--storage", url, before=host("one"))
+    until(url, measured_on("one"))
+    second = begin("run", study, "--output", "second", "--storage", url, before=host("two"))
+    until(url, lambda found: any(host_of(trial) == "two" for trial in found))
+    left = next(t.number for t in running(trials(url)) if host_of(t) == "one")
+    os.killpg(first.pid, signal.SIGKILL)
+    said, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, said
+    assert_whole(load_results(tmp_path / "second", url))
+    again = [trial for trial in trials(url) if trial.user_attrs.get("restart_of") == left]
+    assert [host_of(trial) for trial in again] == ["two"]
+
+
+def test_who_was_stopped_for_long_finds_its_trial_taken_and_goes_on(
+    tmp_path: Path, postgres: Postgres, begin: Callable[..., Running]
+) -> None:
+    url = postgres.fresh("stopped")
+    study = write_study(tmp_path, search=FIELDS, proxy=LONG, scale={"heartbeat": 1})
+    first = begin("run", study, "--output", "first", "--storage", url)
+    until(url, lambda found: bool(running(found)))
+    second = begin("run", study, "--output", "second", "--storage", url)
+    until(url, lambda found: len(running(found)) == 2)
+    os.killpg(first.pid, signal.SIGSTOP)
+    until(url, lambda found: any(trial.user_attrs.get("restart_of") is not None for trial in found))
+    os.killpg(first.pid, signal.SIGCONT)
+    said = [run.communicate(timeout=300)[0] for run in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert "was given to another worker" in said[0]
+    assert_whole(load_results(tmp_path / "first", url))
+
+
+def test_a_restart_of_the_server_is_waited_for(
+    tmp_path: Path, postgres: Postgres, begin: Callable[..., Running]
+) -> None:
+    url = postgres.fresh("restart")
+    study = write_study(tmp_path, search=FIELDS, proxy=LONG)
+    run = begin("run", study, "--output", "out", "--storage", url)
+    until(url, lambda found: any(trial.state == TrialState.COMPLETE for trial in found))
+    postgres.stop(signal.SIGQUIT)
+    time.sleep(3)
+    postgres.start()
+    said, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, said
+    assert_whole(load_results(tmp_path / "out", url))
