@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from msplora_search import cli_full
+from msplora_search import cli_check, cli_full
 from msplora_search.cli_parts import (
+    STORAGE_VARIABLE,
     AsJson,
     Output,
     Storage,
@@ -26,7 +27,6 @@ from msplora_search.cli_parts import (
 
 if TYPE_CHECKING:
     from msplora_search.search.summary import Summary
-    from msplora_search.settings import StudySettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -128,6 +128,37 @@ def run(
 
 
 @app.command()
+def worker(
+    study: Annotated[str, typer.Argument(help="Study file, or the name of a shipped study.")],
+    storage: Storage = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field of the study, as `run` was told.")
+    ] = None,
+    workers: Workers = 1,
+) -> None:
+    """Help a search on a database that other machines reach, until nothing is left to begin.
+
+    Example: `msplora-search worker study.yaml --storage postgresql+psycopg://user@host/name`
+    """
+    from msplora_search.errors import InputError
+    from msplora_search.reporting.console import open_console
+    from msplora_search.reporting.terminal import search_display
+    from msplora_search.settings import load_study
+
+    if storage is None:
+        raise InputError(
+            "--storage: is missing; give the database that the search has, such as "
+            f"postgresql+psycopg://user@host/name, or set {STORAGE_VARIABLE}"
+        )
+    settings = load_study(study, assignments or [])
+    console = open_console()
+    with loading(console, "loading model and data ..."):
+        from msplora_search.scale.search import join_search
+    with search_display(console) as listen:
+        join_search(settings, storage, workers, listen)
+
+
+@app.command()
 def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> None:
     """Show what ran, what runs, and the front so far.
 
@@ -183,87 +214,8 @@ def report(output: Output, storage: Storage = None) -> None:
     print_line(console, f"Report: {short(output / 'report' / 'report.md')}")
 
 
-for command in (cli_full.export, cli_full.train, cli_full.confirm):
+for command in (cli_full.export, cli_full.train, cli_full.confirm, cli_check.params, cli_check.validate):
     app.command()(command)
-
-
-@app.command()
-def params(
-    model: Annotated[
-        str, typer.Argument(help="config.json, model folder, id, demo:NAME, or a bare architecture.")
-    ],
-    ranks: Annotated[str, typer.Option(help="Ranks global/mid/layer.")] = "8/4/2",
-    groups: Annotated[str, typer.Option(help="Parts of the depth, such as 40/40/20.")] = "33/33/33",
-    targets: Annotated[
-        str, typer.Option(help="Roles or module name suffixes, separated by commas.")
-    ] = "query,value",
-    as_json: AsJson = False,
-) -> None:
-    """Count adapter parameters in closed form, beside LoRA's; no weights are loaded.
-
-    Example: `msplora-search params roberta --ranks 8/4/2 --groups 33/33/33`
-    """
-    from msplora_search.adapters.census import count_beside_lora
-    from msplora_search.reporting.console import open_console, print_line
-    from msplora_search.tasks.demo import without_demo_names
-
-    found = count_beside_lora(without_demo_names(model), ranks, groups, targets.split(","))
-    if as_json:
-        print_json(found.to_json())
-        return
-    console = open_console()
-    print_line(
-        console,
-        f"{model}: {found.layers} layers in {found.stack}, targets {', '.join(found.pyramid.targets)}",
-    )
-    print_line(console, f"pyramid {found.pyramid}: {found.adapter_params:,} adapter parameters")
-    for rank, count in found.lora.items():
-        print_line(console, f"LoRA r={rank}: {count:,} ({count / found.adapter_params:.2f} times the pyramid)")
-
-
-@app.command()
-def validate(
-    files: Annotated[list[str], typer.Argument(help="Study and space files.")],
-    no_files: Annotated[
-        bool, typer.Option("--no-files", help="Check the text alone: no data, no model, no connection.")
-    ] = False,
-) -> None:
-    """Check study and space files, and that a study's data, columns, test part and model are there and fit.
-
-    Example: `msplora-search validate studies/*.yaml spaces/*.yaml`
-    """
-    from msplora_search.errors import InputError
-    from msplora_search.reporting.console import open_console, print_line
-    from msplora_search.settings import StudySettings, check_file
-
-    console, failed = open_console(), False
-    for file in files:
-        facts: list[str] = []
-        problems: list[str] = []
-        try:
-            found = check_file(file)
-            if isinstance(found, StudySettings) and not no_files:
-                facts, problems = _looked_at(found)
-        except InputError as error:
-            problems = [str(error)]
-        for problem in problems:
-            print_error(problem)
-        if problems:
-            failed = True
-            continue
-        print_line(console, f"{file}: a valid {'study' if isinstance(found, StudySettings) else 'space'}")
-        for fact in facts:
-            print_line(console, f"  {fact}")
-    if failed:
-        raise typer.Exit(2)
-
-
-def _looked_at(study: StudySettings) -> tuple[list[str], list[str]]:
-    """Facts and problems of what a study names."""
-    from msplora_search.full.checks import check_study
-
-    found = check_study(study)
-    return found.facts, found.problems
 
 
 def _as_given(storage: str | None, context: typer.Context) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from msplora_search.errors import InputError
+from msplora_search.proxy.workbench import Workbench
 from msplora_search.scale.crew import together
 from msplora_search.search.events import Event, Listener, SearchEnded, SearchStarted, TrialEnded, WorkerLost
-from msplora_search.search.part import take_part
+from msplora_search.search.part import take_part, work_off
 from msplora_search.search.store.folder import only_run
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.study import output_of, require_compatible, run_study
@@ -34,17 +36,42 @@ def run_with_workers(
     output = output_of(settings, output)
     require_compatible(settings, output, storage)
     with only_run(output):
-        relay, crew = _Relay(listen), Crew.of_this_call(storage, retry_failed)
-        while lost := together(workers, take_part, (settings, output, storage, crew), relay):
-            crew = crew.next_round()
-            for worker in lost:
-                listen(WorkerLost(str(worker)))
-            if not relay.advanced:
-                raise InputError(f"{lost[0]} and no trial came to its end; fewer --workers take less memory")
-            relay.advanced = False
-        if relay.ended:
-            listen(relay.ended)
+        _work_off(settings, output, storage, Crew.of_this_call(storage, retry_failed), workers, listen)
     return output
+
+
+def join_search(settings: StudySettings, storage: str, workers: int, listen: Listener) -> None:
+    """Help searches of the same study at a storage, or begin it, until nothing is left to begin.
+
+    Trainings that are not finished are kept for others where `scale.checkpoints` names a folder. Raises InputError
+    as `run_with_workers` does.
+    """
+    if workers < 1:
+        raise InputError(f"--workers {workers}: must be at least 1")
+    with TemporaryDirectory(prefix="msplora-search-") as folder:
+        output = Path(folder)
+        require_compatible(settings, output, storage)
+        crew = Crew.of_this_call(storage, stays=False)
+        if workers == 1:
+            work_off(Workbench.load(settings), output, storage, crew, 0, listen)
+        else:
+            _work_off(settings, output, storage, crew, workers, listen)
+
+
+def _work_off(
+    settings: StudySettings, output: Path, storage: str | None, crew: Crew, workers: int, listen: Listener
+) -> None:
+    """With several processes; those that die are replaced as long as trials come to their end."""
+    relay = _Relay(listen)
+    while lost := together(workers, take_part, (settings, output, storage, crew), relay):
+        crew = crew.next_round()
+        for worker in lost:
+            listen(WorkerLost(str(worker)))
+        if not relay.advanced:
+            raise InputError(f"{lost[0]} and no trial came to its end; fewer --workers take less memory")
+        relay.advanced = False
+    if relay.ended:
+        listen(relay.ended)
 
 
 class _Relay:

@@ -35,7 +35,7 @@ from msplora_search.search.store.own_file import Watch
 from msplora_search.search.store.patient import PatientStorage
 from msplora_search.search.store.sameness import open_study
 from msplora_search.search.store.storage import opened
-from msplora_search.search.store.stored import trials_of
+from msplora_search.search.store.stored import attributes_of, trials_of
 from msplora_search.search.turns import Turns
 from msplora_search.search.untried import Untried
 from msplora_search.search.warm_start import carried_sentence
@@ -45,6 +45,8 @@ HOUR = 3600.0
 """Seconds."""
 UNFINISHED = ".unfinished"
 """Folder of trainings that go on from their last rung where their process dies."""
+CREWS, STRIDE = "crews", 1000
+"""Attribute of a study: the commands that took part. More than a command has workers: seeds of two are apart."""
 
 
 def take_part(
@@ -66,6 +68,8 @@ def work_off(
     url = storage or default_url(output)
     turns = Turns.of(output, storage, settings.name, listen)
     interval = None if crew.alone else settings.scale.heartbeat
+    kept = settings.scale.checkpoints
+    unfinished = output / UNFINISHED if kept is None else Path(kept) / settings.name
     with quiet_optuna(), contextlib.ExitStack() as ending:
         with turns.mine():
             common = ending.enter_context(opened(url, interval))
@@ -73,14 +77,14 @@ def work_off(
                 common.waiting = lambda why: listen(Waiting(why))
             study = open_study(settings, common)
             watch = Watch.on(url)
-            seed = seed_for(search, len(trials_of(study)), worker)
+            seed = seed_for(search, len(trials_of(study)), worker + STRIDE * _place(study, crew))
             asked = [anatomy.asked for anatomy in workbench.anatomies.values()]
             baselines = planned_baselines(space, search, asked)
             prepare_study(study, workbench, Proposer(space), baselines, output, crew)
         heart = ALONE if interval is None else Heart(common, interval)
-        loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen, output / UNFINISHED, heart)
+        loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen, unfinished, heart)
         listen(_started(workbench, baselines, loop, carried_sentence(study)))
-        while loop.take() or loop.others.are_at_work():
+        while loop.take() or (crew.stays and loop.others.are_at_work()):
             pass
         listen(SearchEnded(loop.reason(), _further(workbench, loop)))
 
@@ -119,6 +123,16 @@ def make_loop(
 
     others = Others(study, crew, heart, heal_all, listen)
     return Loop(study, view, objective, baselines, untried, Budget(search, forecaster), turns, watch, others)
+
+
+def _place(study: optuna.Study, crew: Crew) -> int:
+    """How many other commands were at a study before this one; asked for under a turn, and noted there."""
+    if crew.alone:
+        return 0
+    known: list[str] = attributes_of(study).get(CREWS, [])
+    if crew.call not in known:
+        study.set_user_attr(CREWS, [*known, crew.call])
+    return ([*known, crew.call]).index(crew.call)
 
 
 def _started(

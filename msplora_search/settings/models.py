@@ -196,6 +196,9 @@ class TrainingSettings(Model):
 class ScaleSettings(Model):
     """Who trains, and how they know of each other; results do not depend on it."""
 
+    checkpoints: Annotated[str, Field(min_length=1)] | None = None
+    """Folder of trainings that are not finished, so that any worker that sees it goes on with them; by default in
+    the output folder."""
     heartbeat: Annotated[int, Field(strict=True, ge=1, le=3600)] = 15
     """Seconds between two signs of life of a worker, on a storage that others may use too; four that are missing
     and what it trains is given to another."""

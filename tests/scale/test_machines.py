@@ -173,3 +173,31 @@ def test_a_restart_of_the_server_is_waited_for(
     said, _ = run.communicate(timeout=300)
     assert run.returncode == 0, said
     assert_whole(load_results(tmp_path / "out", url))
+
+
+def test_a_worker_joins_from_another_host_and_goes_on_where_one_died(
+    tmp_path: Path, postgres: Postgres, begin: Callable[..., Running]
+) -> None:
+    """From a checkpoint in a folder that both see; what it trained to the end leaves none there."""
+    url, kept = postgres.fresh("worker"), tmp_path / "kept"
+    scale = {"heartbeat": 1, "checkpoints": str(kept)}
+    study = write_study(tmp_path, search=FIELDS, proxy=LONG, pruning={"rule": "none"}, scale=scale)
+    first = begin("run", study, "--output", "first", "--storage", url, before=host("one"))
+    until(url, measured_on("one"))
+    os.killpg(first.pid, signal.SIGKILL)
+    assert len(list((kept / "small").iterdir())) == 1
+    worker = begin("worker", study, "--storage", url, before=host("two"))
+    said, _ = worker.communicate(timeout=300)
+    assert worker.returncode == 0, said
+    assert not kept.exists() or not list(kept.rglob("*.*"))
+    run = begin("run", study, "--output", "second", "--storage", url)
+    said, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, said
+    assert_whole(load_results(tmp_path / "second", url))
+
+
+def test_a_worker_without_a_storage_is_told_to_name_it(tmp_path: Path, begin: Callable[..., Running]) -> None:
+    worker = begin("worker", write_study(tmp_path))
+    said, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 2
+    assert said.startswith("error: --storage: is missing")

@@ -29,11 +29,13 @@ class Crew:
     """Whether to train trials anew that failed for a reason that is likely to come again."""
     round: int = 0
     """How often the command had to start workers anew."""
+    stays: bool = True
+    """Whether it waits at the end until the trials of other crews have ended, and trains what these leave."""
 
     @classmethod
-    def of_this_call(cls, storage: str | None, retry_failed: bool = False) -> Crew:
+    def of_this_call(cls, storage: str | None, retry_failed: bool = False, stays: bool = True) -> Crew:
         """The first crew of a command; `storage` as the command was given it."""
-        return cls(secrets.token_hex(8), storage is None, retry_failed)
+        return cls(secrets.token_hex(8), storage is None, retry_failed, stays=stays)
 
     def next_round(self) -> Crew:
         """The crew that follows when this one has ended."""
