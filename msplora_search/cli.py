@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -38,9 +39,11 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the program: bad input is one line and exit code 2, a stop by the user is 130."""
+    """Run the program: bad input is one line and exit code 2; a stop is 130 by the user, 143 by the system."""
     from msplora_search.errors import InputError
+    from msplora_search.stopping import last_signal, listen_for_signals
 
+    listen_for_signals()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     speak_plainly()
     code = 0
@@ -55,8 +58,9 @@ def main() -> None:
     except typer.Abort:
         print_error("stopped: the input ended")
         code = 1
-    if code == 130:  # what typer makes of Ctrl-C
+    if code == 130:  # what typer makes of KeyboardInterrupt
         sys.stderr.write("stopped; the same command goes on from here\n")
+        code = 128 + (last_signal() or signal.SIGINT)
     sys.exit(code)
 
 

@@ -15,8 +15,8 @@ import msplora_search
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "msplora_search"
 FLOORS = [
-    {"text"}, {"errors"}, {"files"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"}, {"proxy"},
-    {"search"}, {"scale"}, {"full"}, {"reporting"}, {"cli_parts"}, {"cli_full", "cli_check"}, {"cli"},
+    {"text"}, {"errors", "stopping"}, {"files"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"},
+    {"proxy"}, {"search"}, {"scale"}, {"full"}, {"reporting"}, {"cli_parts"}, {"cli_full", "cli_check"}, {"cli"},
 ]  # fmt: skip
 """Bottom to top; `__init__` stands above all of them."""
 HOMES = {

@@ -12,9 +12,10 @@ from torch import nn
 
 from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.precision import Precision
-from msplora_search.proxy.shelf import Shelf
+from msplora_search.proxy.shelf import Progress, Shelf
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import ProxySettings
+from msplora_search.stopping import finishing
 from msplora_search.tasks.metrics import Values
 from msplora_search.tasks.parts import Batch
 from msplora_search.tasks.task import Task
@@ -38,46 +39,66 @@ def train(
 ) -> Iterator[Evaluation]:
     """Train every parameter of `model` that requires a gradient; yield a measurement at each rung.
 
-    AdamW, linear warm-up over `proxy.warmup_ratio` of the steps, then linear decay to zero at the
-    end of the whole proxy. Whoever stops iterating stops the training; what `shelf` keeps of it goes on from its
-    last rung, and yields those before it again at once. `in_training_mode`: as dropout, and computing activations
-    again, want it.
+    AdamW, linear warm-up over `proxy.warmup_ratio` of the steps, then linear decay to zero at the end of the whole
+    proxy. Whoever stops iterating stops the training; what `shelf` keeps of it goes on from its last rung, or from
+    the step at which a signal stopped it, and yields the rungs before again at once. `in_training_mode`: as
+    dropout, and computing activations again, want it.
 
     Raises DivergedError when a loss is NaN or infinite.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=proxy.weight_decay, fused=True)
     rungs = dict(zip(rung_steps(batches.steps, proxy.rungs), proxy.rungs, strict=True))
-    begun, curve = shelf.take(parameters, optimizer, task.judges[0].influence) if shelf else (0, [])
-    yield from curve
-    losses: list[torch.Tensor] = []
+    now = shelf.take(parameters, optimizer, task.judges[0].influence) if shelf else Progress()
+    yield from [*now.curve]
+    source = itertools.islice(batches.training, now.step, None)
+    within = False
     model.train(in_training_mode)
-    for step, batch in enumerate(itertools.islice(batches.training, begun, None), start=begun + 1):
-        with precision.training():
-            loss = task.loss(model, batch.to(precision.device))
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * rate_factor(step - 1, batches.steps, proxy.warmup_ratio)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.detach())
-        if step in rungs:
-            mean_loss = float(torch.stack(losses).mean())
-            if not math.isfinite(mean_loss):
-                raise DivergedError(f"the training loss is {mean_loss} by step {step} of {batches.steps}")
-            losses.clear()
-            predictions = predict(model, task, batches.validation, precision)
-            judging = None
-            if step == batches.steps and batches.judging is not None:
-                judging = predict(model, task, batches.judging, precision)
-            curve.append(task.evaluate(predictions, rungs[step], step, mean_loss, judging))
-            if shelf is not None and step < batches.steps:
-                shelf.put(step, parameters, optimizer, curve)
-            yield curve[-1]
-            model.train(in_training_mode)
+    try:
+        while True:
+            if now.step in rungs and (not now.curve or now.curve[-1].step < now.step):
+                now.curve.append(_measured(model, task, batches, precision, rungs[now.step], now))
+                now.losses.clear()
+                if shelf is not None and now.step < batches.steps:
+                    shelf.put(now, parameters, optimizer)
+                yield now.curve[-1]
+                model.train(in_training_mode)
+            if now.step == batches.steps:
+                break
+            batch = next(source)
+            with finishing():
+                within = True
+                with precision.training():
+                    loss = task.loss(model, batch.to(precision.device))
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate * rate_factor(now.step, batches.steps, proxy.warmup_ratio)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                now.losses.append(loss.detach())
+                now.step += 1
+                within = False
+    except KeyboardInterrupt:
+        if shelf is not None and not within:
+            shelf.put(now, parameters, optimizer)
+        raise
     if shelf is not None:
         shelf.clear()
+
+
+def _measured(
+    model: nn.Module, task: Task, batches: ProxyBatches, precision: Precision, rung: float, now: Progress
+) -> Evaluation:
+    """At a rung, on the validation part, and at the end on the judging part too. Raises DivergedError."""
+    mean_loss = float(torch.stack(now.losses).mean())
+    if not math.isfinite(mean_loss):
+        raise DivergedError(f"the training loss is {mean_loss} by step {now.step} of {batches.steps}")
+    predictions = predict(model, task, batches.validation, precision)
+    judging = None
+    if now.step == batches.steps and batches.judging is not None:
+        judging = predict(model, task, batches.judging, precision)
+    return task.evaluate(predictions, rung, now.step, mean_loss, judging)
 
 
 def predict(model: nn.Module, task: Task, batches: Sequence[Batch], precision: Precision) -> Values:

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from msplora_search.errors import InputError
 from msplora_search.search.store.failure import failure_of
+from msplora_search.stopping import listen_for_signals
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+KEEPING = 4.5
+"""Seconds in which workers that are stopped keep what they train."""
 LARGEST = 2**28
 """Bytes of a message; what claims to be longer is none."""
 
@@ -80,10 +84,19 @@ def together(
                     case _:
                         listen(message)
     finally:
-        for _, process in crew.values():
-            process.kill()
-            process.join()
+        _end([process for _, process in crew.values()])
     return lost
+
+
+def _end(processes: list[BaseProcess]) -> None:
+    """Let them keep what they have, and end those that take long."""
+    for process in processes:
+        process.terminate()
+    end = time.monotonic() + KEEPING
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+        process.kill()
+        process.join()
 
 
 @dataclass(frozen=True)
@@ -134,6 +147,7 @@ def _work(
     os.environ.update(environment)
     import torch
 
+    listen_for_signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started the crew stops it
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
@@ -143,6 +157,8 @@ def _work(
         work(*arguments, worker, pipe.send)
     except InputError as error:
         pipe.send(error)
+    except KeyboardInterrupt:
+        os._exit(1)  # what it trained is kept
     except Exception as error:
         if not failure_of(error).passes:
             raise  # a fault of this program: with its traceback

@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.proxy.shelf import Shelf
+from msplora_search.proxy.shelf import SUFFIX, Shelf
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.bench import Bench
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
@@ -163,7 +163,7 @@ class Objective:
         if self.unfinished is None or running.pyramid is None:
             return None
         told = json.dumps([running.pyramid.to_json(), running.learning_rate, running.seed], sort_keys=True)
-        return Shelf(self.unfinished / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.pt")
+        return Shelf(self.unfinished / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}{SUFFIX}")
 
     def _judge(self, running: TrialRecord) -> Verdict:
         """Whether the trial is to stop."""

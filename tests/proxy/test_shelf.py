@@ -22,7 +22,7 @@ def stopped(bench: Workbench, shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"dropout": True}], ids=["plain", "dropout"])
 def test_what_goes_on_ends_as_what_never_stopped(tmp_path: Path, changes: dict[str, Any]) -> None:
-    bench, shelf = bench_of(tmp_path, proxy=changes), Shelf(tmp_path / "shelf" / "one.pt")
+    bench, shelf = bench_of(tmp_path, proxy=changes), Shelf(tmp_path / "shelf" / "one.safetensors")
     whole = curve(bench, ONE)
     stopped(bench, shelf)
     curve(bench, OTHER)  # others train in between
@@ -32,7 +32,7 @@ def test_what_goes_on_ends_as_what_never_stopped(tmp_path: Path, changes: dict[s
 
 
 def test_it_does_not_train_again_what_it_has_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench, shelf = bench_of(tmp_path), Shelf(tmp_path / "one.pt")
+    bench, shelf = bench_of(tmp_path), Shelf(tmp_path / "one.safetensors")
     stopped(bench, shelf)
     losses, loss = [], type(bench.task).loss
 
@@ -47,13 +47,13 @@ def test_it_does_not_train_again_what_it_has_trained(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x80\x02c__builtin__\neval\n."])
 def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
-    bench, shelf = bench_of(tmp_path), Shelf(tmp_path / "one.pt")
+    bench, shelf = bench_of(tmp_path), Shelf(tmp_path / "one.safetensors")
     shelf.path.write_bytes(content)
     assert same(list(bench.measure(ONE, RATE, shelf=shelf)), curve(bench, ONE))
 
 
 def test_the_state_of_another_pyramid_is_not_taken(tmp_path: Path) -> None:
-    bench, shelf = bench_of(tmp_path), Shelf(tmp_path / "one.pt")
+    bench, shelf = bench_of(tmp_path), Shelf(tmp_path / "one.safetensors")
     stopped(bench, shelf)
     assert same(list(bench.measure(OTHER, RATE, shelf=shelf)), curve(bench, OTHER))
 
@@ -61,9 +61,9 @@ def test_the_state_of_another_pyramid_is_not_taken(tmp_path: Path) -> None:
 def test_where_nothing_can_be_kept_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = bench_of(tmp_path)
     (tmp_path / "file").write_text("no folder")
-    blocked = Shelf(tmp_path / "file" / "one.pt")
+    blocked = Shelf(tmp_path / "file" / "one.safetensors")
     assert same(list(bench.measure(ONE, RATE, shelf=blocked)), curve(bench, ONE))
     monkeypatch.setattr(module, "MOST_BYTES", 100)
-    large = Shelf(tmp_path / "one.pt")
+    large = Shelf(tmp_path / "one.safetensors")
     stopped(bench, large)
     assert not large.path.exists()
