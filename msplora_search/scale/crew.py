@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from msplora_search.errors import InputError
 from msplora_search.search.store.failure import failure_of
-from msplora_search.stopping import listen_for_signals
+from msplora_search.stopping import last_signal, listen_for_signals
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -154,12 +154,21 @@ def _work(
     if devices := _cuda_devices():
         os.environ[VISIBLE] = devices[worker % len(devices)]
     try:
-        work(*arguments, worker, pipe.send)
-    except InputError as error:
-        pipe.send(error)
+        _told(lambda: work(*arguments, worker, pipe.send), pipe)
     except KeyboardInterrupt:
         os._exit(1)  # what it trained is kept
+
+
+def _told(work: Callable[[], None], pipe: Connection) -> None:
+    """Work, and tell what it could not go on without."""
+    try:
+        work()
+    except InputError as error:
+        with suppress(OSError):  # nobody listens any more
+            pipe.send(error)
     except Exception as error:
+        if last_signal():
+            os._exit(1)  # it could not even keep what it trained
         if not failure_of(error).passes:
             raise  # a fault of this program: with its traceback
         with suppress(OSError):

@@ -174,6 +174,7 @@ def quiet_optuna() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", "Heartbeat of storage")  # this loop gives its own: store/heart.py
             yield
     finally:
         optuna.logging.set_verbosity(verbosity)

@@ -44,7 +44,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_the_guide_to_ones_own_data_works_as_written(user: Path) -> None:
-    guide, service = (b.splitlines() for b in blocks("sh") if "export" in b)
+    guide, service = (b.splitlines() for b in blocks("sh") if "msplora-search export" in b)
     commands = [*guide, *service]
     names = ["validate", "params", "run", "status", "export", "export", "train", "confirm"]
     assert [shlex.split(c)[1] for c in commands] == names

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds before each new attempt: two minutes in all."""
@@ -42,7 +43,8 @@ def _patient(name: str) -> Callable[..., Any]:
             except (StorageInternalError, OperationalError, InterfaceError) as error:
                 if not _is_broken(error):
                     raise
-                self.remove_session()
+                with suppress(SQLAlchemyError):  # what it would take back is gone with the connection
+                    self.remove_session()
                 self.waiting("the storage does not answer; trying again")
                 time.sleep(pause)
         return method(self, *arguments, **named)
