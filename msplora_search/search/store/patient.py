@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import optuna
@@ -14,6 +15,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds before each new attempt: two minutes in all."""
+TOLD = (PAUSES[0], PAUSES[-1])
+"""Those before which it is told."""
+_asking: ContextVar[bool] = ContextVar("asking", default=False)
+"""Whether what asks is itself asked for by a method that would ask again, as Optuna's call each other."""
 METHODS = (
     "create_new_study", "delete_study", "set_study_user_attr", "set_study_system_attr", "get_study_id_from_name",
     "get_study_name_from_id", "get_study_directions", "get_study_user_attrs", "get_study_system_attrs",
@@ -37,19 +42,31 @@ def _patient(name: str) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def call(self: PatientStorage, *arguments: Any, **named: Any) -> Any:
-        for pause in PAUSES:
-            try:
-                return method(self, *arguments, **named)
-            except (StorageInternalError, OperationalError, InterfaceError) as error:
-                if not _is_broken(error):
-                    raise
-                with suppress(SQLAlchemyError):  # what it would take back is gone with the connection
-                    self.remove_session()
-                self.waiting("the storage does not answer; trying again")
-                time.sleep(pause)
-        return method(self, *arguments, **named)
+        if _asking.get():
+            return method(self, *arguments, **named)
+        outermost = _asking.set(True)
+        try:
+            return _asked(self, functools.partial(method, self, *arguments, **named))
+        finally:
+            _asking.reset(outermost)
 
     return call
+
+
+def _asked(storage: PatientStorage, ask: Callable[[], Any]) -> Any:
+    """The answer, as soon as there is one."""
+    for pause in PAUSES:
+        try:
+            return ask()
+        except (StorageInternalError, OperationalError, InterfaceError) as error:
+            if not _is_broken(error):
+                raise
+        with suppress(SQLAlchemyError):  # what it would take back is gone with the connection
+            storage.remove_session()
+        if pause in TOLD:
+            storage.waiting("for the storage, which does not answer")
+        time.sleep(pause)
+    return ask()
 
 
 def _is_broken(error: BaseException) -> bool:
