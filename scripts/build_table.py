@@ -53,8 +53,8 @@ class Plan:
 
 
 SENTENCES = (
-    "proxy.train_examples=800", "proxy.validation_examples=1000", "proxy.judging_examples=1000", "proxy.epochs=2",
-    "proxy.rungs=[0.3, 0.6, 1.0]",
+    "proxy.train_examples=480", "proxy.batch_size=16", "proxy.validation_examples=500",
+    "proxy.judging_examples=1000", "proxy.epochs=2", "proxy.rungs=[0.3, 0.6, 1.0]",
 )  # fmt: skip
 IMAGES = (
     "proxy.train_examples=256", "proxy.validation_examples=400", "proxy.judging_examples=600", "proxy.epochs=4",

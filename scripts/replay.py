@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -47,6 +47,10 @@ class TableBench:
     table: Table
     seed: int
     """Place among the table's seeds of the one that the search trains with; its repeats take the next ones."""
+    early: int | None = None
+    """How many validation examples, the first, are looked at before the end; None is all of them."""
+    rates: tuple[float, ...] | None = None
+    """Those that the space holds; None is all of the table's."""
 
     @cached_property
     def task(self) -> TableTask:
@@ -69,7 +73,7 @@ class TableBench:
 
     def space(self) -> SearchSpace:
         """Of the table."""
-        return self.table.space()
+        return replace(self.table.space(), learning_rate=self.rates or self.table.rates)
 
     def adapter_params(self, pyramid: Pyramid) -> int:
         """In closed form: those of rank 1 are known."""
@@ -90,10 +94,10 @@ class TableBench:
                 continue
             if np.isnan(table.losses[*there, rung]):
                 raise DivergedError(f"by step {step}")
-            measured = validation.measure(table.validation[*there, rung].astype(np.int64))
-            judged = (
-                judging.measure(table.judging[there].astype(np.int64)) if rung == len(table.rungs) - 1 else None
-            )
+            ends = rung == len(table.rungs) - 1
+            looked_at = None if ends else self.early
+            measured = validation.measure(table.validation[*there, rung, :looked_at].astype(np.int64))
+            judged = judging.measure(table.judging[there].astype(np.int64)) if ends else None
             yield Evaluation(
                 **vars(measured),
                 rung=table.rungs[rung],

@@ -23,23 +23,25 @@ class Judge:
     """Examples with the same number belong together, (examples,); None where each stands for itself."""
 
     def measure(self, predictions: Values) -> Measure:
-        """The metric of `predictions` (examples,), and how exact it is."""
+        """The metric of `predictions` (examples,), or of those for the first of them, and how exact it is."""
         influence = self.influence(predictions)
         return Measure(
-            metric=self.metric.score(self.truth, predictions),
+            metric=self.metric.score(self.truth[: len(predictions)], predictions),
             metric_se=standard_error(influence),
             predictions=predictions,
             influence=influence,
         )
 
     def influence(self, predictions: Values) -> Floats:
-        """How far each example, or group, moves the metric of `predictions` (examples,).
+        """How far each example, or group, moves the metric of `predictions` (examples,), or for the first of them.
 
         Raises ValueError where they are not of these examples.
         """
-        if len(predictions) != len(self.truth):
-            raise ValueError(f"has {len(predictions)} predictions for {len(self.truth)} examples")
-        return by_group(self.metric.influence(self.truth, predictions), self.groups)
+        count = len(predictions)
+        if not 0 < count <= len(self.truth):
+            raise ValueError(f"has {count} predictions for {len(self.truth)} examples")
+        groups = None if self.groups is None else self.groups[:count]
+        return by_group(self.metric.influence(self.truth[:count], predictions), groups)
 
     def interval(self, measure: Measure, level: float = LEVEL) -> tuple[float, float]:
         """Of a metric, over the choice of examples: Wilson's for a share, else Student's; within its range."""
