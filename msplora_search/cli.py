@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -84,7 +84,14 @@ def run(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Output folder; runs/NAME by default.")] = None,
     storage: Storage = None,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Who starts the workers: this machine, or a Ray cluster.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster; by default that of RAY_ADDRESS, else one is started here."),
+    ] = None,
     retry_failed: Annotated[
         bool,
         typer.Option(
@@ -107,10 +114,10 @@ def run(
     console = open_console()
     with loading(console, "loading model and data ..."):
         from msplora_search.full.checks import require_training
-        from msplora_search.scale.search import run_with_workers
+        from msplora_search.scale.engines import run_on
     require_training(settings)
     with search_display(console) as listen:
-        folder = run_with_workers(settings, output, storage, workers, listen, retry_failed)
+        folder = run_on(engine, settings, output, storage, workers, ray_address, listen, retry_failed)
     summary = _write_report(folder, storage)
     print_front(console, summary)
     print_line(console, "")
@@ -138,7 +145,7 @@ def worker(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Change a field of the study, as `run` was told.")
     ] = None,
-    workers: Workers = 1,
+    workers: Workers = None,
 ) -> None:
     """Help a search on a database that other machines reach, until nothing is left to begin.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from msplora_search.cli_parts import AsJson, Output, Storage, Workers, print_json, short
+from msplora_search.cli_parts import AsJson, Output, Storage, print_json, short
 
 
 def export(
@@ -120,7 +120,7 @@ def confirm(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Change how all are trained, such as training.epochs=3.")
     ] = None,
-    workers: Workers = 1,
+    workers: Annotated[int, typer.Option(help="Trainings at a time, each in a process of its own.")] = 1,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:

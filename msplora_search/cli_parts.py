@@ -29,7 +29,12 @@ Storage = Annotated[
         envvar=STORAGE_VARIABLE,
     ),
 ]
-Workers = Annotated[int, typer.Option(help="Trainings at a time, each in a process of its own.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Trainings at a time, each in a process of its own; scale.workers of the study, or 1, by default."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

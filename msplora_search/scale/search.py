@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.scale.crew import together
-from msplora_search.search.events import Event, Listener, SearchEnded, SearchStarted, TrialEnded, WorkerLost
+from msplora_search.scale.relay import Relay
+from msplora_search.search.events import Listener, WorkerLost
 from msplora_search.search.part import take_part, work_off
 from msplora_search.search.store.folder import only_run
 from msplora_search.search.store.identity import Crew
@@ -40,12 +41,14 @@ def run_with_workers(
     return output
 
 
-def join_search(settings: StudySettings, storage: str, workers: int, listen: Listener) -> None:
+def join_search(settings: StudySettings, storage: str, workers: int | None, listen: Listener) -> None:
     """Help searches of the same study at a storage, or begin it, until nothing is left to begin.
 
+    `workers`: trainings at a time, those of the study unless given.
     Trainings that are not finished are kept for others where `scale.checkpoints` names a folder. Raises InputError
     as `run_with_workers` does.
     """
+    workers = (settings.scale.workers or 1) if workers is None else workers
     if workers < 1:
         raise InputError(f"--workers {workers}: must be at least 1")
     with TemporaryDirectory(prefix="msplora-search-") as folder:
@@ -62,7 +65,7 @@ def _work_off(
     settings: StudySettings, output: Path, storage: str | None, crew: Crew, workers: int, listen: Listener
 ) -> None:
     """With several processes; those that die are replaced as long as trials come to their end."""
-    relay = _Relay(listen)
+    relay = Relay(listen)
     while lost := together(workers, take_part, (settings, output, storage, crew), relay):
         crew = crew.next_round()
         for worker in lost:
@@ -70,29 +73,4 @@ def _work_off(
         if not relay.advanced:
             raise InputError(f"{lost[0]} and no trial came to its end; fewer --workers take less memory")
         relay.advanced = False
-    if relay.ended:
-        listen(relay.ended)
-
-
-class _Relay:
-    """Passes the events of all workers on as those of one search: one start, one end."""
-
-    def __init__(self, listen: Listener) -> None:
-        self._listen = listen
-        self._started = False
-        self.ended: SearchEnded | None = None
-        self.advanced = False
-        """Whether a trial ended since this was last set to false."""
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case SearchStarted() if self._started:
-                return
-            case SearchStarted():
-                self._started = True
-            case SearchEnded():
-                self.ended = event
-                return
-            case TrialEnded():
-                self.advanced = True
-        self._listen(event)
+    relay.end()

@@ -43,7 +43,7 @@ def prepare_study(
     earlier study cannot be read, StoredError where what is stored cannot be read.
     """
     require_same_data(workbench.task.train.corpus.fingerprint, study)
-    _describe(workbench.settings, output)
+    describe(workbench.settings, output)
     study.set_user_attr(FACTS, _facts(workbench, proposer.space, baselines))
     heal(study, crew, workbench.task.chance)
     enqueue_baselines(study, baselines, proposer, crew)
@@ -107,7 +107,7 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
     }
 
 
-def _describe(settings: StudySettings, output: Path) -> None:
+def describe(settings: StudySettings, output: Path) -> None:
     """Write the study as it is searched, every default filled in."""
     try:
         write_whole(output / STUDY_FILE, dump(settings.model_dump(mode="json", exclude_none=True)))

@@ -202,6 +202,13 @@ class ScaleSettings(Model):
     heartbeat: Annotated[int, Field(strict=True, ge=1, le=3600)] = 15
     """Seconds between two signs of life of a worker, on a storage that others may use too; four that are missing
     and what it trains is given to another."""
+    workers: Few | None = None
+    """Trainings at a time, where the command does not say; by default one here, and on a Ray cluster as many as it
+    has room for."""
+    cpus: Annotated[float, Field(strict=True, gt=0, le=1024)] = 1.0
+    """Processors of a worker on a Ray cluster; fractions share one."""
+    gpus: Annotated[float, Field(strict=True, ge=0, le=64)] | None = None
+    """Devices of a worker on a Ray cluster, by default one where the cluster has any; fractions share one."""
 
 
 class StudySettings(Model):

@@ -1,0 +1,260 @@
+"""A search on a Ray cluster: Ray places the workers, the storage holds the truth.
+
+A worker is a Ray task that takes trials until none is left, as one of another machine does. Tasks for which there
+is no room wait in Ray's queue, so nodes that join get them; what a node trained when it was lost is noticed by its
+heartbeat, and goes on elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from msplora_search.errors import InputError
+from msplora_search.proxy.workbench import Workbench
+from msplora_search.scale.crew import KEEPING
+from msplora_search.scale.relay import Relay
+from msplora_search.search.events import Event, Listener, Waiting, WorkerLost, light
+from msplora_search.search.part import work_off
+from msplora_search.search.preparation import describe
+from msplora_search.search.store.address import hide_password
+from msplora_search.search.store.engine import is_postgres
+from msplora_search.search.store.failure import failure_of
+from msplora_search.search.store.folder import only_run
+from msplora_search.search.store.identity import Crew
+from msplora_search.search.study import output_of, require_compatible
+from msplora_search.settings.models import ScaleSettings, StudySettings
+from msplora_search.stopping import listen_for_signals
+
+LOOKED = 1.0
+"""Seconds between two looks at the cluster."""
+ANSWER = 10.0
+"""Seconds to wait for a cluster."""
+LOSSES = 10
+"""Workers lost in a row, without a trial coming to its end, after which it is no use to start others."""
+
+
+def run_on_ray(
+    settings: StudySettings,
+    output: Path | None,
+    storage: str | None,
+    address: str | None,
+    workers: int | None,
+    listen: Listener,
+    retry_failed: bool = False,
+) -> Path:
+    """`run_study` with its trials on the nodes of a Ray cluster.
+
+    `address`: as `ray.init` takes it; None is the cluster that RAY_ADDRESS names, else one is started on this
+    machine. `workers`: at a time; None is as many as there is room for. Every node has this program installed,
+    sees model and data under the same paths, and reaches the storage, which is PostgreSQL.
+
+    Raises InputError as `run_study` does, where there is no such cluster, and where workers are lost again and
+    again.
+    """
+    _require_reachable(storage)
+    ray = _library()
+    output = output_of(settings, output)
+    require_compatible(settings, output, storage)
+    with only_run(output), _connected(ray, address):
+        describe(settings, output)
+        crew = Crew.of_this_call(storage, retry_failed)
+        _Cluster(ray, settings.scale, workers, (settings, storage, crew), Relay(listen), listen).work_off()
+    return output
+
+
+@dataclass
+class _Cluster:
+    """The workers on the cluster."""
+
+    ray: Any
+    scale: ScaleSettings
+    workers: int | None
+    arguments: tuple[StudySettings, str | None, Crew]
+    relay: Relay
+    listen: Listener
+    _placed: set[Any] = field(default_factory=set, init=False)
+    _numbers: Iterator[int] = field(default_factory=count, init=False)
+    _lost: int = field(default=0, init=False)
+    """In a row."""
+    _told: bool = field(default=False, init=False)
+
+    def work_off(self) -> None:
+        """Keep as many at work as are wanted, until one finds that nothing is left."""
+        post = self._post()
+        try:
+            while True:
+                self._place(post)
+                ended, _ = self.ray.wait(list(self._placed), timeout=LOOKED)
+                self._pass_on(post)
+                if any(self._is_done(one) for one in ended):
+                    break
+        finally:
+            self._end(post)
+        self.relay.end()
+
+    def _place(self, post: Any) -> None:
+        """Start those that are missing; Ray makes those wait for which there is no room."""
+        cpus, gpus, wanted = self._share()
+        options = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
+        task = self.ray.remote(max_retries=0, max_calls=1, **options)(take_part_on_node)
+        while len(self._placed) < wanted:
+            self._placed.add(task.remote(*self.arguments, next(self._numbers), max(1, int(cpus)), post))
+
+    def _share(self) -> tuple[float, float, int]:
+        """Processors and devices of a worker, and how many workers there are to be."""
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        cpus, gpus = self.scale.cpus, self.scale.gpus
+        if gpus is None:
+            gpus = float(any(node.get("GPU", 0) for node in nodes))
+        room = sum(_room(node.get("CPU", 0), node.get("GPU", 0), cpus, gpus) for node in nodes)
+        if not room and not self._told:
+            self._told = True
+            devices = f" and {gpus:g} GPUs" if gpus else ""
+            self.listen(Waiting(f"for a node with {cpus:g} CPUs{devices}, which no node of the cluster has"))
+        return cpus, gpus, self.workers or max(1, room)
+
+    def _post(self) -> Any:
+        """Where workers put what they tell; on the node of this process, so that it lives as long."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(self.ray.get_runtime_context().get_node_id(), soft=False)
+        return self.ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
+
+    def _pass_on(self, post: Any) -> None:
+        for event in self.ray.get(post.take.remote()):
+            self.relay(event)
+
+    def _is_done(self, worker: Any) -> bool:
+        """Whether an ended worker found nothing left; else it was lost. Raises its InputError."""
+        self._placed.remove(worker)
+        try:
+            refused = self.ray.get(worker)
+        except self.ray.exceptions.RayTaskError as error:
+            if not failure_of(error.cause).passes:
+                raise
+            self._lose(str(error.cause).splitlines()[0])
+            return False
+        except self.ray.exceptions.RayError as error:
+            self._lose(type(error).__name__)
+            return False
+        if refused is not None:
+            raise refused
+        return True
+
+    def _lose(self, why: str) -> None:
+        self._lost = 1 if self.relay.advanced else self._lost + 1
+        self.relay.advanced = False
+        self.listen(WorkerLost(f"a worker on the cluster ended by {why}"))
+        if self._lost >= LOSSES:
+            raise InputError(
+                f"{LOSSES} workers on the cluster ended, the last by {why}, and no trial came to its end; a "
+                "larger scale.cpus or scale.gpus leaves more memory to each"
+            )
+
+    def _end(self, post: Any) -> None:
+        """Let those that are left keep what they have."""
+        for worker in self._placed:
+            self.ray.cancel(worker)
+        if self._placed:
+            self.ray.wait(list(self._placed), num_returns=len(self._placed), timeout=KEEPING)
+        self._pass_on(post)
+
+
+class Mailbox:
+    """An actor of Ray's, in which workers leave what they tell."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def put(self, event: Event) -> None:
+        """From a worker."""
+        self._events.append(event)
+
+    def take(self) -> list[Event]:
+        """All that came since the last time, in the order of each worker."""
+        events, self._events = self._events, []
+        return events
+
+
+def take_part_on_node(
+    settings: StudySettings, storage: str, crew: Crew, worker: int, threads: int, post: Any
+) -> InputError | None:
+    """One worker's part, in a process of Ray's; what it was refused for."""
+    import ray
+    import torch
+
+    listen_for_signals()  # Ray cancels by SIGINT
+    torch.set_num_threads(threads)
+    last: list[Any] = []
+
+    def tell(event: Event) -> None:
+        last[:] = [post.put.remote(light(event))]  # who waited for an answer would give up its place meanwhile
+
+    with TemporaryDirectory(prefix="msplora-search-") as folder:
+        try:
+            work_off(Workbench.load(settings), Path(folder), storage, crew, worker, tell)
+        except InputError as error:
+            return error
+        finally:
+            if last:
+                ray.wait(last, timeout=KEEPING)
+    return None
+
+
+def _room(cpus: float, gpus: float, each: float, devices: float) -> int:
+    """Workers that a node has room for."""
+    fits = cpus / each
+    return int(min(fits, gpus / devices) if devices else fits)
+
+
+def _require_reachable(storage: str | None) -> None:
+    if storage is None or not is_postgres(storage):
+        named = "is missing" if storage is None else f"{hide_password(storage)} is not PostgreSQL"
+        raise InputError(
+            f"--storage: {named}; the nodes of a cluster need one that all reach, such as "
+            "postgresql+psycopg://user@host/name"
+        )
+
+
+def _library() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise InputError('--engine ray: Ray is not installed; pip install "msplora-search[ray]"') from None
+    return ray
+
+
+@contextmanager
+def _connected(ray: Any, address: str | None) -> Iterator[None]:
+    """A connection to the cluster. Raises InputError where it is not there."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _require_answer(address)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"--ray-address {address}: {str(error).splitlines()[0]}") from None
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # Ray's own end the process at once
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str | None) -> None:
+    """Raise OSError where nobody listens at a HOST:PORT, for which Ray itself waits some minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "://" not in host:
+        socket.create_connection((host, int(port)), ANSWER).close()

@@ -1,0 +1,182 @@
+"""A search on a real Ray cluster of several nodes on this machine: its nodes come, go, and are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from msplora_search.errors import InputError
+from msplora_search.results.records import State
+from msplora_search.scale.cluster import _room
+from msplora_search.scale.engines import run_on
+from msplora_search.search.events import Event, SearchEnded, SearchStarted, TrialEnded, Waiting, WorkerLost
+from msplora_search.search.results import load_results
+from msplora_search.settings import StudySettings
+from tests.servers import Postgres, missing
+from tests.small import study_fields, write_study
+
+PROGRAM = Path(sys.executable).with_name("msplora-search")
+LONG = {"epochs": 40, "rungs": [0.25, 0.5, 1.0]}
+"""A trial takes some seconds."""
+SEARCH = {"trials": 6, "sampler": "random", "baselines": ["paper"]}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that takes no work; nodes are added by the test."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # its workers give way to all others, else
+    try:
+        from ray.cluster_utils import Cluster
+    except ImportError:
+        missing("Ray is not installed")
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * 2**20},
+    )
+    yield made
+    made.shutdown()  # type: ignore[no-untyped-call]
+
+
+def add(cluster: Any) -> Any:
+    return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+
+
+def trials(url: str) -> list[FrozenTrial]:
+    storage = optuna.storages.RDBStorage(url)
+    try:
+        return optuna.load_study(study_name="small", storage=storage).trials
+    finally:
+        storage.engine.dispose()
+
+
+def workers_of(url: str) -> list[int]:
+    """Process numbers, of each trial that was begun."""
+    return [trial.user_attrs["plan"]["worker"]["pid"] for trial in trials(url) if "plan" in trial.user_attrs]
+
+
+def assert_whole(output: Path, url: str, trained: int = 7) -> None:
+    results = load_results(output, url)
+    done = [r for r in results.records if r.state in (State.COMPLETE, State.PRUNED)]
+    assert len(done) == len({r.configuration for r in done}) == trained
+    assert not [r for r in results.records if r.state in (State.RUNNING, State.FAILED)]
+    assert not results.interrupted
+
+
+def test_nodes_share_a_search_one_is_lost_and_another_joins(
+    tmp_path: Path, postgres: Postgres, cluster: Any
+) -> None:
+    """The first node is lost while it trains; all is trained by it and by the one that joined later."""
+    url = postgres.fresh("cluster")
+    fields = study_fields(tmp_path, search=SEARCH, proxy=LONG, scale={"heartbeat": 1})
+    settings, events, joined = StudySettings.model_validate(fields), list[Event](), list[Any]()
+    first = add(cluster)
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        ended = sum(isinstance(e, TrialEnded) for e in events)
+        if ended == 2 and not joined:
+            joined.append(add(cluster))
+            cluster.remove_node(first, allow_graceful=False)
+
+    output = run_on("ray", settings, tmp_path / "out", url, None, cluster.address, listen)
+    assert_whole(output, url)
+    assert len(set(workers_of(url))) == 2
+    assert [e for e in events if isinstance(e, WorkerLost)]
+    assert isinstance(events[0], SearchStarted)
+    assert isinstance(events[-1], SearchEnded)
+    assert sum(isinstance(e, SearchStarted | SearchEnded) for e in events) == 2
+
+
+def test_a_search_waits_for_a_node_that_has_room(tmp_path: Path, postgres: Postgres, cluster: Any) -> None:
+    """And says so; two workers share the processor of the one that comes."""
+    url = postgres.fresh("room")
+    fields = study_fields(tmp_path, search=SEARCH, proxy=LONG, scale={"cpus": 0.5})
+    settings, events = StudySettings.model_validate(fields), list[Event]()
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Waiting) and "no node" in event.what:
+            add(cluster)
+
+    output = run_on("ray", settings, tmp_path / "out", url, None, cluster.address, listen)
+    assert events[0] == Waiting("for a node with 0.5 CPUs, which no node of the cluster has")
+    assert_whole(output, url)
+    assert len(set(workers_of(url))) == 2
+
+
+def test_a_stopped_search_keeps_what_it_trained(tmp_path: Path, postgres: Postgres, cluster: Any) -> None:
+    """By the command, as a user stops it: workers keep their step where scale.checkpoints says, and go on."""
+    url, kept = postgres.fresh("stopped cluster"), tmp_path / "kept"
+    study = write_study(tmp_path, search=SEARCH, proxy=LONG, scale={"heartbeat": 1, "checkpoints": str(kept)})
+    add(cluster)
+    words = [PROGRAM, "run", study, "--output", "out", "--storage", url, "--engine", "ray"]
+    run = subprocess.Popen(
+        [*map(str, words), "--ray-address", cluster.address], cwd=tmp_path, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    until(lambda: any(t.state == TrialState.RUNNING and "progress" in t.user_attrs for t in tried(url)))
+    run.send_signal(signal.SIGTERM)
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 143, said
+    assert len(list((kept / "small").iterdir())) == 1
+    done = subprocess.run(
+        [*map(str, words), "--ray-address", cluster.address], cwd=tmp_path, text=True, capture_output=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_whole(tmp_path / "out", url)
+
+
+def until(there: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def tried(url: str) -> list[FrozenTrial]:
+    try:
+        return trials(url)
+    except KeyError:
+        return []
+
+
+def test_room_is_what_is_scarcer() -> None:
+    assert _room(8, 0, 2, 0) == 4
+    assert _room(8, 1, 2, 0.5) == 2
+    assert _room(8, 0, 1, 1) == 0
+    assert _room(1, 0, 0.25, 0) == 4
+
+
+@pytest.mark.parametrize(
+    ("storage", "address", "engine", "said"),
+    [
+        (None, None, "ray", "--storage: is missing; the nodes"),
+        ("sqlite:///x.db", None, "ray", "--storage: sqlite:///x.db is not PostgreSQL"),
+        (None, "somewhere:1", "local", "--ray-address somewhere:1: is for --engine ray"),
+    ],
+)
+def test_what_a_cluster_cannot_use_is_refused(
+    tmp_path: Path, storage: str | None, address: str | None, engine: Any, said: str
+) -> None:
+    settings = StudySettings.model_validate(study_fields(tmp_path))
+    with pytest.raises(InputError, match=said.replace("(", r"\(")):
+        run_on(engine, settings, tmp_path / "out", storage, None, address, lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_that_is_not_there_is_named(tmp_path: Path, postgres: Postgres) -> None:
+    settings = StudySettings.model_validate(study_fields(tmp_path))
+    with pytest.raises(InputError, match=r"--ray-address 127\.0\.0\.1:1: "):
+        run_on("ray", settings, tmp_path / "out", postgres.fresh("none"), None, "127.0.0.1:1", lambda _: None)
+    assert not (tmp_path / "out").exists()
