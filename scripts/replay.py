@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from heapq import heappop, heappush
 from pathlib import Path
+from threading import Condition
 
 import numpy as np
 import optuna
@@ -20,6 +24,7 @@ from msplora_search.results.comparing import regret
 from msplora_search.results.records import Configuration, Evaluation, State, TrialRecord
 from msplora_search.search.events import Event, TrialEnded
 from msplora_search.search.part import make_loop, quiet_optuna
+from msplora_search.search.samplers import seed_for
 from msplora_search.search.store.identity import Crew
 from msplora_search.search.store.own_file import Watch
 from msplora_search.search.turns import Turns
@@ -51,6 +56,8 @@ class TableBench:
     """How many validation examples, the first, are looked at before the end; None is all of them."""
     rates: tuple[float, ...] | None = None
     """Those that the space holds; None is all of the table's."""
+    wait: Callable[[float], None] = lambda _: None
+    """Told the steps that a training takes, before it shows what they led to."""
 
     @cached_property
     def task(self) -> TableTask:
@@ -89,9 +96,12 @@ class TableBench:
         if not 0 <= further < len(table.seeds):
             raise KeyError(f"seed {seed} is not in the table")
         there = table.place[pyramid], table.rates.index(learning_rate), (self.seed + further) % len(table.seeds)
+        before = 0
         for rung, step in enumerate(table.steps):
             if table.rungs[rung] not in self.settings.proxy.rungs:
                 continue
+            self.wait(step - before)
+            before = step
             if np.isnan(table.losses[*there, rung]):
                 raise DivergedError(f"by step {step}")
             ends = rung == len(table.rungs) - 1
@@ -181,19 +191,66 @@ class Replay:
         return regret(*tried, self._truth.ravel(), every, low, high, table.chance)[0]
 
 
-def replay(bench: TableBench, folder: Path) -> Replay:
-    """A whole search; `folder` holds its lock."""
+def replay(bench: TableBench, folder: Path, workers: int = 1) -> Replay:
+    """A whole search; `folder` holds its lock. Of several workers all train at the same speed."""
     ended: list[TrialRecord] = []
+    clock = Clock(workers)
 
     def listen(event: Event) -> None:
         if isinstance(event, TrialEnded):
             ended.append(event.record)
 
-    with quiet_optuna():
+    def work(worker: int, study: optuna.Study) -> None:
+        own, turns = (
+            replace(bench, wait=partial(clock.wait, worker)),
+            Turns.of(folder, None, "table", lambda _: None),
+        )
+        seed = seed_for(bench.settings.search, 0, worker)
+        with clock.working(worker):
+            loop = make_loop(study, own, [], turns, Watch(None), Crew.of_this_call(None), seed, listen)
+            while loop.take():
+                pass
+
+    with quiet_optuna(), ThreadPoolExecutor(workers) as pool:
         study = optuna.create_study(directions=["maximize", "minimize"])
-        turns, crew = Turns.of(folder, None, "table", lambda _: None), Crew.of_this_call(None)
-        seed = bench.settings.search.seed
-        loop = make_loop(study, bench, [], turns, Watch(None), crew, seed, listen)
-        while loop.take():
-            pass
+        for done in [pool.submit(work, worker, study) for worker in range(workers)]:
+            done.result()
     return Replay(bench, tuple(ended))
+
+
+class Clock:
+    """The time of several workers, of which one computes at any moment: the one that is the farthest behind."""
+
+    def __init__(self, workers: int) -> None:
+        self._changed = Condition()
+        self._next = [(0.0, worker) for worker in range(workers)]
+        self._at_work: int | None = None
+        self._now = 0.0
+        with self._changed:
+            self._pass_on()
+
+    @contextmanager
+    def working(self, worker: int) -> Iterator[None]:
+        """Begin when it is this worker's turn, and leave the turns to the others in the end."""
+        self._wait_for(worker)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pass_on()
+
+    def wait(self, worker: int, steps: float) -> None:
+        """Let so many steps go by."""
+        with self._changed:
+            heappush(self._next, (self._now + steps, worker))
+            self._pass_on()
+        self._wait_for(worker)
+
+    def _wait_for(self, worker: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._at_work == worker)
+
+    def _pass_on(self) -> None:
+        if self._next:
+            self._now, self._at_work = heappop(self._next)
+            self._changed.notify_all()

@@ -1,5 +1,6 @@
 """Tables of trainings, and searches replayed on them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from msplora_search.results.records import State
-from scripts.replay import Replay, TableBench, replay
+from scripts.replay import Clock, Replay, TableBench, replay
 from scripts.tables import Table, drawn_together, packed, unpacked
 from tests.scripts.small_table import small_table
 
@@ -64,10 +65,12 @@ def test_of_the_best_of_many_the_luck_is_taken_away() -> None:
     assert np.mean(error, axis=0)[0] < 0.6 * np.mean(error, axis=0)[1]
 
 
-def searched(table: Table, folder: Path, sampler: str, rule: str, trials: int = 12, chance: float = 0.2) -> Replay:
+def searched(
+    table: Table, folder: Path, sampler: str, rule: str, trials: int = 12, chance: float = 0.2, workers: int = 1
+) -> Replay:
     search = {"sampler": sampler, "trials": trials, "seed": 3, "baselines": [], "noise_repeats": 0}
     settings = table.settings(search=search, pruning={"rule": rule, "chance": chance})
-    return replay(TableBench(settings, table, 0), folder)
+    return replay(TableBench(settings, table, 0), folder, workers)
 
 
 @pytest.mark.parametrize("sampler", ["front", "tpe"])
@@ -113,3 +116,29 @@ def test_what_was_stopped_goes_on_where_it_is_worth_more(tmp_path: Path) -> None
     assert (np.diff(steps) > 0).all()
     assert len(regrets) == 16 + len(thawed)
     assert regrets[-1] < regrets[5]
+
+
+def test_several_workers_are_one_search_by_the_clock(tmp_path: Path) -> None:
+    """None trains what another does; a training that takes longer ends later; again, it is the same."""
+    table = small_table(tmp_path)
+    runs = [searched(table, tmp_path, "front", "none", trials=12, workers=3) for _ in range(2)]
+    for done in runs:
+        trained = [record.configuration for record in done.trained]
+        assert len(trained) == len(set(trained)) == 12
+    assert [r.configuration for r in runs[0].ended] == [r.configuration for r in runs[1].ended]
+    alone = searched(table, tmp_path, "front", "none", trials=12)
+    assert [r.configuration for r in runs[0].ended] != [r.configuration for r in alone.ended]
+
+
+def test_a_clock_lets_the_farthest_behind_go_on() -> None:
+    clock, seen = Clock(2), list[tuple[int, int]]()
+
+    def work(worker: int, lengths: list[int]) -> None:
+        with clock.working(worker):
+            for length in lengths:
+                clock.wait(worker, length)
+                seen.append((worker, length))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, [0, 1], [[1, 4, 1], [3, 1, 5]]))
+    assert seen == [(0, 1), (1, 3), (1, 1), (0, 4), (0, 1), (1, 5)]
