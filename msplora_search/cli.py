@@ -39,8 +39,11 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the program: bad input is one line and exit code 2; a stop is 130 by the user, 143 by the system."""
-    from msplora_search.errors import InputError
+    """Run the program: bad input is one line and exit code 2; a stop is 130 by the user, 143 by the system.
+
+    A search that ends for its trials fail is 1.
+    """
+    from msplora_search.errors import InputError, WorkerStoppedError
     from msplora_search.stopping import last_signal, listen_for_signals
 
     listen_for_signals()
@@ -52,6 +55,9 @@ def main() -> None:
     except InputError as error:
         print_error(error)
         code = 2
+    except WorkerStoppedError as error:
+        print_error(error)
+        code = 1
     except Usage as error:
         _explain(error)
         code = 2
@@ -96,8 +102,8 @@ def run(
         bool,
         typer.Option(
             "--retry-failed",
-            help="Train again what failed, divergence included. What failed for want of memory or disk, and "
-            "baselines, are tried again in any case.",
+            help="Train again what failed, divergence and scale.trial_time included. What failed for want of "
+            "memory or disk, and baselines, are tried again in any case.",
         ),
     ] = False,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -23,6 +25,10 @@ class InputError(Exception):
 
 class DamagedError(InputError):
     """A file that this program stored, and cannot read any more."""
+
+
+class WorkerStoppedError(Exception):
+    """A worker takes no more trials, for what it begins fails; the text names the trials and the last reason."""
 
 
 @contextmanager
@@ -59,3 +65,18 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(following))
         yield following
         following = following.__cause__ or following.__context__
+
+
+NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|not enough memory|std::bad_alloc|"
+    r"MemoryError|OutOfMemoryError|_ALLOC_FAILED",
+    re.IGNORECASE,
+)
+"""torch reports want of memory as RuntimeError, in the words of who noticed it."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception says, for itself, that memory did not suffice."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError | OSError) and NO_MEMORY.search(str(error)) is not None

@@ -16,9 +16,10 @@ from msplora_search.adapters.anatomy import Anatomy
 from msplora_search.adapters.bank import BANK, attach, detach
 from msplora_search.adapters.foreign import in_one_line
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.errors import InputError
+from msplora_search.errors import InputError, causes, lacks_memory
 from msplora_search.proxy.batching import Batches
 from msplora_search.proxy.precision import Precision
+from msplora_search.proxy.room import Room
 from msplora_search.proxy.training import predict
 from msplora_search.settings.models import StudySettings
 from msplora_search.tasks.backbone import Backbone
@@ -33,9 +34,11 @@ JUDGED = 2
 
 
 def rehearse(
-    settings: StudySettings, task: Task, backbone: Backbone, anatomy: Anatomy, precision: Precision
+    settings: StudySettings, task: Task, backbone: Backbone, anatomy: Anatomy, precision: Precision, room: Room
 ) -> None:
     """Train plain LoRA of rank 1 on `anatomy` for a step, on the longest examples, and evaluate it.
+
+    `room` learns whether so many fit into memory at once.
 
     Leaves no trace: what is random draws on as if nothing had been, and model and head are as they were.
     Raises ArithmeticError where loss or gradient is no number, and whatever the model raises: see `refusing`.
@@ -48,13 +51,11 @@ def rehearse(
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=settings.proxy.learning_rate, fused=True)
         few = _longest(task, task.train, EXAMPLES)
-        with precision.training():
-            loss = task.loss(model, few[0].to(precision.device))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = room.differentiate(model, task, few[0], precision, trained)
         size = torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        predict(model, task, _longest(task, task.validation, JUDGED), precision)
-        _require_numbers({"loss": loss.detach(), "gradient": size})
+        predict(model, task, _longest(task, task.validation, JUDGED), precision, room)
+        _require_numbers({"loss": loss, "gradient": size})
 
 
 @contextmanager
@@ -67,9 +68,9 @@ def refusing(settings: StudySettings, backbone: Backbone, precision: Precision) 
     except InputError:
         raise
     except Exception as error:
-        if _out_of_memory(error):
+        if any(lacks_memory(one) for one in causes(error)):
             raise InputError(
-                f"{name}: a step of {EXAMPLES} examples does not fit into the memory of {precision.device.type}; "
+                f"{name}: a step of one example does not fit into the memory of {precision.device.type}; "
                 "lower task.max_length, set backbone.dtype to bf16 or backbone.gradient_checkpointing to true, "
                 "or take a smaller model",
                 "model",
@@ -97,11 +98,6 @@ def _advice(settings: StudySettings, precision: Precision) -> str:
     if settings.backbone.dtype == "bf16":
         return "try backbone.dtype=fp32"
     return "try proxy.precision=fp32" if precision.name == "bf16" else "take another model, or other space.targets"
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Torch has an error of its own for devices; on a CPU its allocator says so in words."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 @contextmanager

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from msplora_search.proxy.batching import ProxyBatches
+from msplora_search.proxy.limit import Limit, OutOfTimeError
 from msplora_search.proxy.precision import Precision
+from msplora_search.proxy.room import Room
 from msplora_search.proxy.shelf import Progress, Shelf
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import ProxySettings
@@ -21,6 +23,8 @@ from msplora_search.tasks.parts import Batch
 from msplora_search.tasks.task import Task
 
 MAX_GRADIENT_NORM = 1.0
+CHECKED = 16
+"""Steps after which their losses are looked at, where that means to wait for a device; on a CPU after each."""
 
 
 class DivergedError(RuntimeError):
@@ -34,6 +38,8 @@ def train(
     proxy: ProxySettings,
     learning_rate: float,
     precision: Precision,
+    room: Room,
+    limit: Limit,
     in_training_mode: bool = False,
     shelf: Shelf | None = None,
 ) -> Iterator[Evaluation]:
@@ -41,10 +47,12 @@ def train(
 
     AdamW, linear warm-up over `proxy.warmup_ratio` of the steps, then linear decay to zero at the end of the whole
     proxy. Whoever stops iterating stops the training; what `shelf` keeps of it goes on from its last rung, or from
-    the step at which a signal stopped it, and yields the rungs before again at once. `in_training_mode`: as
-    dropout, and computing activations again, want it.
+    the step at which a signal or the `limit` stopped it, and yields the rungs before again at once. `room`: how
+    much of a batch is computed at once; the update is that of the whole batch. `in_training_mode`: as dropout, and
+    computing activations again, want it.
 
-    Raises DivergedError when a loss is NaN or infinite.
+    Raises DivergedError when a loss is NaN or infinite, OutOfTimeError at the limit, MemoryError where a single
+    example is too much.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=proxy.weight_decay, fused=True)
@@ -57,7 +65,7 @@ def train(
     try:
         while True:
             if now.step in rungs and (not now.curve or now.curve[-1].step < now.step):
-                now.curve.append(_measured(model, task, batches, precision, rungs[now.step], now))
+                now.curve.append(_measured(model, task, batches, precision, rungs[now.step], now, room, limit))
                 now.losses.clear()
                 if shelf is not None and now.step < batches.steps:
                     shelf.put(now, parameters, optimizer)
@@ -65,21 +73,24 @@ def train(
                 model.train(in_training_mode)
             if now.step == batches.steps:
                 break
+            limit.require_time(now.step, batches.steps)
             batch = next(source)
             with finishing():
                 within = True
-                with precision.training():
-                    loss = task.loss(model, batch.to(precision.device))
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss = room.differentiate(model, task, batch, precision, parameters)
                 torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * rate_factor(now.step, batches.steps, proxy.warmup_ratio)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-                now.losses.append(loss.detach())
+                now.losses.append(loss)
                 now.step += 1
                 within = False
-    except KeyboardInterrupt:
+            if precision.device.type == "cpu":
+                require_numbers(now, batches.steps, 1)
+            elif now.step % CHECKED == 0:
+                require_numbers(now, batches.steps, CHECKED)
+    except (KeyboardInterrupt, OutOfTimeError):
         if shelf is not None and not within:
             shelf.put(now, parameters, optimizer)
         raise
@@ -87,28 +98,56 @@ def train(
         shelf.clear()
 
 
+def require_numbers(now: Progress, steps: int, latest: int) -> None:
+    """Raise DivergedError, naming the step, where one of the `latest` losses is NaN or infinite."""
+    losses = torch.stack(now.losses[-latest:]).tolist()
+    for step, loss in enumerate(losses, now.step - len(losses) + 1):
+        if not math.isfinite(loss):
+            raise DivergedError(f"the training loss is {loss} at step {step} of {steps}")
+
+
 def _measured(
-    model: nn.Module, task: Task, batches: ProxyBatches, precision: Precision, rung: float, now: Progress
+    model: nn.Module,
+    task: Task,
+    batches: ProxyBatches,
+    precision: Precision,
+    rung: float,
+    now: Progress,
+    room: Room,
+    limit: Limit,
 ) -> Evaluation:
-    """At a rung, on the validation part, and at the end on the judging part too. Raises DivergedError."""
-    mean_loss = float(torch.stack(now.losses).mean())
-    if not math.isfinite(mean_loss):
-        raise DivergedError(f"the training loss is {mean_loss} by step {now.step} of {batches.steps}")
-    predictions = predict(model, task, batches.validation, precision)
-    judging = None
+    """At a rung, on the validation part, and at the end on the judging part too. Raises what `train` does."""
+    require_numbers(now, batches.steps, CHECKED)
+
+    def predicted(part: Sequence[Batch]) -> Values:
+        return predict(model, task, part, precision, room, lambda: limit.require_time(now.step, batches.steps))
+
+    predictions, judging = predicted(batches.validation), None
     if now.step == batches.steps and batches.judging is not None:
-        judging = predict(model, task, batches.judging, precision)
+        judging = predicted(batches.judging)
+    mean_loss = float(torch.stack(now.losses).mean())
     return task.evaluate(predictions, rung, now.step, mean_loss, judging)
 
 
-def predict(model: nn.Module, task: Task, batches: Sequence[Batch], precision: Precision) -> Values:
-    """Predictions for all examples of `batches`, in the order of the part they were made from."""
+def predict(
+    model: nn.Module,
+    task: Task,
+    batches: Sequence[Batch],
+    precision: Precision,
+    room: Room,
+    before_each: Callable[[], None] = lambda: None,
+) -> Values:
+    """Predictions for all examples of `batches`, in the order of the part they were made from.
+
+    `before_each` batch is called, and may stop it.
+    """
     model.eval()
     rows, predicted = [], []
     with precision.evaluation():
         for batch in batches:
+            before_each()
             rows.append(batch.rows)
-            predicted.append(task.predict(model, batch.to(precision.device)))
+            predicted.append(room.predict(model, task, batch, precision))
     order = np.concatenate(rows)
     found = np.concatenate(predicted)
     in_order = np.empty_like(found)

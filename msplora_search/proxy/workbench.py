@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from msplora_search.errors import InputError, placed
 from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.choices import Anatomies, dissect_choices, space_in
 from msplora_search.proxy.first_token import keep_first_token
+from msplora_search.proxy.limit import Limit
 from msplora_search.proxy.precision import Precision
 from msplora_search.proxy.rehearsal import refusing, rehearse
+from msplora_search.proxy.room import Room
 from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.training import rung_steps, train
 from msplora_search.results.records import Evaluation
@@ -37,6 +39,7 @@ class Workbench:
     batches: ProxyBatches
     precision: Precision
     anatomies: Anatomies
+    room: Room = field(default_factory=Room)
 
     @classmethod
     def load(cls, settings: StudySettings) -> Workbench:
@@ -54,11 +57,12 @@ class Workbench:
             space_in(settings, anatomies)
             batches = ProxyBatches.of(task, settings.proxy, seed)
             require_rungs(batches.steps, settings.proxy)
-            precision = precision_of(settings)
+            precision, room = precision_of(settings), Room()
+            largest = max(anatomies.values(), key=lambda anatomy: len(anatomy.sites))
             with refusing(settings, backbone, precision):
                 _bring_into_form(settings, task, backbone, anatomies, precision)
-                rehearse(settings, task, backbone, max(anatomies.values(), key=lambda a: len(a.sites)), precision)
-        return cls(settings, task, backbone, batches, precision, anatomies)
+                rehearse(settings, task, backbone, largest, precision, room)
+        return cls(settings, task, backbone, batches, precision, anatomies, room)
 
     @property
     def layers(self) -> int:
@@ -101,7 +105,8 @@ class Workbench:
 
         `seed`: of adapters, the order of batches, the head where the checkpoint has none, and dropout; the
         search's unless another is given. Parts are those of the search in any case. Close the iterator to stop
-        early; `shelf` keeps what it takes to go on. Raises DivergedError when the loss is no number.
+        early; `shelf` keeps what it takes to go on. Raises what `train` does; the time that `scale.trial_time`
+        allows begins with the first step.
         """
         model = self.backbone.model
         seed = self.settings.search.seed if seed is None else seed
@@ -111,10 +116,18 @@ class Workbench:
         try:
             assert bank.count() == anatomy.count(pyramid)
             torch.manual_seed(seed)  # for dropout, where it is kept
-            batches, proxy = self._batches(seed), self.settings.proxy
-            as_in_training = proxy.dropout or self.settings.backbone.gradient_checkpointing
+            proxy, limit = self.settings.proxy, Limit.of(self.settings.scale.trial_time)
             yield from train(
-                model, self.task, batches, proxy, learning_rate, self.precision, as_in_training, shelf
+                model,
+                self.task,
+                self._batches(seed),
+                proxy,
+                learning_rate,
+                self.precision,
+                self.room,
+                limit,
+                in_training_mode=proxy.dropout or self.settings.backbone.gradient_checkpointing,
+                shelf=shelf,
             )
         finally:
             detach(model)

@@ -28,8 +28,10 @@ from msplora_search.reporting.wording import (
 from msplora_search.results.pareto import front
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import (
+    Aside,
     Event,
     Listener,
+    Notice,
     SearchEnded,
     SearchStarted,
     TrialEnded,
@@ -84,6 +86,8 @@ class Progressing:
             case TrialStarted(record) | TrialMeasured(record):
                 self.running[record.number] = record
                 self.at_once = max(self.at_once, len(self.running))
+            case WorkerLost():
+                self.running.clear()
             case TrialTaken(record):
                 self.running.pop(record.number, None)
             case TrialEnded(record):
@@ -160,12 +164,8 @@ class PlainLines:
                 done = f"[{self._progress.done}/{total}]" if total else f"[{self._progress.done}]"
                 rest = f"; about {duration(left)} left" if left else ""
                 self._say(f"{done} {trial_line(record)}{rest}")
-            case WorkerLost(what):
-                self._say(lost_line(what))
-            case TrialTaken(record):
-                self._say(taken_line(record))
-            case Waiting(what):
-                self._say(f"waiting {what}")
+            case WorkerLost() | TrialTaken() | Waiting() | Notice():
+                self._say(aside_line(event))
             case SearchEnded():
                 for line in closing_lines(event):
                     self._say(line)
@@ -192,13 +192,8 @@ class LiveDisplay:
                     print_line(self._console, line)
             case TrialEnded(record):
                 print_line(self._console, trial_line(record))
-            case WorkerLost(what):
-                self._progress.running.clear()
-                print_line(self._console, lost_line(what))
-            case TrialTaken(record):
-                print_line(self._console, taken_line(record))
-            case Waiting(what):
-                print_line(self._console, f"waiting {what}")
+            case WorkerLost() | TrialTaken() | Waiting() | Notice():
+                print_line(self._console, aside_line(event))
             case SearchEnded():
                 for line in closing_lines(event):
                     print_line(self._console, line)
@@ -277,14 +272,18 @@ def trial_line(record: TrialRecord) -> str:
     return f"{head}, {size}: {end}"
 
 
-def lost_line(what: str) -> str:
-    """That a worker died."""
-    return f"{what}; the trial that it trained will be trained anew"
-
-
-def taken_line(record: TrialRecord) -> str:
-    """That a trial is another's now."""
-    return f"trial {record.number} was given to another worker, for this one had given no sign of life for long"
+def aside_line(event: Aside) -> str:
+    """What is told beside the course of a search."""
+    match event:
+        case WorkerLost(what):
+            return f"{what}; the trial that it trained will be trained anew"
+        case TrialTaken(record):
+            to = "was given to another worker, for this one had given no sign of life for long"
+            return f"trial {record.number} {to}"
+        case Waiting(what):
+            return f"waiting {what}"
+        case Notice(what):
+            return what
 
 
 def running_line(record: TrialRecord) -> str:

@@ -121,6 +121,8 @@ class Failure(StrEnum):
     DISK = "disk"
     DIVERGED = "diverged"
     """The loss was no number any more."""
+    TIME = "time"
+    """It took longer than `scale.trial_time`."""
     ERROR = "error"
 
     @property

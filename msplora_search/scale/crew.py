@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from msplora_search.errors import InputError
+from msplora_search.errors import InputError, WorkerStoppedError
 from msplora_search.search.store.failure import failure_of
 from msplora_search.stopping import last_signal, listen_for_signals
 
@@ -38,6 +38,8 @@ class Lost:
     exit_code: int
     why: str = ""
     """What it said last, where it could not go on."""
+    stopped: bool = False
+    """Whether it stopped by itself, for what it began failed; who takes its place would do no better."""
 
     def __str__(self) -> str:
         if self.why:
@@ -72,13 +74,13 @@ def together(
             for pipe in wait(list(crew)):
                 assert isinstance(pipe, Connection)
                 match message := _receive(pipe):
-                    case _Ended(why, garbled):
+                    case _Ended(why, garbled, stopped):
                         worker, process = crew.pop(pipe)
                         if garbled:
                             process.kill()
                         process.join()
                         if process.exitcode or garbled:
-                            lost.append(Lost(worker, process.exitcode or 0, why))
+                            lost.append(Lost(worker, process.exitcode or 0, why, stopped))
                     case InputError():
                         raise message
                     case _:
@@ -107,6 +109,7 @@ class _Ended:
     """What it could not go on without."""
     garbled: bool = False
     """Whether its last message broke off, or was none."""
+    stopped: bool = False
 
 
 def _receive(pipe: Connection) -> Any:
@@ -166,6 +169,10 @@ def _told(work: Callable[[], None], pipe: Connection) -> None:
     except InputError as error:
         with suppress(OSError):  # nobody listens any more
             pipe.send(error)
+    except WorkerStoppedError as error:
+        with suppress(OSError):
+            pipe.send(_Ended(str(error), stopped=True))
+        sys.exit(1)
     except Exception as error:
         if last_signal():
             os._exit(1)  # it could not even keep what it trained

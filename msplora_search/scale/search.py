@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from msplora_search.errors import InputError
+from msplora_search.errors import InputError, WorkerStoppedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.scale.crew import together
 from msplora_search.scale.relay import Relay
@@ -27,8 +27,9 @@ def run_with_workers(
 ) -> Path:
     """`run_study` with `workers` trials at a time, each in a process with its own backbone.
 
-    A worker that is killed loses the trial that it trained, which another trains anew. Raises
-    InputError as `run_study` does, and where workers die without a trial coming to its end.
+    A worker that is killed loses the trial that it trained, which another trains anew; one whose trials fail one
+    after the other stops, and the others go on. Raises InputError as `run_study` does, and where workers die
+    without a trial coming to its end, WorkerStoppedError where all have stopped.
     """
     if workers < 1:
         raise InputError(f"--workers {workers}: must be at least 1")
@@ -64,13 +65,22 @@ def join_search(settings: StudySettings, storage: str, workers: int | None, list
 def _work_off(
     settings: StudySettings, output: Path, storage: str | None, crew: Crew, workers: int, listen: Listener
 ) -> None:
-    """With several processes; those that die are replaced as long as trials come to their end."""
+    """With several processes; those that die are replaced as long as trials come to their end.
+
+    Those that stopped by themselves are not. Where the others came to the end, nothing is left.
+    """
     relay = Relay(listen)
     while lost := together(workers, take_part, (settings, output, storage, crew), relay):
         crew = crew.next_round()
-        for worker in lost:
+        died = [worker for worker in lost if not worker.stopped]
+        for worker in died:
             listen(WorkerLost(str(worker)))
+        if len(lost) - len(died) == workers:
+            raise WorkerStoppedError(lost[0].why)
+        if not died:
+            break
+        workers -= len(lost) - len(died)
         if not relay.advanced:
-            raise InputError(f"{lost[0]} and no trial came to its end; fewer --workers take less memory")
+            raise InputError(f"{died[0]} and no trial came to its end; fewer --workers take less memory")
         relay.advanced = False
     relay.end()

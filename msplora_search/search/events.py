@@ -74,6 +74,13 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something that a user should know, though the search goes on."""
+
+    what: str
+
+
+@dataclass(frozen=True)
 class Further:
     """What a further hour is expected to bring."""
 
@@ -96,7 +103,9 @@ class SearchEnded:
     """None where the space is exhausted, or too little was measured to tell."""
 
 
-Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | WorkerLost | TrialTaken | Waiting | SearchEnded
+Aside = WorkerLost | TrialTaken | Waiting | Notice
+"""What is told in one line, and changes no count."""
+Event = SearchStarted | TrialStarted | TrialMeasured | TrialEnded | Aside | SearchEnded
 Listener = Callable[[Event], None]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -14,6 +14,7 @@ from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.baselines import Baseline
 from msplora_search.search.budget import Budget
 from msplora_search.search.events import TrialTaken
+from msplora_search.search.faults import Faults
 from msplora_search.search.objective import Objective
 from msplora_search.search.others import Others
 from msplora_search.search.points import points_of
@@ -48,9 +49,13 @@ class Loop:
     turns: Turns
     watch: Watch
     others: Others
+    faults: Faults = field(default_factory=Faults)
 
     def take(self) -> bool:
-        """Run one trial, from the question to Optuna to its values; False where none is left."""
+        """Run one trial, from the question to Optuna to its values; False where none is left.
+
+        Raises WorkerStoppedError after several in a row that failed.
+        """
         self.watch.require_there()
         begun, has_begun = None, False
         while not has_begun:
@@ -65,6 +70,7 @@ class Loop:
         with self.others.heart.beating(begun[0]):
             self._run(*begun)
         self.watch.require_there()
+        self.faults.require_few()
         return True
 
     def reason(self) -> str:
@@ -101,8 +107,9 @@ class Loop:
     def _run(self, trial: optuna.Trial, record: TrialRecord) -> None:
         try:
             values = self.objective.finish(trial, record)
-        except TrialFailedError:
+        except TrialFailedError as failed:
             self._tell(trial, record, None)
+            self.faults.failed(failed.record)
         except UpdateFinishedTrialError:
             self.objective.listen(TrialTaken(record))
         except BaseException:
@@ -110,6 +117,8 @@ class Loop:
             raise
         else:
             self._tell(trial, record, values)
+            if record.state == State.RUNNING:
+                self.faults.went_well()
 
     def _tell(self, trial: optuna.Trial, record: TrialRecord, values: tuple[float, float] | None) -> None:
         state = TrialState.FAIL if values is None else TrialState.COMPLETE

@@ -14,7 +14,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.proxy.shelf import SUFFIX, Shelf
-from msplora_search.results.records import State, TrialRecord
+from msplora_search.results.records import Failure, State, TrialRecord
 from msplora_search.search.bench import Bench
 from msplora_search.search.events import Listener, TrialEnded, TrialMeasured, TrialStarted
 from msplora_search.search.model.forecast import Forecaster
@@ -46,7 +46,7 @@ class Objective:
     listen: Listener
     crew: Crew
     unfinished: Path | None = None
-    """Where trainings are kept from rung to rung, so that what was stopped can go on; None: it begins anew."""
+    """Where trainings are kept, so that what was stopped, or ran out of time, can go on; None: it begins anew."""
 
     def begin(self, trial: optuna.Trial) -> TrialRecord:
         """What the trial is to train, or its answer where it needs no training.
@@ -65,7 +65,7 @@ class Objective:
         """Train what was begun; the values for Optuna. Raises TrialFailedError for a trial without a result."""
         if record.state == State.RUNNING:
             ended, shelf = self._measure(trial, record), self._shelf(record)
-            if shelf is not None and ended.state != State.PRUNED:
+            if shelf is not None and ended.state != State.PRUNED and ended.failure != Failure.TIME:
                 shelf.clear()
         else:
             ended = record  # what it repeats may have stopped, and may go on

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import optuna
 
+from msplora_search.errors import WorkerStoppedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline, ladders_sentence, planned_baselines
 from msplora_search.search.bench import Bench
 from msplora_search.search.budget import Budget
-from msplora_search.search.events import Further, Listener, SearchEnded, SearchStarted, Waiting, light
+from msplora_search.search.events import Further, Listener, Notice, SearchEnded, SearchStarted, Waiting, light
 from msplora_search.search.healing import heal
 from msplora_search.search.loop import Loop
 from msplora_search.search.model.candidates import Ground
@@ -53,7 +54,11 @@ def take_part(
     settings: StudySettings, output: Path, storage: str | None, crew: Crew, worker: int, listen: Listener
 ) -> None:
     """`work_off` in a process of its own, which loads what it needs and tells of it in short messages."""
-    work_off(Workbench.load(settings), output, storage, crew, worker, lambda event: listen(light(event)))
+    try:
+        work_off(Workbench.load(settings), output, storage, crew, worker, lambda event: listen(light(event)))
+    except WorkerStoppedError as error:
+        listen(Notice(f"worker {worker} stops: {error}"))  # the others may go on for hours
+        raise
 
 
 def work_off(
@@ -62,7 +67,7 @@ def work_off(
     """Take trials of the study until none is left; other workers of the crew may be at it, others have been.
 
     `worker` tells the workers of one search apart. Raises InputError where the storage fails, holds
-    results of other settings or data, or disappears.
+    results of other settings or data, or disappears, WorkerStoppedError after several trials in a row that failed.
     """
     settings, search, space = workbench.settings, workbench.settings.search, workbench.space()
     url = storage or default_url(output)
@@ -84,6 +89,7 @@ def work_off(
         heart = ALONE if interval is None else Heart(common, interval)
         loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen, unfinished, heart)
         listen(_started(workbench, baselines, loop, carried_sentence(study)))
+        workbench.room.tell = lambda what: listen(Notice(what))
         while loop.take() or (crew.stays and loop.others.are_at_work()):
             pass
         listen(SearchEnded(loop.reason(), _further(workbench, loop)))
@@ -148,7 +154,7 @@ def _started(
         repeats=planned_repeats(baselines, search),
         proxy_steps=workbench.steps,
         records=tuple(loop.objective.history.records()),
-        notes=(*ladders_sentence(baselines), *carried, *workbench.task.notes),
+        notes=(*ladders_sentence(baselines), *carried, *workbench.task.notes, *workbench.room.notes),
     )
 
 

@@ -35,7 +35,8 @@ def run_study(
     baseline that failed; with `retry_failed` also what failed otherwise.
     `scale.search.run_with_workers` does the same in several processes.
 
-    Raises InputError for input that cannot be used; nothing on disk has changed then.
+    Raises InputError for input that cannot be used; nothing on disk has changed then. Raises WorkerStoppedError
+    after several trials in a row that failed; what was measured is kept.
     """
     output = output_of(settings, output)
     require_compatible(settings, output, storage)

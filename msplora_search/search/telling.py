@@ -15,6 +15,10 @@ PRUNED = "pruned"
 class TrialFailedError(Exception):
     """Told to Optuna as a failed trial; the reason is in the record."""
 
+    def __init__(self, record: TrialRecord) -> None:
+        super().__init__(record.reason)
+        self.record = record
+
 
 def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tuple[float, float]:
     """The values of a finished record; sets the constraint of its trial.
@@ -24,7 +28,7 @@ def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tupl
     duplicate gives what it repeats. Raises TrialFailedError for a trial without a result.
     """
     if record.state == State.FAILED or (record.state == State.DUPLICATE and not record.curve):
-        raise TrialFailedError(record.reason)
+        raise TrialFailedError(record)
     refused = record.state == State.REFUSED
     partial = record.state == State.PRUNED or (record.curve and record.final.rung < 1.0)
     trial.set_constraint(PRUNED, 1.0 if refused or partial else -1.0)  # one for both: each takes a transaction

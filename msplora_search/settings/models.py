@@ -202,6 +202,9 @@ class ScaleSettings(Model):
     heartbeat: Annotated[int, Field(strict=True, ge=1, le=3600)] = 15
     """Seconds between two signs of life of a worker, on a storage that others may use too; four that are missing
     and what it trains is given to another."""
+    trial_time: Duration | None = None
+    """Such as 30min, for one attempt at a trial: one that takes longer stops between two steps, or two batches of
+    an evaluation, and fails."""
     workers: Few | None = None
     """Trainings at a time, where the command does not say; by default one here, and on a Ray cluster as many as it
     has room for."""

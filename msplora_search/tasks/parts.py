@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from msplora_search.errors import InputError
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.drawing import FEWEST, cut, shuffled, within
+from msplora_search.tasks.language import NOT_ASKED
 from msplora_search.tasks.metrics import Values
 from msplora_search.text import printable, shown
 
@@ -92,6 +94,22 @@ class Batch:
     targets: Tensor
     """(batch,) classes or numbers; (batch, tokens) tokens, -100 where none is asked for."""
     rows: Rows
+
+    def __len__(self) -> int:
+        """Examples."""
+        return len(self.rows)
+
+    @property
+    def asked(self) -> int:
+        """What the mean loss is a mean over: the examples, or the tokens that are asked for."""
+        return len(self) if self.targets.dim() == 1 else int((self.targets != NOT_ASKED).sum())
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """Itself in pieces of up to `size` examples."""
+        for start in range(0, len(self), size):
+            of = slice(start, start + size)
+            inputs = {name: tensor[of] for name, tensor in self.inputs.items()}
+            yield Batch(inputs, self.targets[of], self.rows[of])
 
     def to(self, device: torch.device) -> Batch:
         """The same on `device`; itself where it is there."""

@@ -119,7 +119,7 @@ def test_too_little_memory_is_told_with_what_to_lower(
 
     monkeypatch.setattr("msplora_search.tasks.task.Task.loss", fails)
     with pytest.raises(
-        InputError, match=r"a step of 8 examples does not fit into the memory of cpu; lower task.max"
+        InputError, match=r"a step of one example does not fit into the memory of cpu; lower task.max"
     ):
         Workbench.load(settings_of(tmp_path))
 

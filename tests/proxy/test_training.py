@@ -18,7 +18,8 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.proxy.batching import ProxyBatches, shuffled_buckets
 from msplora_search.proxy.precision import Precision
-from msplora_search.proxy.training import DivergedError, rate_factor, rung_steps
+from msplora_search.proxy.shelf import Progress
+from msplora_search.proxy.training import DivergedError, rate_factor, require_numbers, rung_steps
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import Evaluation
 from msplora_search.settings import StudySettings
@@ -125,9 +126,33 @@ def test_trials_see_the_same_examples_in_the_same_order(bench: Workbench) -> Non
 
 def test_a_loss_that_is_no_number_ends_the_trial(bench: Workbench) -> None:
     bench.backbone.initial_head[0].fill_(float("nan"))
-    with pytest.raises(DivergedError, match="the training loss is nan by step 32 of 64"):
+    with pytest.raises(DivergedError, match="the training loss is nan at step 1 of 64"):
         curve(bench, ONE)
     assert not hasattr(bench.backbone.model, "pyramid_bank")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_becomes_no_number_ends_the_trial_at_that_step(bench: Workbench, value: float) -> None:
+    steps: list[int] = []
+
+    def spoil(_: Any, __: Any, output: Any) -> None:
+        steps.append(len(steps) + 1)
+        if steps[-1] == 5:
+            output.logits = output.logits * 0 + torch.tensor([-value, 0.0])
+
+    spoiled = bench.backbone.model.register_forward_hook(spoil)
+    with spoiled, pytest.raises(DivergedError, match=r"the training loss is (nan|inf) at step 5 of 64"):
+        curve(bench, ONE)
+    assert steps == [1, 2, 3, 4, 5]
+
+
+def test_of_several_steps_the_first_whose_loss_is_no_number_is_named() -> None:
+    nan, one = torch.tensor(float("nan")), torch.tensor(1.0)
+    require_numbers(Progress(step=48, losses=[one] * 20), 64, 16)
+    with pytest.raises(DivergedError, match="the training loss is nan at step 43 of 64"):
+        require_numbers(Progress(step=48, losses=[*[one] * 4, *[nan] * 6]), 64, 16)
+    with pytest.raises(DivergedError, match="at step 33 of 64"):
+        require_numbers(Progress(step=48, losses=[*[one] * 9, *[nan] * 16]), 64, 16)
 
 
 def test_bf16_comes_close_to_fp32(tmp_path: Path, bench: Workbench) -> None:

@@ -23,6 +23,7 @@ from optuna.trial import TrialState
 
 from msplora_search import run_study
 from msplora_search.errors import InputError
+from msplora_search.proxy.limit import OutOfTimeError
 from msplora_search.proxy.training import DivergedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import Failure, State
@@ -238,7 +239,7 @@ def test_what_failed_for_a_passing_reason_is_tried_again_by_the_next_call(
         0: MemoryError(),
         2: RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
         3: OSError(errno.ENOSPC, "No space left on device"),
-        4: ValueError("a fault of this program"),
+        5: ValueError("a fault of this program"),
     }
     with monkeypatch.context() as patch:
         fail(patch, passing)
@@ -326,6 +327,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (OSError(errno.EIO, "Input/output error"), Failure.DISK),
         (OSError(errno.ENOENT, "No such file or directory"), Failure.ERROR),
         (DivergedError("the training loss is nan"), Failure.DIVERGED),
+        (OutOfTimeError("over scale.trial_time, 30min, at step 3 of 9"), Failure.TIME),
         (ValueError("out of memory of what was said"), Failure.ERROR),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Failure.ERROR),
     ],

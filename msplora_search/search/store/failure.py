@@ -5,15 +5,9 @@ from __future__ import annotations
 import errno
 import re
 
-from msplora_search.errors import causes
+from msplora_search.errors import NO_MEMORY, causes, lacks_memory
 from msplora_search.results.records import Failure
 
-OUT_OF_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|cannot allocate memory|not enough memory|std::bad_alloc|"
-    r"MemoryError|OutOfMemoryError|_ALLOC_FAILED",
-    re.IGNORECASE,
-)
-"""torch reports want of memory as RuntimeError, in the words of who noticed it."""
 DISK_FULL = re.compile(
     r"No space left on device|Disk quota exceeded|Input/output error|disk is full", re.IGNORECASE
 )
@@ -28,23 +22,26 @@ def failure_of(error: BaseException) -> Failure:
 
 def failure_told(reason: str) -> Failure:
     """The kind of failure behind a stored reason, of a version that stored nothing else."""
-    if OUT_OF_MEMORY.search(reason):
+    if NO_MEMORY.search(reason):
         return Failure.MEMORY
     if DISK_FULL.search(reason):
         return Failure.DISK
-    return Failure.DIVERGED if reason.startswith("DivergedError") else Failure.ERROR
+    kinds = {"DivergedError": Failure.DIVERGED, "OutOfTimeError": Failure.TIME}
+    return kinds.get(reason.partition(":")[0], Failure.ERROR)
 
 
 def _kind(error: BaseException) -> Failure:
-    from msplora_search.proxy.training import DivergedError  # loads torch, which `status` can do without
+    # they load torch, which `status` can do without
+    from msplora_search.proxy.limit import OutOfTimeError
+    from msplora_search.proxy.training import DivergedError
 
+    if lacks_memory(error):
+        return Failure.MEMORY
     match error:
-        case MemoryError():
-            return Failure.MEMORY
         case DivergedError():
             return Failure.DIVERGED
-        case OSError(errno=errno.ENOMEM):
-            return Failure.MEMORY
+        case OutOfTimeError():
+            return Failure.TIME
         case OSError(errno=number) if number in DISK:
             return Failure.DISK
         case RuntimeError() | OSError():
