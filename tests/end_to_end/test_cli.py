@@ -15,6 +15,8 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
+from msplora_search.results.records import State
+from msplora_search.search.results import load_results
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from msplora_search.tasks.demo import demo_model
 from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl, write_study
@@ -187,6 +189,18 @@ def test_a_search_in_which_no_trial_completes_says_why_and_fails(tmp_path: Path)
         r"error: No trial was measured to the end: \d+ of \d+ trials refused: .* max_params is 1\n", done.stderr
     )
     assert "export" not in done.stdout
+
+
+def test_a_search_whose_trials_fail_one_after_the_other_ends_in_one_line(tmp_path: Path) -> None:
+    study = write_study(tmp_path, proxy={"epochs": 1000}, scale={"trial_time": "1s"})
+    done = call("run", study, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.fullmatch(
+        r"error: trials 0, 1, 2 failed one after the other, the last by OutOfTimeError: over scale.trial_time, "
+        r"1s, at step \d+ of 16000; that is hardly the fault of their configurations, .* same command goes on\n",
+        done.stderr,
+    )
+    assert len(load_results(tmp_path / "out").in_state(State.FAILED)) == 3
 
 
 @pytest.mark.parametrize(

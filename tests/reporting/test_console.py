@@ -14,10 +14,19 @@ from rich.console import Console
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.reporting.console import PlainTable, fold, print_line
-from msplora_search.reporting.terminal import LiveDisplay, print_front, trial_line
+from msplora_search.reporting.terminal import LiveDisplay, PlainLines, print_front, trial_line
 from msplora_search.reporting.wording import front_rows
 from msplora_search.results.records import State
-from msplora_search.search.events import SearchStarted, TrialEnded, TrialStarted
+from msplora_search.search.events import (
+    Event,
+    Notice,
+    SearchStarted,
+    TrialEnded,
+    TrialStarted,
+    TrialTaken,
+    Waiting,
+    WorkerLost,
+)
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary, summarise
 from tests.example import record, results, split
@@ -97,6 +106,23 @@ def test_a_line_shows_foreign_text_and_acts_on_none(text: str, terminal: bool) -
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", written)
     if text.isascii() and text.isprintable():
         assert written.rstrip("\n").endswith(f"failed: {text}")
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (Notice("out of memory: micro-batches of 16"), "out of memory: micro-batches of 16"),
+        (Waiting("for trial 3 on host"), "waiting for trial 3 on host"),
+        (WorkerLost("worker 1 ended by signal 9"), "signal 9; the trial that it trained will be trained anew"),
+        (TrialTaken(record(7, split(1, 0, 0), 0)), "trial 7 was given to another worker"),
+    ],
+)
+@pytest.mark.parametrize("display", [LiveDisplay, PlainLines])
+def test_what_is_told_aside_is_a_line_of_each_display(display: Any, event: Event, said: str) -> None:
+    console, written = screen(200)
+    display(console).listen(event)
+    (line,) = written.getvalue().decode().splitlines()
+    assert said in line
 
 
 @pytest.mark.parametrize("text", HOSTILE)

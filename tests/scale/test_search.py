@@ -1,21 +1,28 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
+import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
 from msplora_search.design.space import SearchSpace
-from msplora_search.errors import InputError
-from msplora_search.results.records import State
+from msplora_search.errors import InputError, WorkerStoppedError
+from msplora_search.proxy.workbench import Workbench
+from msplora_search.results.records import Evaluation, Failure, State
 from msplora_search.scale.search import run_with_workers
 from msplora_search.search.events import (
     Event,
+    Listener,
+    Notice,
     SearchEnded,
     SearchStarted,
     TrialEnded,
@@ -24,7 +31,9 @@ from msplora_search.search.events import (
     WorkerLost,
     light,
 )
+from msplora_search.search.part import take_part
 from msplora_search.search.results import load_results
+from msplora_search.search.store.identity import Crew
 from msplora_search.settings import StudySettings
 from tests import example
 from tests.small import study_fields
@@ -108,3 +117,57 @@ def test_what_workers_cannot_use_is_refused_and_leaves_nothing(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="--workers 0: must be at least 1"):
         run_with_workers(wrong, tmp_path / "out", None, 0, lambda _: None)
+
+
+def take_part_of_which_one_fails(
+    settings: StudySettings, output: Path, storage: str | None, crew: Crew, worker: int, listen: Listener
+) -> None:
+    """Whatever worker 1 trains fails in its process; the other begins when it has stopped."""
+    stopped = output.parent / "stopped"
+    if worker == 1:
+        Workbench.measure = broken  # type: ignore[method-assign]
+    while worker == 0 and not stopped.exists():
+        time.sleep(0.1)
+    try:
+        take_part(settings, output, storage, crew, worker, listen)
+    finally:
+        stopped.touch()
+
+
+def take_part_of_which_all_fail(
+    settings: StudySettings, output: Path, storage: str | None, crew: Crew, worker: int, listen: Listener
+) -> None:
+    Workbench.measure = broken  # type: ignore[method-assign]
+    take_part(settings, output, storage, crew, worker, listen)
+
+
+def broken(*_: Any) -> Iterator[Evaluation]:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def stops(events: list[Event]) -> list[str]:
+    """Which workers said so."""
+    return [event.what.split(":")[0] for event in events if isinstance(event, Notice)]
+
+
+def test_a_worker_whose_trials_fail_stops_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msplora_search.scale.search.take_part", take_part_of_which_one_fails)
+    settings = StudySettings.model_validate(study_fields(tmp_path, search={"trials": 9, "sampler": "random"}))
+    events: list[Event] = []
+    results = load_results(run_with_workers(settings, tmp_path / "out", None, 2, events.append))
+    assert stops(events) == ["worker 1 stops"]
+    assert [r.failure for r in results.in_state(State.FAILED)] == [Failure.DISK] * 3
+    assert len(results.in_state(State.COMPLETE)) + len(results.in_state(State.PRUNED)) == 8
+    assert isinstance(events[-1], SearchEnded)
+    assert sum(isinstance(event, SearchEnded) for event in events) == 1
+    assert not any(isinstance(event, WorkerLost) for event in events)
+
+
+def test_where_all_workers_stop_none_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msplora_search.scale.search.take_part", take_part_of_which_all_fail)
+    settings = StudySettings.model_validate(study_fields(tmp_path, search={"trials": 14, "sampler": "random"}))
+    events: list[Event] = []
+    with pytest.raises(WorkerStoppedError, match=r"failed one after the other, the last by OSError: .*No space"):
+        run_with_workers(settings, tmp_path / "out", None, 2, events.append)
+    assert sorted(stops(events)) == ["worker 0 stops", "worker 1 stops"]
+    assert len(load_results(tmp_path / "out").in_state(State.FAILED)) == 6
