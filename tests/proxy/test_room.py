@@ -134,8 +134,12 @@ def test_a_training_goes_on_from_the_step_that_did_not_fit(tmp_path: Path, in_ba
     bench.room.tell = heard.append
 
     def train() -> float:
-        (last,) = [e for e in bench.measure(ONE, 2e-3) if trained.append(weights(bench)) is None]
-        return last.loss
+        losses = []
+        for evaluation in bench.measure(ONE, 2e-3):
+            trained.append(weights(bench))
+            losses.append(evaluation.loss)
+        (loss,) = losses
+        return loss
 
     loss = train()
     with narrow(bench, 5, after=10, in_backward=in_backward) as memory:

@@ -125,7 +125,7 @@ def take_part_of_which_one_fails(
     """Whatever worker 1 trains fails in its process; the other begins when it has stopped."""
     stopped = output.parent / "stopped"
     if worker == 1:
-        Workbench.measure = broken  # type: ignore[method-assign]
+        Workbench.measure = broken  # type: ignore[method-assign, assignment]
     while worker == 0 and not stopped.exists():
         time.sleep(0.1)
     try:
@@ -137,7 +137,7 @@ def take_part_of_which_one_fails(
 def take_part_of_which_all_fail(
     settings: StudySettings, output: Path, storage: str | None, crew: Crew, worker: int, listen: Listener
 ) -> None:
-    Workbench.measure = broken  # type: ignore[method-assign]
+    Workbench.measure = broken  # type: ignore[method-assign, assignment]
     take_part(settings, output, storage, crew, worker, listen)
 
 
