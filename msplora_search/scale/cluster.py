@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from msplora_search.errors import InputError
+from msplora_search.errors import InputError, WorkerStoppedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.scale.crew import KEEPING
 from msplora_search.scale.relay import Relay
@@ -59,7 +59,7 @@ def run_on_ray(
     sees model and data under the same paths, and reaches the storage, which is PostgreSQL.
 
     Raises InputError as `run_study` does, where there is no such cluster, and where workers are lost again and
-    again.
+    again; WorkerStoppedError where all have stopped.
     """
     _require_reachable(storage)
     ray = _library()
@@ -86,6 +86,8 @@ class _Cluster:
     _numbers: Iterator[int] = field(default_factory=count, init=False)
     _lost: int = field(default=0, init=False)
     """In a row."""
+    _stopped: int = field(default=0, init=False)
+    """By themselves; who took their place would do no better."""
     _told: bool = field(default=False, init=False)
 
     def work_off(self) -> None:
@@ -107,7 +109,7 @@ class _Cluster:
         cpus, gpus, wanted = self._share()
         options = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
         task = self.ray.remote(max_retries=0, max_calls=1, **options)(take_part_on_node)
-        while len(self._placed) < wanted:
+        while len(self._placed) + self._stopped < wanted:
             self._placed.add(task.remote(*self.arguments, next(self._numbers), max(1, int(cpus)), post))
 
     def _share(self) -> tuple[float, float, int]:
@@ -135,7 +137,10 @@ class _Cluster:
             self.relay(event)
 
     def _is_done(self, worker: Any) -> bool:
-        """Whether an ended worker found nothing left; else it was lost. Raises its InputError."""
+        """Whether an ended worker found nothing left; else it was lost, or stopped by itself, as others did not.
+
+        Raises its InputError, and WorkerStoppedError where it was the last.
+        """
         self._placed.remove(worker)
         try:
             refused = self.ray.get(worker)
@@ -146,6 +151,9 @@ class _Cluster:
             return False
         except self.ray.exceptions.RayError as error:
             self._lose(type(error).__name__)
+            return False
+        if isinstance(refused, WorkerStoppedError) and self._placed:
+            self._stopped += 1
             return False
         if refused is not None:
             raise refused
@@ -188,8 +196,8 @@ class Mailbox:
 
 def take_part_on_node(
     settings: StudySettings, storage: str, crew: Crew, worker: int, threads: int, post: Any
-) -> InputError | None:
-    """One worker's part, in a process of Ray's; what it was refused for."""
+) -> InputError | WorkerStoppedError | None:
+    """One worker's part, in a process of Ray's; what it was refused for, or stopped by."""
     import ray
     import torch
 
@@ -203,7 +211,7 @@ def take_part_on_node(
     with TemporaryDirectory(prefix="msplora-search-") as folder:
         try:
             work_off(Workbench.load(settings), Path(folder), storage, crew, worker, tell)
-        except InputError as error:
+        except (InputError, WorkerStoppedError) as error:
             return error
         finally:
             if last:
