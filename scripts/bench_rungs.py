@@ -65,10 +65,11 @@ def main() -> None:
     parser.add_argument(
         "--chance", type=float, nargs="+", default=[StudySettings.model_fields["pruning"].default.chance]
     )
+    parser.add_argument("--parts", type=float, nargs="+", default=[1.0, 0.5, 0.25, 0.125], help="of the examples")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     for name in options.tables:
-        ways = [Way((1.0,), 1.0, None), *ways_of(Table.load(FOLDER / f"{name}.npz").rungs, options.chance)]
+        ways = [Way((1.0,), 1.0, None), *ways_of(Table.load(FOLDER / f"{name}.npz").rungs, options)]
         jobs = [(name, way, seed, options.trials) for way in ways for seed in range(options.seeds)]
         with get_context("spawn").Pool(options.processes) as pool:
             found = iter(pool.starmap(search, jobs, chunksize=1))
@@ -86,10 +87,10 @@ def main() -> None:
             )  # fmt: skip
 
 
-def ways_of(rungs: tuple[float, ...], chances: list[float]) -> list[Way]:
-    """All rungs and each alone, on all, half and a quarter of the examples."""
+def ways_of(rungs: tuple[float, ...], options: argparse.Namespace) -> list[Way]:
+    """All rungs and each alone."""
     sets = [rungs, *((rung, 1.0) for rung in rungs[:-1])]
-    return [Way(some, part, chance) for some, part, chance in product(sets, (1.0, 0.5, 0.25, 0.125), chances)]
+    return [Way(some, part, chance) for some, part, chance in product(sets, options.parts, options.chance)]
 
 
 def search(name: str, way: Way, seed: int, trials: int) -> Outcome:

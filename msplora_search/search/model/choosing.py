@@ -23,11 +23,11 @@ def initial_choice(
 ) -> int:
     """The cheapest free candidate where nothing as cheap is known, else one as far from all known costs as can be.
 
-    Of several rates the one in the middle, as long as there is one: who gives a choice of rates gives it about the
-    one that is believed best. Of those that are equally far one is drawn, always the same for a seed.
+    Of several rates the one in the middle, of an even number the two in turn: who gives a choice of rates gives it
+    about the one that is believed best. Of those that are equally far one is drawn, always the same for a seed.
     """
     sizes = np.log(candidates.costs)
-    middle = free & (candidates.rates == np.quantile(np.unique(candidates.rates), 0.5, method="higher"))
+    middle = free & (candidates.rates == _middle(candidates.rates, known))
     free = middle if middle.any() else free
     low, high = float(sizes.min()), float(sizes.max())
     there = np.log([one.params for one in known]) if known else np.empty(0)
@@ -37,6 +37,13 @@ def initial_choice(
     apart = np.abs(sizes[:, None] - there).min(axis=1)
     far = np.flatnonzero(free & (apart >= apart[free].max() - NEAR * (high - low)))
     return int(np.random.default_rng(seed).choice(far))
+
+
+def _middle(rates: Floats, known: Collection[Candidate]) -> float:
+    """The rate in the middle; of two the one that fewer are known of, first the lower."""
+    every = np.unique(rates)
+    two = every[(len(every) - 1) // 2 : len(every) // 2 + 1]
+    return float(min(two, key=lambda rate: sum(one.rate == rate for one in known)))
 
 
 def best_choice(gains: Floats, free: NDArray[np.bool_]) -> int:

@@ -1,5 +1,7 @@
 """What is trained next, given what was measured."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from msplora_search.design.splits import FreeSplits
 from msplora_search.results.records import State
 from msplora_search.search.model.candidates import Candidates, Ground
 from msplora_search.search.model.choosing import best_choice, initial_choice, kernel_from
-from msplora_search.search.model.features import Features
+from msplora_search.search.model.features import Candidate, Features
 from msplora_search.search.model.measurements import MOST_MODELLED, Measurements
 from msplora_search.search.model.outlook import Outlook
 from tests.search.model.trained import trained
@@ -39,6 +41,23 @@ def test_a_search_begins_with_the_cheapest_and_then_fills_the_widest_gaps() -> N
     assert sorted(place[3:]) == pytest.approx([0.25], abs=0.05) or sorted(place[3:]) == pytest.approx(
         [0.75], abs=0.05
     )
+
+
+@pytest.mark.parametrize(
+    ("rates", "first"),
+    [((1e-3,), [1e-3] * 4), ((1e-3, 2e-3), [1e-3, 2e-3] * 2), ((1e-3, 2e-3, 4e-3), [2e-3] * 4),
+     ((1e-3, 2e-3, 4e-3, 8e-3), [2e-3, 4e-3] * 2)],
+)  # fmt: skip
+def test_a_search_begins_at_the_middle_rate_or_at_the_two_in_turn(
+    rates: tuple[float, ...], first: list[float]
+) -> None:
+    """At the upper of two alone nothing would be known of the lower one when the model is asked."""
+    ground = replace(GROUND, space=replace(SPACE, learning_rate=rates))
+    candidates, known = Candidates.of(ground), list[Candidate]()
+    for _ in first:
+        free = candidates.free(known)
+        known.append(candidates.configurations[initial_choice(candidates, free, known, seed=0)])
+    assert [one.rate for one in known] == first
 
 
 def test_what_was_measured_says_where_to_go_on() -> None:
