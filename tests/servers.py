@@ -20,6 +20,8 @@ HOST = "127.0.0.1"
 ACCOUNTS = ("postgres", "nobody")
 """Who runs it where the tests run as root, whom PostgreSQL refuses to serve."""
 FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
+NAMESPACES = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Before a command that is to have a host name and process numbers of its own."""
 MUST_RUN = bool(os.environ.get("CI"))
 """Elsewhere a test whose server is not installed is skipped."""
 
@@ -49,19 +51,24 @@ class Postgres:
     folder: Path
     port: int
     connections: int = 100
+    address: str | None = None
+    """Where it serves beside loopback, to the hosts of that network."""
     process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def create(cls, folder: Path, connections: int = 100) -> Postgres:
+    def create(cls, folder: Path, connections: int = 100, address: str | None = None) -> Postgres:
         """Make its files and start it. Skips the test where it is not installed."""
         initdb = program("initdb")
         if initdb is None:
             missing("PostgreSQL's server is not installed; Debian's package is called postgresql")
-        made = cls(folder, free_port(), connections)
+        made = cls(folder, free_port(), connections, address)
         folder.mkdir()
         made._own(folder)
         words = [initdb, "-D", folder, "-U", "msplora", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"]
         made._call([str(word) for word in words])
+        if address is not None:
+            with (folder / "pg_hba.conf").open("a") as known:
+                known.write(f"host all all {address}/30 trust\n")
         made.start()
         made.ask("CREATE DATABASE msplora", "postgres")
         return made
@@ -71,17 +78,17 @@ class Postgres:
         """Of its database."""
         return self.url_of("msplora")
 
-    def url_of(self, database: str) -> str:
+    def url_of(self, database: str, address: str = HOST) -> str:
         """Of any of its databases."""
-        return f"postgresql+psycopg://msplora@{HOST}:{self.port}/{database}"
+        return f"postgresql+psycopg://msplora@{address}:{self.port}/{database}"
 
     def start(self) -> None:
         """Serve, once it answers."""
         server = program("postgres")
         assert server is not None
         settings = {
-            "listen_addresses": HOST, "unix_socket_directories": "", "fsync": "off",
-            "max_connections": str(self.connections), "shared_buffers": "64MB",
+            "listen_addresses": ",".join(filter(None, (HOST, self.address))), "unix_socket_directories": "",
+            "max_connections": str(self.connections), "shared_buffers": "64MB", "fsync": "off",
         }  # fmt: skip
         words = [server, "-D", str(self.folder), "-p", str(self.port)]
         words += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -140,3 +147,63 @@ class Postgres:
                 continue
             return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": [], "cwd": "/"}
         return {}
+
+
+@dataclass(frozen=True)
+class Host:
+    """Another host: a network, a name and process numbers of its own, and a cable to this machine."""
+
+    name: str
+
+    @classmethod
+    def create(cls, name: str) -> Host:
+        """Skips the test where the system does not allow it."""
+        made = cls(name)
+        made.remove()
+        made._ip("netns", "add", name)
+        made._ip("link", "add", made.cable, "type", "veth", "peer", "name", "eth0", "netns", name)
+        made._ip("address", "add", f"{made.here}/30", "dev", made.cable)
+        made._ip("link", "set", made.cable, "up")
+        made._ip("-n", name, "address", "add", f"{made.there}/30", "dev", "eth0")
+        for device in ("lo", "eth0"):
+            made._ip("-n", name, "link", "set", device, "up")
+        return made
+
+    @property
+    def cable(self) -> str:
+        """This machine's end of it."""
+        return f"cable-{self.name}"
+
+    @property
+    def here(self) -> str:
+        """This machine's address on the cable."""
+        return "10.213.7.1"
+
+    @property
+    def there(self) -> str:
+        """The other host's."""
+        return "10.213.7.2"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Before a command that is to run there."""
+        words = ("ip", "netns", "exec", self.name, *NAMESPACES)
+        return (*words, "sh", "-c", f'hostname {self.name}; exec "$@"', "sh")
+
+    def cut(self) -> None:
+        """Pull the cable out: nothing is refused, nothing comes through."""
+        self._ip("link", "set", self.cable, "down")
+
+    def mend(self) -> None:
+        """Put it in again."""
+        self._ip("link", "set", self.cable, "up")
+
+    def remove(self) -> None:
+        """With its cable."""
+        subprocess.run(["ip", "netns", "delete", self.name], capture_output=True, check=False)
+        subprocess.run(["ip", "link", "delete", self.cable], capture_output=True, check=False)
+
+    def _ip(self, *words: str) -> None:
+        done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"the system gives no network of its own to this user: {done.stderr.strip()}")

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.results.records import State
 from msplora_search.search.results import StudyResults, load_results
-from tests.servers import Postgres, missing
+from tests.servers import NAMESPACES, Host, Postgres, missing
 from tests.small import write_study
 
 PROGRAM = Path(sys.executable).with_name("msplora-search")
@@ -52,11 +52,10 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
 def host(name: str) -> tuple[str, ...]:
     """Words before a command that give it a host name and process numbers of its own."""
-    unshare = shutil.which("unshare")
-    words = (unshare or "", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
-    if unshare is None or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+    unshare = shutil.which(NAMESPACES[0])
+    if unshare is None or subprocess.run([*NAMESPACES, "true"], capture_output=True, check=False).returncode:
         missing("the system gives no namespaces to this user")
-    return (*words, "sh", "-c", f'hostname {name}; exec "$@"', "sh")
+    return (*NAMESPACES, "sh", "-c", f'hostname {name}; exec "$@"', "sh")
 
 
 def trials(url: str) -> list[FrozenTrial]:
@@ -194,6 +193,43 @@ def test_a_worker_joins_from_another_host_and_goes_on_where_one_died(
     said, _ = run.communicate(timeout=300)
     assert run.returncode == 0, said
     assert_whole(load_results(tmp_path / "second", url))
+
+
+@pytest.fixture
+def far() -> Iterator[Host]:
+    """A host on a network of its own."""
+    if shutil.which("ip") is None:
+        missing("the program ip is not installed; Debian's package is called iproute2")
+    made = Host.create("far")
+    yield made
+    made.remove()
+
+
+def test_a_host_whose_network_was_cut_finds_its_trial_taken_and_goes_on(
+    tmp_path: Path, begin: Callable[..., Running], far: Host
+) -> None:
+    """Nothing there hangs meanwhile: `status` says in one line that the database does not answer."""
+    server = Postgres.create(tmp_path / "server", address=far.here)
+    try:
+        url, from_there = server.fresh("cut"), server.url_of("cut", far.here)
+        study = write_study(tmp_path, search=FIELDS, proxy=LONG, scale={"heartbeat": 1})
+        first = begin("run", study, "--output", "first", "--storage", from_there, before=far.words)
+        until(url, measured_on("far"))
+        second = begin("run", study, "--output", "second", "--storage", url)
+        until(url, lambda found: len(running(found)) == 2)
+        far.cut()
+        status = begin("status", "first", "--storage", from_there, before=far.words)
+        until(url, lambda found: any(trial.user_attrs.get("restart_of") is not None for trial in found))
+        said, _ = status.communicate(timeout=60)
+        assert status.returncode == 2
+        assert said.startswith("error: --storage")
+        assert said.count("\n") == 1
+        far.mend()
+        said_both = [run.communicate(timeout=300)[0] for run in (first, second)]
+        assert (first.returncode, second.returncode) == (0, 0), said_both
+        assert_whole(load_results(tmp_path / "first", url))
+    finally:
+        server.stop()
 
 
 def test_a_worker_without_a_storage_is_told_to_name_it(tmp_path: Path, begin: Callable[..., Running]) -> None:
