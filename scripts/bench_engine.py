@@ -99,7 +99,8 @@ class Proxy:
         task = replace(bench.task, train=part)
         batches = ProxyBatches.of(task, bench.settings.proxy, seed=0)
         self.moments: list[float] = []
-        timed = ProxyBatches(self._timed(batches.training), self._timed(batches.validation))
+        training, validation = (self._timed(of) for of in (batches.training, batches.validation))
+        timed = replace(batches, training=training, early=validation, validation=validation)
         self.bench = replace(bench, task=task, batches=timed)
 
     def _timed(self, batches: Batches) -> Batches:

@@ -76,7 +76,6 @@ def search() -> dict[str, Any]:
     import psutil
     from bench_engine import Timed  # type: ignore[import-not-found]
 
-    from msplora_search.proxy.batching import ProxyBatches
     from msplora_search.proxy.workbench import Workbench
     from msplora_search.search.events import Event, TrialMeasured
     from msplora_search.search.part import work_off
@@ -89,7 +88,7 @@ def search() -> dict[str, Any]:
     moments: list[float] = []
     training = bench.batches.training
     timed = Timed(training.task, training.part, training.rows, moments)
-    bench = replace(bench, batches=ProxyBatches(timed, bench.batches.validation))
+    bench = replace(bench, batches=replace(bench.batches, training=timed, judging=None))
     measured: list[float] = []
 
     def listen(event: Event) -> None:

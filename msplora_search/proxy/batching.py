@@ -45,13 +45,15 @@ class ProxyBatches:
     """The batches of one proxy: the same examples in the same order for every trial of a seed."""
 
     training: Batches
+    early: Batches
+    """Of the first validation examples, for the rungs before the end."""
     validation: Batches
     judging: Batches | None = None
     """Of the part that no choice reads, where there is one."""
 
     @classmethod
     def of(cls, task: Task, proxy: ProxySettings, seed: int) -> ProxyBatches:
-        """Batches for `proxy.epochs` epochs, which may end within one, and for one evaluation of each part."""
+        """Batches for `proxy.epochs` epochs, which may end within one, and for an evaluation of each part."""
         lengths = task.train.lengths
         steps = max(1, math.ceil(proxy.epochs * len(task.train) / proxy.batch_size))
         order: list[NDArray[np.int64]] = []
@@ -60,11 +62,17 @@ class ProxyBatches:
             order += shuffled_buckets(lengths, proxy.batch_size, np.random.default_rng([seed, epoch]))
             epoch += 1
 
-        def evaluated(part: Part) -> Batches:
-            return Batches(task, part, tuple(evaluation_batches(part.lengths, task.kind.evaluation_tokens)))
+        def evaluated(part: Part, first: int | None = None) -> Batches:
+            return Batches(
+                task, part, tuple(evaluation_batches(part.lengths[:first], task.kind.evaluation_tokens))
+            )
 
-        judging = None if task.judging is None else evaluated(task.judging)
-        return cls(Batches(task, task.train, tuple(order[:steps])), evaluated(task.validation), judging)
+        return cls(
+            training=Batches(task, task.train, tuple(order[:steps])),
+            early=evaluated(task.validation, proxy.early_examples),
+            validation=evaluated(task.validation),
+            judging=None if task.judging is None else evaluated(task.judging),
+        )
 
     @property
     def steps(self) -> int:

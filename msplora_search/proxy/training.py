@@ -116,14 +116,18 @@ def _measured(
     room: Room,
     limit: Limit,
 ) -> Evaluation:
-    """At a rung, on the validation part, and at the end on the judging part too. Raises what `train` does."""
+    """At a rung on the first validation examples, at the end on all and on the judging part too.
+
+    Raises what `train` does.
+    """
     require_numbers(now, batches.steps, CHECKED)
 
     def predicted(part: Sequence[Batch]) -> Values:
         return predict(model, task, part, precision, room, lambda: limit.require_time(now.step, batches.steps))
 
-    predictions, judging = predicted(batches.validation), None
-    if now.step == batches.steps and batches.judging is not None:
+    ends, judging = now.step == batches.steps, None
+    predictions = predicted(batches.validation if ends else batches.early)
+    if ends and batches.judging is not None:
         judging = predicted(batches.judging)
     mean_loss = float(torch.stack(now.losses).mean())
     return task.evaluate(predictions, rung, now.step, mean_loss, judging)

@@ -141,6 +141,8 @@ class ProxySettings(Model):
     warmup_ratio: WarmUp = 0.06
     rungs: Annotated[tuple[Fraction, ...], Field(min_length=1, max_length=MOST_CHOICES)] = (0.33, 0.67, 1.0)
     """Fractions of the proxy at which a trial is measured, and may be stopped."""
+    early_examples: Many = 500
+    """Validation examples, the first of them, that it is measured on at the rungs before the end."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 where the processor multiplies it fast, else fp32. Adapters and head stay fp32."""
     dropout: Switch = False

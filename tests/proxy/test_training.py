@@ -60,6 +60,18 @@ def test_a_proxy_learns_and_is_measured_at_every_rung(bench: Workbench) -> None:
         assert e.metric == pytest.approx((e.predictions == labels).mean())
 
 
+def test_rungs_before_the_end_look_at_the_first_examples(tmp_path: Path, bench: Workbench) -> None:
+    """Of them they say what a look at all would, and training goes on the same."""
+    few = bench_of(tmp_path, proxy={"early_examples": 70})
+    (early, end), (whole, same_end) = curve(few, ONE), curve(bench, ONE)
+    assert len(end.predictions) > 70
+    assert np.array_equal(early.predictions, whole.predictions[:70])
+    assert early.metric == pytest.approx((early.predictions == few.task.validation.truth[:70]).mean())
+    assert same([end], [same_end])
+    kept = Evaluation.from_json(early.to_json(), few.task.judges[0].influence)
+    assert kept.influence == pytest.approx(early.influence)
+
+
 def test_another_seed_is_another_training_of_the_same_examples_and_leaves_no_trace(tmp_path: Path) -> None:
     bench = bench_of(tmp_path, proxy={"dropout": True})
     first, other = curve(bench, ONE), list(bench.measure(ONE, 2e-2, 5))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from msplora_search import run_study
@@ -112,6 +115,7 @@ def unknown_state(output: Path) -> None:
     sql(output, "UPDATE trials SET state = 'RESTING' WHERE number = 1")
 
 
+FEW = base64.b64encode(zlib.compress(np.zeros(3, dtype="<i4").tobytes())).decode()
 DAMAGED: list[tuple[str, Spoil, str]] = [
     ("zeroed", zeroed, "file is not a database"),
     ("truncated", truncated, "is damaged"),
@@ -132,6 +136,8 @@ DAMAGED: list[tuple[str, Spoil, str]] = [
      progress(lambda p: {**p, "curve": [{**p["curve"][0], "predictions": "AAAA"}]}), "trial 0: error"),
     ("curve on other examples",
      facts(lambda f: {**f, "labels": f["labels"][:64]}), "predictions for"),
+    ("end on fewer examples",
+     progress(lambda p: {**p, "curve": [{**p["curve"][-1], "predictions": FEW}]}), "has 3 predictions for"),
     ("facts are a number", facts(lambda _: 1), "facts are no mapping"),
     ("facts lack labels", facts(without("labels")), "facts lack labels"),
     ("labels are no base64", facts(lambda f: {**f, "labels": "?"}), "its facts: "),

@@ -33,15 +33,24 @@ class Influences:
     validation: InfluenceOf | None = None
     judging: InfluenceOf | None = None
     """None where there is no such part."""
+    examples: int = 0
+    """Of the validation part, which the end of a trial is measured on whole."""
 
     @classmethod
     def by(cls, validation: Judge, judging: Judge | None) -> Influences:
         """As the judges of the two parts tell them."""
-        return cls(validation.influence, None if judging is None else judging.influence)
+        of_judging = None if judging is None else judging.influence
+        return cls(validation.influence, of_judging, len(validation.truth))
 
     def evaluation(self, stored: dict[str, Any]) -> Evaluation:
-        """A measurement as it was stored, with the influences that follow from it."""
-        return Evaluation.from_json(stored, self.validation, self.judging)
+        """A measurement as it was stored, with the influences that follow from it.
+
+        Raises ValueError where it is of other examples.
+        """
+        found = Evaluation.from_json(stored, self.validation, self.judging)
+        if found.rung >= 1.0 and self.examples and len(found.predictions) != self.examples:
+            raise ValueError(f"has {len(found.predictions)} predictions for {self.examples} examples")
+        return found
 
 
 NONE = Influences()
