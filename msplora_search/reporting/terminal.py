@@ -70,7 +70,8 @@ class Progressing:
 
     def __init__(self) -> None:
         self.started: SearchStarted | None = None
-        self.ended: list[TrialRecord] = []
+        self._ended: dict[object, TrialRecord] = {}
+        """By what is trained, or by number where nothing was."""
         self.running: dict[int, TrialRecord] = {}
         """By trial number; several where there are several workers."""
         self.at_once = 1
@@ -80,7 +81,10 @@ class Progressing:
         match event:
             case SearchStarted():
                 self.started = event
-                self.ended = [r for r in event.records if r.state != State.RUNNING]
+                self._ended.clear()
+                for record in event.records:
+                    if record.state != State.RUNNING:
+                        self._end(record)
             case TrialStarted(record) | TrialMeasured(record):
                 self.running[record.number] = record
                 self.at_once = max(self.at_once, len(self.running))
@@ -88,10 +92,18 @@ class Progressing:
                 self.running.pop(record.number, None)
             case TrialEnded(record):
                 self.running.pop(record.number, None)
-                trained = (record.configuration, record.seed)
-                if not record.state.needs_no_training:  # it may have gone on where another was stopped
-                    self.ended = [r for r in self.ended if (r.configuration, r.seed) != trained]
-                self.ended.append(record)
+                self._end(record)
+
+    def _end(self, record: TrialRecord) -> None:
+        """One that went on where another was stopped stands for both."""
+        trained = record.number if record.state.needs_no_training else (record.configuration, record.seed)
+        self._ended.pop(trained, None)
+        self._ended[trained] = record
+
+    @property
+    def ended(self) -> list[TrialRecord]:
+        """What has a result, in the order in which it came."""
+        return list(self._ended.values())
 
     @property
     def done(self) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msplora_search.results.noise import difference_se
-from msplora_search.results.records import Evaluation, Measure
+from msplora_search.results.records import Evaluation, Examples, Measure
 from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.metrics import METRICS
 from tests.strategies import evaluation
@@ -30,7 +30,7 @@ def test_an_evaluation_round_trips_through_json_and_its_influence_follows(cells:
 
 @given(st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=40))
 def test_a_measure_of_numbers_round_trips_too(cells: list[float]) -> None:
-    before = Measure(-0.8, 0.01, np.array(cells), np.zeros(len(cells)))
+    before = Measure(-0.8, 0.01, Examples(np.array(cells), np.zeros(len(cells))))
     after = Measure.from_json(json.loads(json.dumps(before.to_json())))
     assert np.array_equal(after.predictions, before.predictions)
     assert after.predictions.dtype == np.float64
