@@ -41,18 +41,20 @@ import optuna
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
 from msplora_search.proxy.shelf import Shelf
-from msplora_search.results.records import Evaluation, State, TrialRecord
-from msplora_search.search.events import SearchStarted
+from msplora_search.results.records import Evaluation, Measure, State, TrialRecord
+from msplora_search.search.baselines import planned_baselines
+from msplora_search.search.events import Event, SearchStarted, light
 from msplora_search.search.loop import Loop
 from msplora_search.search.model.candidates import Candidates, Ground
 from msplora_search.search.model.features import Features
 from msplora_search.search.objective import Objective
 from msplora_search.search.part import make_loop, quiet_optuna
 from msplora_search.search.proposal import Proposer
+from msplora_search.search.repeats import noise_repeats
 from msplora_search.search.results import load_results
 from msplora_search.search.samplers.view import SamplerView
 from msplora_search.search.store.address import DATABASE, default_url
-from msplora_search.search.store.attributes import store_plan, store_progress
+from msplora_search.search.store.attributes import IN_SPACE, REPEAT, store_plan, store_progress
 from msplora_search.search.store.facts import part_told
 from msplora_search.search.store.identity import Crew, this_worker
 from msplora_search.search.store.own_file import Watch
@@ -67,11 +69,13 @@ from msplora_search.tasks.metrics import metric
 LAYERS, UNIT, EXAMPLES, HEAD = 12, 2 * 2 * 384, 2000, 770
 RUNGS, STEPS = (0.33, 0.67, 1.0), 189
 STUDY = (
-    "name=machinery", "space=pyramid", "space.learning_rate=[1e-3, 2e-3, 4e-3]", "search.noise_repeats=0",
-    "search.trials=1000000", f"proxy.rungs={list(RUNGS)}",
+    "name=machinery", "space=pyramid", "space.learning_rate=[1e-3, 2e-3, 4e-3]", "search.trials=1000000",
+    f"proxy.rungs={list(RUNGS)}",
 )  # fmt: skip
 STOPPED = 0.4
 """Share of the trials that fill a study which were stopped, half of them at the first rung."""
+LUCKS = 8
+"""Different outcomes of one ability; a search looks at each trial's own."""
 JUDGE = Judge(metric("accuracy"), np.ones(EXAMPLES, dtype=np.int64))
 PROGRAM = "from msplora_search.cli import main; main()"
 SAMPLERS = ("random", "tpe", "front")
@@ -161,6 +165,7 @@ class MadeUpBench:
     task: MadeUpTask = MadeUpTask()
     steps: int = STEPS
     head_params: int = HEAD
+    pool: dict[tuple[float, int], Measure] = field(default_factory=dict)
 
     @cached_property
     def difficulty(self) -> Any:
@@ -188,10 +193,13 @@ class MadeUpBench:
                 **vars(measured), rung=rung, step=round(rung * STEPS), loss=0.5 - 0.1 * rung, judged=judged
             )
 
-    def made_up(self, ability: float) -> Any:
+    def made_up(self, ability: float) -> Measure:
         """Measured on examples of which all trainings find the same ones hard, but for some luck."""
-        right = self.difficulty + 0.5 * self.draw.normal(size=EXAMPLES) < ability
-        return JUDGE.measure(right.astype(np.int64))
+        place = round(ability, 2), int(self.draw.integers(LUCKS))
+        if place not in self.pool:
+            right = self.difficulty + 0.5 * self.draw.normal(size=EXAMPLES) < ability
+            self.pool[place] = JUDGE.measure(right.astype(np.int64))
+        return self.pool[place]
 
 
 def settings_for(sampler: str) -> StudySettings:
@@ -200,21 +208,21 @@ def settings_for(sampler: str) -> StudySettings:
 
 
 def fill(folder: Path, trials: int) -> None:
-    """A study of so many trials of different random configurations, in the program's form."""
+    """A study of so many trials, in the program's form: baselines, their repeats, and random configurations."""
     bench, part = MadeUpBench(settings_for("random")), Path(f"{folder}.part")
     part.mkdir(parents=True)
-    proposer, draw = Proposer(bench.space()), bench.draw
+    proposer, worker = Proposer(bench.space()), this_worker(Crew.of_this_call(None))
     ground = Ground(proposer.space, bench.adapter_params, Features.of(proposer.space.targets))
-    candidates, worker = Candidates.of(ground), this_worker(Crew.of_this_call(None))
     with quiet_optuna(), opened(default_url(part)) as storage:
         study = open_study(bench.settings, storage)
         study.set_user_attr(FACTS, facts(bench, proposer.space, ground))
-        for number, place in enumerate(draw.choice(len(candidates.costs), trials, replace=False)):
-            choice, rate = candidates.proposals[place]
-            parameters = proposer.parameters(choice, rate)
-            inside = {name: value for name, value in parameters.items() if name in proposer.dimensions}
-            trial = optuna.trial.create_trial(values=[0.0, 0.0], params=inside, distributions=proposer.dimensions)
-            ended = record(number, choice.pyramid(), rate, bench)
+        for ended, parameters, attributes in ended_trials(bench, proposer, ground, trials):
+            trial = optuna.trial.create_trial(
+                values=[0.0, 0.0],
+                params=parameters,
+                distributions={name: proposer.dimensions[name] for name in parameters},
+                user_attrs=attributes,
+            )
             store_plan(trial, ended, worker)
             store_progress(trial, ended)
             trial.values = list(tell_values(trial, ended, bench.task.chance))
@@ -222,15 +230,41 @@ def fill(folder: Path, trials: int) -> None:
     part.rename(folder)
 
 
-def record(number: int, pyramid: Pyramid, rate: float, bench: MadeUpBench) -> TrialRecord:
+def ended_trials(
+    bench: MadeUpBench, proposer: Proposer, ground: Ground, trials: int
+) -> Iterator[tuple[TrialRecord, dict[str, Any], dict[str, Any]]]:
+    """So many, each with its parameters and the attributes that it is enqueued with."""
+    search, candidates = bench.settings.search, Candidates.of(ground)
+    baselines = planned_baselines(proposer.space, search)
+    own = [record(i, b.pyramid, b.learning_rate, bench, b.name) for i, b in enumerate(baselines)]
+    for one in own:
+        yield one, {}, {"baseline": one.baseline, IN_SPACE: False}
+    number = len(own)
+    for repeat in noise_repeats(own, baselines, search):
+        again = record(number, repeat.pyramid, repeat.learning_rate, bench, repeat.baseline)
+        attributes = {REPEAT: repeat.to_json(), IN_SPACE: False}
+        yield replace(again, seed=repeat.seed, repeat_of=repeat.of), {}, attributes
+        number += 1
+    left = trials - number
+    for place in bench.draw.choice(len(candidates.costs), left, replace=False):
+        choice, rate = candidates.proposals[place]
+        parameters = proposer.parameters(choice, rate)
+        inside = {name: value for name, value in parameters.items() if name in proposer.dimensions}
+        yield record(number, choice.pyramid(), rate, bench), inside, {}
+        number += 1
+
+
+def record(
+    number: int, pyramid: Pyramid, rate: float, bench: MadeUpBench, baseline: str | None = None
+) -> TrialRecord:
     """A trial as it ended."""
     luck, curve, params = bench.draw.random(), tuple(bench.measure(pyramid, rate)), bench.adapter_params(pyramid)
     whole = TrialRecord(
-        number=number, state=State.COMPLETE, baseline=None, pyramid=pyramid, learning_rate=rate,
+        number=number, state=State.COMPLETE, baseline=baseline, pyramid=pyramid, learning_rate=rate,
         adapter_params=params, trainable_params=params + HEAD, curve=curve, steps=STEPS, planned_steps=STEPS,
         seconds=60.0,
     )  # fmt: skip
-    if luck > STOPPED:
+    if baseline is not None or luck > STOPPED:
         return whole
     reached = curve[: 1 if luck < STOPPED / 2 else 2]
     why = f"its chance to enter the front is 2% at rung {reached[-1].rung:g}"
@@ -272,7 +306,11 @@ def search(folder: Path, sampler: str, trials: int) -> dict[str, float]:
         "telling": timed(Loop, "_tell"),
     }
     sys.stdout, stdout = open(os.devnull, "w"), sys.stdout  # noqa: SIM115 # what a search shows
-    with quiet_optuna(), opened(default_url(folder)) as storage, search_display(open_console()) as listen:
+    with quiet_optuna(), opened(default_url(folder)) as storage, search_display(open_console()) as show:
+
+        def listen(event: Event) -> None:
+            show(light(event))
+
         study = open_study(bench.settings, storage)
         turns = Turns.of(folder, None, bench.settings.name, listen)
         loop = make_loop(study, bench, [], turns, Watch.on(default_url(folder)), crew, 1, listen)

@@ -61,8 +61,8 @@ def work_off(
 ) -> None:
     """Take trials of the study until none is left; other workers of the crew may be at it, others have been.
 
-    What it tells is `light`, so that who listens may keep it. `worker` tells the workers of one search apart. Raises InputError where the storage fails, holds
-    results of other settings or data, or disappears.
+    `worker` tells the workers of one search apart. What it tells is `light`, so that who listens may keep it.
+    Raises InputError where the storage fails, holds results of other settings or data, or disappears.
     """
     settings, search, space = workbench.settings, workbench.settings.search, workbench.space()
     url = storage or default_url(output)

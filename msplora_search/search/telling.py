@@ -16,7 +16,7 @@ class TrialFailedError(Exception):
     """Told to Optuna as a failed trial; the reason is in the record."""
 
 
-def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tuple[float, float]:
+def tell_values(trial: optuna.trial.BaseTrial, record: TrialRecord, chance: float) -> tuple[float, float]:
     """The values of a finished record; sets the constraint of its trial.
 
     A pruned trial gives its partial value and a refused one the metric of chance, both marked

@@ -61,6 +61,7 @@ class Forecaster:
     _last: tuple[object, Prospect] | None = None
     _gauged: tuple[list[TrialRecord], Prospect] | None = None
     _known: tuple[list[TrialRecord], Measurements | None] | None = None
+    _whole: tuple[list[TrialRecord], Endings] | None = None
     _seen: tuple[Measurements, list[Candidate], Outlook] | None = None
 
     @cached_property
@@ -121,8 +122,8 @@ class Forecaster:
         if measured is None or prospect is None:
             return None
         if len(stopped) > MOST_MODELLED:
-            nearest = set(measured.configurations)
-            stopped = [record for record in stopped if candidate_of(record) in nearest]
+            nearest = {(one.pyramid, one.rate) for one in measured.configurations}
+            stopped = [record for record in stopped if record.configuration in nearest]
         if not stopped:
             return None
         outlook, each = self._outlook(measured, _pending(records)), [candidate_of(record) for record in stopped]
@@ -196,7 +197,7 @@ class Forecaster:
         configuration. None where too little was measured to tell.
         """
         others = [other for other in records if other.number != record.number]
-        measured, ending = self._measured(others), Endings.of(others).expected(record)
+        measured, ending = self._measured(others), self._endings(others).expected(record)
         if ending is None or measured is None:
             return None
         outlook = self._outlook(measured, _pending(others))
@@ -219,10 +220,16 @@ class Forecaster:
     def _measured(self, records: Sequence[TrialRecord]) -> Measurements | None:
         """None where they are too few, or nothing is small enough to be proposed."""
         those = [record for record in records if record.state in MEASURED]
-        if self._known is None or self._known[0] != those:  # each record is itself alone
-            found = Measurements.of(those, training_variance(those, 1.0))
+        if self._known is None or not _alike(self._known[0], those):
+            found = Measurements.of(those, training_variance(those, 1.0), self._endings(those))
             self._known = those, found if found.complete >= FEWEST and len(self.candidates.costs) else None
         return self._known[1]
+
+    def _endings(self, records: Sequence[TrialRecord]) -> Endings:
+        whole = [record for record in records if record.state == State.COMPLETE]
+        if self._whole is None or not _alike(self._whole[0], whole):
+            self._whole = whole, Endings.of(whole)
+        return self._whole[1]
 
     def _outlook(self, measured: Measurements, pending: Sequence[Candidate]) -> Outlook:
         waiting = list(pending)
@@ -241,6 +248,15 @@ class Forecaster:
             metrics, variances = measured.metrics[:count], measured.variances[:count]
             self._kernels[count] = Surrogate.fitted(known, metrics, variances, measured.luck)
         return self._kernels[count]
+
+
+def _alike(some: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> bool:
+    """Whether all are the same, the last perhaps as it is read from the storage: else a record is itself alone."""
+    if not some or len(some) != len(others):
+        return len(some) == len(others)
+    one, other = some[-1], others[-1]
+    last = (one.number, one.state, len(one.curve)) == (other.number, other.state, len(other.curve))
+    return last and some[:-1] == others[:-1]
 
 
 def _taken(records: Sequence[TrialRecord]) -> set[Candidate]:
