@@ -300,7 +300,8 @@ def search(folder: Path, sampler: str, trials: int) -> dict[str, float]:
     bench, crew, began = MadeUpBench(settings_for(sampler)), Crew.of_this_call(None), time.process_time()
     spent = {
         "training": timed(MadeUpBench, "made_up"),
-        "proposing": timed(SamplerView, "ask"),
+        "asking Optuna": timed(SamplerView, "ask"),
+        "proposing": timed(Objective, "_plan"),
         "asking": timed(Loop, "_begin"),
         "judging": timed(Objective, "_judge"),
         "telling": timed(Loop, "_tell"),
@@ -327,11 +328,14 @@ def search(folder: Path, sampler: str, trials: int) -> dict[str, float]:
     after_trials = peak_mb()
     write_report(summarise(load_results(folder)), folder)
     sys.stdout = stdout
+    proposals = len(spent["proposing"])
     told = {name: 1000 * sum(times) / trials for name, times in spent.items()}
+    told["proposing"] += told.pop("asking Optuna")
     told["asking"] -= told["proposing"]
     return {
         "trial": 1000 * whole / trials - told.pop("training"),
         **told,
+        "proposals": proposals / trials,
         "seconds_before": before,
         "mb": after_trials,
         "mb_with_report": peak_mb(),
@@ -367,7 +371,8 @@ def print_figures(trials: int, found: dict[str, Any]) -> None:
         if sampler in SAMPLERS:
             parts = ", ".join(f"{name} {of[name]:.0f}" for name in ("proposing", "asking", "judging", "telling"))
             print(
-                f"  {sampler:6} {of['trial']:.0f} ms of CPU a trial ({parts}); {of['seconds_before']:.1f} s "
+                f"  {sampler:6} {of['trial']:.0f} ms of CPU a trial ({parts}), "
+                f"{of['proposals']:.1f} proposals each; {of['seconds_before']:.1f} s "
                 f"before the first; {of['mb']:.0f} MB, with the report {of['mb_with_report']:.0f} MB"
             )
     for name in ("status", "report"):
