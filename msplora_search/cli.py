@@ -182,7 +182,8 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
     Example: `msplora-search status runs/quickstart`
     """
     from msplora_search.reporting.console import open_console, print_line
-    from msplora_search.reporting.terminal import print_front, running_line, seconds_left
+    from msplora_search.reporting.lines import running_line
+    from msplora_search.reporting.terminal import print_front, seconds_left
     from msplora_search.reporting.wording import duration
     from msplora_search.results.records import State
     from msplora_search.search.results import load_results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -127,6 +128,18 @@ class Pyramid:
     ) -> Pyramid:
         """Plain LoRA of `rank`, the pyramid 0/0/rank."""
         return cls.from_split((0, 0, rank), (0, layers), targets, alpha, scaling)
+
+    def __hash__(self) -> int:
+        """Computed once: searches look pyramids up by the thousand."""
+        return self._hash
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without its hash, which another process computes differently."""
+        return {name: value for name, value in vars(self).items() if name != "_hash"}
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.global_rank, self.groups, self.targets, self.alpha, self.scaling))
 
     @property
     def layers(self) -> int:

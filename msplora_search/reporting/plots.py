@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentF
 from msplora_search.reporting.deciding import NAMES
 from msplora_search.reporting.front_panels import FRONT, LORA, PAPER, QUIET, draw_groups, draw_points
 from msplora_search.results.records import State, TrialRecord
-from msplora_search.search.summary import Summary, hypervolume_of
+from msplora_search.search.summary import Summary, hypervolumes_of
 from msplora_search.text import brief, printable
 
 STYLE: Any = {
@@ -47,17 +47,17 @@ def draw_front(summary: Summary, folder: Path) -> None:
 
 def draw_hypervolume(summary: Summary, folder: Path) -> None:
     """`hypervolume.png`: how it grew with the steps spent, beside the steps without pruning."""
-    spent, unpruned, volumes = [0], [0], [0.0]
-    done: list[TrialRecord] = []
-    limit = summary.results.settings.search.max_params
+    spent, unpruned, done = [0], [0], [0]
+    limit, counted = summary.results.settings.search.max_params, list[TrialRecord]()
     for record in summary.results.records:
         if record.state in (State.COMPLETE, State.PRUNED, State.FAILED):
             if record.state == State.COMPLETE and (limit is None or record.adapter_params <= limit):
-                done.append(record)
+                counted.append(record)
+            done.append(len(counted))
             spent.append(spent[-1] + record.steps)
             planned = record.steps if record.state == State.FAILED else record.planned_steps
             unpruned.append(unpruned[-1] + planned)
-            volumes.append(hypervolume_of(summary.results, done))
+    volumes = hypervolumes_of(summary.results, counted)[done]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()

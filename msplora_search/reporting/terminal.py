@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 
 from msplora_search.reporting.console import PlainTable, plain, print_line
 from msplora_search.reporting.deciding import deciding_sentence
+from msplora_search.reporting.lines import aside_line, closing_lines, opening_lines, running_line, trial_line
 from msplora_search.reporting.wording import (
     ALWAYS,
     against_lora,
@@ -28,7 +29,6 @@ from msplora_search.reporting.wording import (
 from msplora_search.results.pareto import front
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.events import (
-    Aside,
     Event,
     Listener,
     Notice,
@@ -42,7 +42,6 @@ from msplora_search.search.events import (
     WorkerLost,
 )
 from msplora_search.search.summary import Summary
-from msplora_search.text import amount, several
 
 
 @contextmanager
@@ -72,7 +71,8 @@ class Progressing:
 
     def __init__(self) -> None:
         self.started: SearchStarted | None = None
-        self.ended: list[TrialRecord] = []
+        self._ended: dict[object, TrialRecord] = {}
+        """By what is trained, or by number where nothing was."""
         self.running: dict[int, TrialRecord] = {}
         """By trial number; several where there are several workers."""
         self.at_once = 1
@@ -82,7 +82,10 @@ class Progressing:
         match event:
             case SearchStarted():
                 self.started = event
-                self.ended = [r for r in event.records if r.state != State.RUNNING]
+                self._ended.clear()
+                for record in event.records:
+                    if record.state != State.RUNNING:
+                        self._end(record)
             case TrialStarted(record) | TrialMeasured(record):
                 self.running[record.number] = record
                 self.at_once = max(self.at_once, len(self.running))
@@ -92,10 +95,18 @@ class Progressing:
                 self.running.pop(record.number, None)
             case TrialEnded(record):
                 self.running.pop(record.number, None)
-                trained = (record.configuration, record.seed)
-                if not record.state.needs_no_training:  # it may have gone on where another was stopped
-                    self.ended = [r for r in self.ended if (r.configuration, r.seed) != trained]
-                self.ended.append(record)
+                self._end(record)
+
+    def _end(self, record: TrialRecord) -> None:
+        """One that went on where another was stopped stands for both."""
+        trained = record.number if record.state.needs_no_training else (record.configuration, record.seed)
+        self._ended.pop(trained, None)
+        self._ended[trained] = record
+
+    @property
+    def ended(self) -> list[TrialRecord]:
+        """What has a result, in the order in which it came."""
+        return list(self._ended.values())
 
     @property
     def done(self) -> int:
@@ -223,77 +234,3 @@ def record_row(record: TrialRecord) -> tuple[str, ...]:
     final = record.final
     params = f"{record.adapter_params:,}"
     return name, str(record.pyramid), params, f"{final.metric:.4f}", f"{final.metric_se:.4f}"
-
-
-def opening_lines(event: SearchStarted) -> list[str]:
-    """What is about to happen."""
-    proposals = "proposals" if event.trials is None else f"{event.trials} trained proposals"
-    trials, unknown = f"{event.baselines} baseline trials and {proposals}", ""
-    if event.repeats:
-        trials = trials.replace(" and", ",") + f" and up to {event.repeats} repeats with other seeds"
-    else:
-        unknown = "; nothing is trained with several seeds, so the noise of training stays unknown"
-    lines = [
-        f"space: {event.space.extent} for {event.space.layers} layers; "
-        f"{trials} of up to {event.proxy_steps} steps each{event.budgets and ', '}{event.budgets}{unknown}"
-    ]
-    if event.records:
-        lines.append(f"resuming: {several(sum(r.counts for r in event.records), 'trial')} in the record")
-    return [*lines, *event.notes]
-
-
-def closing_lines(event: SearchEnded) -> list[str]:
-    """Why it ended, and what more of it would bring."""
-    lines, further = [f"search ended: {event.reason}"], event.further
-    if further is not None:
-        gain, more = (
-            amount(further.gain, further.bounds),
-            f"a further hour, some {several(further.trials, 'trial')},",
-        )
-        if further.all_that_is_left:
-            more = f"what is left of the space, {several(further.trials, 'configuration')},"
-        lines.append(f"{more} is expected to raise the front by {gain}, as a mean over sizes")
-    return lines
-
-
-def trial_line(record: TrialRecord) -> str:
-    """How a trial ended."""
-    head = f"trial {record.number} {_kind(record)} {record.pyramid or 'no ranks'} lr {record.learning_rate:g}"
-    size = f"{record.adapter_params:,} parameters"
-    match record.state:
-        case State.COMPLETE:
-            end = f"{record.final.metric:.4f} ± {record.final.metric_se:.4f}, {duration(record.seconds)}"
-        case State.PRUNED:
-            end = f"pruned at {record.final.metric:.4f}: {record.reason}"
-        case State.DUPLICATE:
-            end = f"repeats {record.reason}; not trained again"
-        case state:
-            end = f"{state}: {record.reason}"
-    return f"{head}, {size}: {end}"
-
-
-def aside_line(event: Aside) -> str:
-    """What is told beside the course of a search."""
-    match event:
-        case WorkerLost(what):
-            return f"{what}; the trial that it trained will be trained anew"
-        case TrialTaken(record):
-            to = "was given to another worker, for this one had given no sign of life for long"
-            return f"trial {record.number} {to}"
-        case Waiting(what):
-            return f"waiting {what}"
-        case Notice(what):
-            return what
-
-
-def running_line(record: TrialRecord) -> str:
-    """What a trial is doing."""
-    at = f"{record.final.metric:.4f} at step {record.final.step}" if record.curve else "no measurement yet"
-    return f"trial {record.number} {_kind(record)}: {record.pyramid}, {record.adapter_params:,} parameters, {at}"
-
-
-def _kind(record: TrialRecord) -> str:
-    """What a trial is."""
-    if record.repeat_of is None:
-        return record.baseline or "proposal"
-    return f"{record.baseline or f'trial {record.repeat_of}'} again, seed {record.seed}"

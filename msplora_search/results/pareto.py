@@ -48,9 +48,9 @@ def ranks(metrics: Floats, costs: Floats) -> NDArray[np.intp]:
 
 def envelope(metrics: Floats, costs: Floats, at: Floats) -> Floats:
     """Best metric at no more cost than each of `at`; -inf where nothing is that cheap."""
-    affordable = np.asarray(costs)[None, :] <= np.asarray(at)[:, None]
-    found = np.where(affordable, np.asarray(metrics)[None, :], -np.inf)
-    return np.asarray(found.max(axis=1, initial=-np.inf))
+    order = np.argsort(costs, kind="stable")
+    best = np.maximum.accumulate(np.concatenate([[-np.inf], np.asarray(metrics)[order]]))
+    return np.asarray(best[np.searchsorted(np.asarray(costs)[order], at, side="right")])
 
 
 def hypervolume(metrics: Floats, costs: Floats, reference: tuple[float, float]) -> float:
@@ -65,6 +65,16 @@ def hypervolume(metrics: Floats, costs: Floats, reference: tuple[float, float]) 
         area += (metrics[i] - best) * (ceiling - costs[i])
         best = float(metrics[i])
     return area
+
+
+def hypervolumes(metrics: Floats, costs: Floats, reference: tuple[float, float]) -> Floats:
+    """The hypervolume of the first point, of the first two, and so on; (points,)."""
+    found, kept = np.zeros(len(metrics)), np.empty(0, dtype=np.intp)
+    for i in range(len(metrics)):
+        kept = np.append(kept, i)
+        kept = kept[front(metrics[kept], costs[kept])]
+        found[i] = hypervolume(metrics[kept], costs[kept], reference)
+    return found
 
 
 def front_probability(replicates: Floats, costs: Floats) -> Floats:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from msplora_search.results.training_noise import TrainingNoise
 
@@ -138,8 +139,12 @@ class _Model:
 
     def weight(self, of: _Scale) -> float:
         """Logarithm of its posterior mass, up to a constant; the level is integrated out (Harville, 1974)."""
-        root = np.linalg.cholesky(self._noise(of) + self._signal(of))
-        both = np.linalg.solve(root, np.column_stack([np.ones_like(self.metrics), self.metrics]))
+        covariance = self.examples + of.curve**2 * self.curve
+        np.einsum("ii->i", covariance)[:] += self._own_signal(of) + self._own_noise(of)
+        root = np.linalg.cholesky(covariance)
+        both = solve_triangular(
+            root, np.column_stack([np.ones_like(self.metrics), self.metrics]), lower=True, check_finite=False
+        )
         ones, metrics = both[:, 0], both[:, 1]
         weight = float(ones @ ones)
         left = metrics - ones * float(ones @ metrics) / weight
@@ -160,12 +165,19 @@ class _Model:
 
     def _signal(self, of: _Scale) -> Floats:
         """Covariance of the true metrics about their level."""
-        deviation = np.where(self.hopeless, UNKNOWN, of.deviation)
-        return np.asarray(of.curve**2 * self.curve + np.diag(deviation**2))
+        return np.asarray(of.curve**2 * self.curve + np.diag(self._own_signal(of)))
 
     def _noise(self, of: _Scale) -> Floats:
         """Covariance of the measured metrics about the true ones."""
-        return np.asarray(self.examples + np.diag(of.training**2 / self.seeds + JITTER))
+        return np.asarray(self.examples + np.diag(self._own_noise(of)))
+
+    def _own_signal(self, of: _Scale) -> Floats:
+        """Variances of the deviations."""
+        return np.asarray(np.where(self.hopeless, UNKNOWN, of.deviation) ** 2)
+
+    def _own_noise(self, of: _Scale) -> Floats:
+        """Variances by training."""
+        return np.asarray(of.training**2 / self.seeds + JITTER)
 
 
 def _reaching(span: float, least: float) -> Floats:

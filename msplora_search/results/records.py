@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -22,39 +23,80 @@ Configuration = tuple[Pyramid | None, float]
 
 
 @dataclass(frozen=True, eq=False)
+class Examples:
+    """What a metric is of, example by example, in the part's fixed order."""
+
+    predictions: NDArray[Any] = field(default_factory=lambda: NO_EXAMPLES)
+    """What the metric is of, one number an example: classes (int64), or values (float64)."""
+    influence: NDArray[np.float64] = field(default_factory=lambda: NO_EXAMPLES)
+    """How far each example, or each group of examples that belong together, moves the metric: mean 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredExamples:
+    """The same as it is stored: unpacked when it is asked for, as a study has thousands that nobody asks for."""
+
+    data: dict[str, Any]
+    influence_of: InfluenceOf | None
+
+    @property
+    def predictions(self) -> NDArray[Any]:
+        """As in `Examples`. Raises LookupError, ValueError or zlib.error for what is none."""
+        return _predictions(self.data)
+
+    @cached_property
+    def influence(self) -> NDArray[np.float64]:
+        """As in `Examples`; it is kept, as those near the front are asked for again and again."""
+        return NO_EXAMPLES if self.influence_of is None else self.influence_of(self.predictions)
+
+    def checked(self) -> Self:
+        """Itself, once it is known that it can be unpacked."""
+        found = self.predictions
+        if self.influence_of is not None:
+            self.influence_of(found)
+        return self
+
+
+@dataclass(frozen=True, eq=False)
 class Measure:
     """The metric of a model on one part, in the part's fixed order."""
 
     metric: float
     metric_se: float
     """Over the choice of examples; see `noise.standard_error`."""
-    predictions: NDArray[Any]
-    """What the metric is of, one number an example: classes (int64), or values (float64)."""
-    influence: NDArray[np.float64]
-    """How far each example, or each group of examples that belong together, moves the metric: mean 0."""
+    examples: Examples | StoredExamples
+
+    @property
+    def predictions(self) -> NDArray[Any]:
+        """Of `examples`."""
+        return self.examples.predictions
+
+    @property
+    def influence(self) -> NDArray[np.float64]:
+        """Of `examples`."""
+        return self.examples.influence
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; predictions compressed to text. The influence follows from them and is left out."""
-        arrays = {"predictions": _pack(self.predictions.astype("<i4").tobytes())}
-        if np.issubdtype(self.predictions.dtype, np.floating):
-            arrays = {"values": _pack(self.predictions.astype("<f4").tobytes())}
+        predictions = self.predictions
+        arrays = {"predictions": _pack(predictions.astype("<i4").tobytes())}
+        if np.issubdtype(predictions.dtype, np.floating):
+            arrays = {"values": _pack(predictions.astype("<f4").tobytes())}
         return {
             "metric": self.metric,
             "metric_se": self.metric_se,
-            "examples": len(self.predictions),
+            "examples": len(predictions),
             **arrays,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any], influence_of: InfluenceOf | None = None) -> Measure:
         """Read what `to_json` wrote; without `influence_of` there is no influence."""
-        predictions = _predictions(data)
-        influence = NO_EXAMPLES if influence_of is None else influence_of(predictions)
-        return cls(data["metric"], data["metric_se"], predictions, influence)
+        return cls(data["metric"], data["metric_se"], StoredExamples(data, influence_of).checked())
 
     def without_examples(self) -> Self:
         """The numbers, but nothing of single examples."""
-        return replace(self, predictions=NO_EXAMPLES, influence=NO_EXAMPLES)
+        return replace(self, examples=Examples())
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from msplora_search.errors import InputError, WorkerStoppedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.scale.crew import KEEPING
 from msplora_search.scale.relay import Relay
-from msplora_search.search.events import Event, Listener, Waiting, WorkerLost, light
+from msplora_search.search.events import Event, Listener, Waiting, WorkerLost
 from msplora_search.search.part import work_off
 from msplora_search.search.preparation import describe
 from msplora_search.search.store.address import hide_password
@@ -206,7 +206,7 @@ def take_part_on_node(
     last: list[Any] = []
 
     def tell(event: Event) -> None:
-        last[:] = [post.put.remote(light(event))]  # who waited for an answer would give up its place meanwhile
+        last[:] = [post.put.remote(event)]  # who waited for an answer would give up its place meanwhile
 
     with TemporaryDirectory(prefix="msplora-search-") as folder:
         try:

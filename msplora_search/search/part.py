@@ -14,7 +14,16 @@ from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline, ladders_sentence, planned_baselines
 from msplora_search.search.bench import Bench
 from msplora_search.search.budget import Budget
-from msplora_search.search.events import Further, Listener, Notice, SearchEnded, SearchStarted, Waiting, light
+from msplora_search.search.events import (
+    Event,
+    Further,
+    Listener,
+    Notice,
+    SearchEnded,
+    SearchStarted,
+    Waiting,
+    light,
+)
 from msplora_search.search.healing import heal
 from msplora_search.search.loop import Loop
 from msplora_search.search.model.candidates import Ground
@@ -53,24 +62,29 @@ CREWS, STRIDE = "crews", 1000
 def take_part(
     settings: StudySettings, output: Path, storage: str | None, crew: Crew, worker: int, listen: Listener
 ) -> None:
-    """`work_off` in a process of its own, which loads what it needs and tells of it in short messages."""
+    """`work_off` in a process of its own, which loads what it needs."""
     try:
-        work_off(Workbench.load(settings), output, storage, crew, worker, lambda event: listen(light(event)))
+        work_off(Workbench.load(settings), output, storage, crew, worker, listen)
     except WorkerStoppedError as error:
         listen(Notice(f"worker {worker} stops: {error}"))  # the others may go on for hours
         raise
 
 
 def work_off(
-    workbench: Workbench, output: Path, storage: str | None, crew: Crew, worker: int, listen: Listener
+    workbench: Workbench, output: Path, storage: str | None, crew: Crew, worker: int, listener: Listener
 ) -> None:
     """Take trials of the study until none is left; other workers of the crew may be at it, others have been.
 
-    `worker` tells the workers of one search apart. Raises InputError where the storage fails, holds
-    results of other settings or data, or disappears, WorkerStoppedError after several trials in a row that failed.
+    `worker` tells the workers of one search apart. What it tells is `light`, so that who listens may keep it.
+    Raises InputError where the storage fails, holds results of other settings or data, or disappears,
+    WorkerStoppedError after several trials in a row that failed.
     """
     settings, search, space = workbench.settings, workbench.settings.search, workbench.space()
     url = storage or default_url(output)
+
+    def listen(event: Event) -> None:
+        listener(light(event))
+
     turns = Turns.of(output, storage, settings.name, listen)
     interval = None if crew.alone else settings.scale.heartbeat
     kept = settings.scale.checkpoints

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from msplora_search.results import pareto
 from msplora_search.results.noise import difference_se, draws, replicates, standard_error
 from msplora_search.results.pareto import Floats
 from msplora_search.results.posterior import RESAMPLES, Measured, draw_true
-from msplora_search.results.records import NO_EXAMPLES, Measure, TrialRecord
+from msplora_search.results.records import NO_EXAMPLES, Examples, Measure, TrialRecord
 from msplora_search.results.training_noise import TrainingNoise, pooled_noise
 
 MOST_MODELLED = 200
@@ -47,7 +48,7 @@ class Point:
         """`trial 5`, or the baseline's name."""
         return self.record.baseline or f"trial {self.record.number}"
 
-    @property
+    @cached_property
     def measure(self) -> Measure:
         """On the validation part, the mean over seeds."""
         return mean_measure([record.final for record in self.trainings])
@@ -58,7 +59,7 @@ class Point:
         found = [record.judged for record in self.trainings if record.judged is not None]
         return mean_measure(found) if len(found) == len(self.trainings) else None
 
-    @property
+    @cached_property
     def metric(self) -> float:
         """At the end of the proxy, on the validation part, the mean over seeds."""
         return float(np.mean([record.final.metric for record in self.trainings]))
@@ -113,7 +114,7 @@ def mean_measure(measures: Sequence[Measure]) -> Measure:
         return measures[0]
     influence = np.mean([measure.influence for measure in measures], axis=0)
     metric = float(np.mean([measure.metric for measure in measures]))
-    return Measure(metric, standard_error(influence), NO_EXAMPLES, influence)
+    return Measure(metric, standard_error(influence), Examples(influence=influence))
 
 
 def together(one: Measure, other: Measure) -> Measure:
@@ -121,7 +122,7 @@ def together(one: Measure, other: Measure) -> Measure:
     units = len(one.influence), len(other.influence)
     influence = np.concatenate([one.influence, other.influence])
     metric = float(np.average([one.metric, other.metric], weights=units))
-    return Measure(metric, standard_error(influence), NO_EXAMPLES, influence)
+    return Measure(metric, standard_error(influence), Examples(influence=influence))
 
 
 def points_of(

@@ -173,9 +173,13 @@ def summarise(results: StudyResults) -> Summary:
     )
 
 
-def hypervolume_of(results: StudyResults, records: list[TrialRecord]) -> float:
-    """Hypervolume of (metric, log10 of adapter parameters) against the study's reference point."""
-    return pareto.hypervolume(_metrics(records), np.log10(_params(records)), results.reference_point)
+def hypervolumes_of(results: StudyResults, records: list[TrialRecord]) -> pareto.Floats:
+    """Of the first 0, 1, 2, ... records, (records + 1,), in (metric, log10 of adapter parameters).
+
+    Against the study's reference point.
+    """
+    found = pareto.hypervolumes(_metrics(records), np.log10(_params(records)), results.reference_point)
+    return np.concatenate([[0.0], found])
 
 
 def _metrics(records: list[TrialRecord]) -> pareto.Floats:

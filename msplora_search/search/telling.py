@@ -20,7 +20,7 @@ class TrialFailedError(Exception):
         self.record = record
 
 
-def tell_values(trial: optuna.Trial, record: TrialRecord, chance: float) -> tuple[float, float]:
+def tell_values(trial: optuna.trial.BaseTrial, record: TrialRecord, chance: float) -> tuple[float, float]:
     """The values of a finished record; sets the constraint of its trial.
 
     A pruned trial gives its partial value and a refused one the metric of chance, both marked

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.results.noise import LEVEL, by_group, interval, quantile, share_interval, standard_error
-from msplora_search.results.records import Measure
+from msplora_search.results.records import Examples, Measure
 from msplora_search.tasks.metrics import Floats, Metric, Values
 
 
@@ -28,8 +28,7 @@ class Judge:
         return Measure(
             metric=self.metric.score(self.truth[: len(predictions)], predictions),
             metric_se=standard_error(influence),
-            predictions=predictions,
-            influence=influence,
+            examples=Examples(predictions, influence),
         )
 
     def influence(self, predictions: Values) -> Floats:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import pickle
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise, product
@@ -251,3 +254,16 @@ def test_the_short_form_is_for_people() -> None:
     assert str(Pyramid.geometric(8, 12)) == "8/4/2 in 0:4 4:8 8:12"
     assert str(Pyramid.lora(8, 12, ["query"])) == "0/0/8"
     assert str(Pyramid(1, [DepthGroup(0, 2, 2, 0), DepthGroup(2, 6, 0, 1)], ["q"])) == "1/(2,0)/(0,1) in 0:2 2:6"
+
+
+def test_a_pyramid_is_found_in_another_process() -> None:
+    """Hashes of texts differ from process to process, so a hash that was computed must not travel."""
+    pyramid = Pyramid.geometric(8, layers=12)
+    assert {pyramid: 1}[pyramid] == 1
+    probe = (
+        "import pickle, sys; from msplora_search.design.pyramid import Pyramid; "
+        "one = pickle.load(sys.stdin.buffer); print(one in {Pyramid.geometric(8, layers=12)})"
+    )
+    command, told = [sys.executable, "-c", probe], pickle.dumps(pyramid)
+    found = subprocess.run(command, input=told, capture_output=True, check=True)
+    assert found.stdout.split() == [b"True"]

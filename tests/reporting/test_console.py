@@ -14,7 +14,8 @@ from rich.console import Console
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.reporting.console import PlainTable, fold, print_line
-from msplora_search.reporting.terminal import LiveDisplay, PlainLines, print_front, trial_line
+from msplora_search.reporting.lines import trial_line
+from msplora_search.reporting.terminal import LiveDisplay, PlainLines, print_front
 from msplora_search.reporting.wording import front_rows
 from msplora_search.results.records import State
 from msplora_search.search.events import (

@@ -78,6 +78,14 @@ def test_another_point_never_takes_hypervolume_away(pairs: Points, more: tuple[f
     assert pareto.hypervolume(*split([*pairs, more]), reference) >= without - 1e-12
 
 
+@given(points())
+def test_hypervolume_as_points_come_in_is_that_of_those_that_are_there(pairs: Points) -> None:
+    reference = (0.5, 6.5)
+    found = pareto.hypervolumes(*split(pairs), reference)
+    each = [pareto.hypervolume(*split(pairs[:many]), reference) for many in range(1, len(pairs) + 1)]
+    assert found.tolist() == each
+
+
 def test_the_probability_of_a_front_point_counts_resamples() -> None:
     replicates = np.array([[0.5, 0.6], [0.5, 0.4], [0.5, 0.5], [0.7, 0.9]])
     costs = np.array([10.0, 20.0])

@@ -11,7 +11,7 @@ from scipy import stats
 from msplora_search.results import pareto
 from msplora_search.results.noise import difference_se, standard_error
 from msplora_search.results.posterior import Measured, draw_true
-from msplora_search.results.records import NO_EXAMPLES, Measure
+from msplora_search.results.records import Examples, Measure
 from msplora_search.results.training_noise import TrainingNoise, pooled_noise
 from msplora_search.search.points import mean_measure, together
 
@@ -134,7 +134,7 @@ def runs(sd: float, error: float, seeds: int, seed: int, configurations: int = 2
         influence = [draw.normal(size=UNITS) * error * math.sqrt(UNITS) for _ in range(seeds)]
         found.append(
             [
-                Measure(0.8 + of.mean() + draw.normal() * sd, standard_error(of), NO_EXAMPLES, of)
+                Measure(0.8 + of.mean() + draw.normal() * sd, standard_error(of), Examples(influence=of))
                 for of in influence
             ]
         )

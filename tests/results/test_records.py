@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msplora_search.results.noise import difference_se
-from msplora_search.results.records import Evaluation, Measure
+from msplora_search.results.records import Evaluation, Examples, Measure
 from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.metrics import METRICS
 from tests.strategies import evaluation
@@ -30,7 +31,7 @@ def test_an_evaluation_round_trips_through_json_and_its_influence_follows(cells:
 
 @given(st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=40))
 def test_a_measure_of_numbers_round_trips_too(cells: list[float]) -> None:
-    before = Measure(-0.8, 0.01, np.array(cells), np.zeros(len(cells)))
+    before = Measure(-0.8, 0.01, Examples(np.array(cells), np.zeros(len(cells))))
     after = Measure.from_json(json.loads(json.dumps(before.to_json())))
     assert np.array_equal(after.predictions, before.predictions)
     assert after.predictions.dtype == np.float64
@@ -50,3 +51,14 @@ def test_for_accuracy_the_difference_has_the_paired_standard_error(one: list[boo
 def test_equal_answers_have_no_noise_between_them() -> None:
     a = evaluation([True, False, True, True])
     assert difference_se(a, a) == pytest.approx(0, abs=1e-7)
+
+
+def test_stored_examples_are_not_unpacked_before_they_are_asked_for_but_damage_is_told() -> None:
+    judge, told = Judge(METRICS["accuracy"], np.ones(40, dtype=np.int64)), evaluation([True] * 40).to_json()
+    stored = Evaluation.from_json(told, judge.influence)
+    assert not any(isinstance(kept, np.ndarray) for kept in vars(stored.examples).values())
+    assert stored.influence is stored.influence
+    with pytest.raises(ValueError, match="40 predictions for 39"):
+        Evaluation.from_json(told, Judge(METRICS["accuracy"], np.ones(39, dtype=np.int64)).influence)
+    with pytest.raises(zlib.error):
+        Evaluation.from_json({**told, "predictions": "bm9uZQ=="}, judge.influence)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from msplora_search import run_study
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.proxy.workbench import Workbench
+from msplora_search.reporting.lines import trial_line
 from msplora_search.reporting.report import trials_csv
-from msplora_search.reporting.terminal import trial_line
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.results.training_noise import pooled_noise
 from msplora_search.scale.search import run_with_workers

@@ -8,9 +8,11 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.results.pareto import dominates
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.loop import Loop
 from msplora_search.search.repeats import Repeat
+from msplora_search.search.samplers.view import best_and_latest
 from msplora_search.search.store.attributes import RESTART, enqueue_repeat
 from msplora_search.search.store.history import History
 from tests.search.bench import CHANCE, bench, loop_on, quiet, run
@@ -140,3 +142,20 @@ def test_a_history_that_follows_a_search_counts_as_one_that_reads_it_at_once(tmp
         assert loop.take()
         require_alike()
     assert TrialState.WAITING not in {trial.state for trial in loop.study.trials}
+
+
+def test_of_many_trials_the_best_and_the_latest_are_seen(loop: Loop) -> None:
+    every = loop.view.get_trials(deepcopy=False)
+    assert best_and_latest(every, len(every)) == every
+    kept = best_and_latest(every, 10)
+    numbers = [trial.number for trial in kept]
+    assert len(numbers) == 10
+    assert numbers == sorted(numbers)
+    feasible = [t for t in every if t.state == TrialState.COMPLETE and max(t.constraints.values()) <= 0]
+    front = [
+        t for t in feasible
+        if not any(dominates(o.values[0], o.values[1], t.values[0], t.values[1]) for o in feasible)
+    ]  # fmt: skip
+    first = [trial.number for trial in every if trial.number not in numbers[-8:]]
+    assert {trial.number for trial in front[:2]} <= set(numbers)
+    assert [n for n in numbers if n in first] == [n for n in first if n in numbers][:2]

@@ -12,15 +12,17 @@ from scipy.special import ndtr
 
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.candidates import Candidates, Ground, Proposal
-from msplora_search.search.model.choosing import INITIAL, best_choice, initial_choice, kernel_from
+from msplora_search.search.model.choosing import INITIAL, best_choice, gauged_from, initial_choice, kernel_from
 from msplora_search.search.model.ending import Endings
 from msplora_search.search.model.features import Candidate
 from msplora_search.search.model.gain import Envelope
-from msplora_search.search.model.measurements import Measurements, candidate_of
+from msplora_search.search.model.measurements import MOST_MODELLED, Measurements, candidate_of
 from msplora_search.search.model.outlook import Outlook
 from msplora_search.search.model.surrogate import Scaler, Surrogate
 from msplora_search.search.repeats import training_variance
 
+MEASURED = (State.COMPLETE, State.PRUNED, State.FAILED)
+"""States of trials that say something of their configuration."""
 FEWEST = 3
 """Trials that were trained to the end, before the model is asked."""
 CONVERGED = 0.02
@@ -57,6 +59,10 @@ class Forecaster:
     seed: int
     _kernels: dict[int, Surrogate] = field(default_factory=dict)
     _last: tuple[object, Prospect] | None = None
+    _gauged: tuple[list[TrialRecord], Prospect] | None = None
+    _known: tuple[list[TrialRecord], Measurements | None] | None = None
+    _whole: tuple[list[TrialRecord], Endings] | None = None
+    _seen: tuple[Measurements, list[Candidate], Outlook] | None = None
 
     @cached_property
     def candidates(self) -> Candidates:
@@ -85,6 +91,23 @@ class Forecaster:
             self._last = key, self._best(measured, _taken(records), _pending(records))
         return self._last[1]
 
+    def gauge(self, records: Sequence[TrialRecord]) -> Prospect | None:
+        """`prospect`, or what it was when up to a twentieth less was measured: for what is only compared with it.
+
+        Scoring all candidates takes long, and the best gain changes little from one trial to the next.
+        """
+        measured = [record for record in records if record.state in MEASURED]
+        count = gauged_from(len(measured))
+        if count == len(measured):
+            return self.prospect(records)
+        first = measured[:count]
+        if self._gauged is None or self._gauged[0] != first:
+            by = self._measured(first)
+            if by is None:
+                return None
+            self._gauged = first, self._best(by, _taken(first), [])
+        return self._gauged[1]
+
     def worth_thawing(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
         """The stopped proposal that, trained on, would gain more a step than the best new one; None: none would.
 
@@ -95,8 +118,13 @@ class Forecaster:
         stopped = [r for r in proposals if r.state == State.PRUNED]
         if not stopped:
             return None
-        measured, prospect = self._measured(records), self.prospect(records)
+        prospect, measured = self.gauge(records), self._measured(records)
         if measured is None or prospect is None:
+            return None
+        if len(stopped) > MOST_MODELLED:
+            nearest = {(one.pyramid, one.rate) for one in measured.configurations}
+            stopped = [record for record in stopped if record.configuration in nearest]
+        if not stopped:
             return None
         outlook, each = self._outlook(measured, _pending(records)), [candidate_of(record) for record in stopped]
         mean, sd = outlook.expected(self.ground.features.of_all(each))
@@ -169,7 +197,7 @@ class Forecaster:
         configuration. None where too little was measured to tell.
         """
         others = [other for other in records if other.number != record.number]
-        measured, ending = self._measured(others), Endings.of(others).expected(record)
+        measured, ending = self._measured(others), self._endings(others).expected(record)
         if ending is None or measured is None:
             return None
         outlook = self._outlook(measured, _pending(others))
@@ -191,11 +219,25 @@ class Forecaster:
 
     def _measured(self, records: Sequence[TrialRecord]) -> Measurements | None:
         """None where they are too few, or nothing is small enough to be proposed."""
-        found = Measurements.of(records, training_variance(records, 1.0))
-        return found if found.complete >= FEWEST and len(self.candidates.costs) else None
+        those = [record for record in records if record.state in MEASURED]
+        if self._known is None or not _alike(self._known[0], those):
+            found = Measurements.of(those, training_variance(those, 1.0), self._endings(those))
+            self._known = those, found if found.complete >= FEWEST and len(self.candidates.costs) else None
+        return self._known[1]
+
+    def _endings(self, records: Sequence[TrialRecord]) -> Endings:
+        whole = [record for record in records if record.state == State.COMPLETE]
+        if self._whole is None or not _alike(self._whole[0], whole):
+            self._whole = whole, Endings.of(whole)
+        return self._whole[1]
 
     def _outlook(self, measured: Measurements, pending: Sequence[Candidate]) -> Outlook:
-        return Outlook.of(measured, self.ground, self.candidates, self.floor, pending, self._kernel(measured))
+        waiting = list(pending)
+        if self._seen is None or self._seen[0] is not measured or self._seen[1] != waiting:
+            like = self._kernel(measured)
+            found = Outlook.of(measured, self.ground, self.candidates, self.floor, waiting, like)
+            self._seen = measured, waiting, found
+        return self._seen[2]
 
     def _kernel(self, measured: Measurements) -> Surrogate:
         """Fitted to the first of what was trained to the end."""
@@ -206,6 +248,15 @@ class Forecaster:
             metrics, variances = measured.metrics[:count], measured.variances[:count]
             self._kernels[count] = Surrogate.fitted(known, metrics, variances, measured.luck)
         return self._kernels[count]
+
+
+def _alike(some: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> bool:
+    """Whether all are the same, the last perhaps as it is read from the storage: else a record is itself alone."""
+    if not some or len(some) != len(others):
+        return len(some) == len(others)
+    one, other = some[-1], others[-1]
+    last = (one.number, one.state, len(one.curve)) == (other.number, other.state, len(other.curve))
+    return last and some[:-1] == others[:-1]
 
 
 def _taken(records: Sequence[TrialRecord]) -> set[Candidate]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.results import pareto
-from msplora_search.results.records import State, TrialRecord
+from msplora_search.results.records import Configuration, State, TrialRecord
 from msplora_search.search.model.ending import Endings
 from msplora_search.search.model.features import Candidate
 
 MOST_MODELLED = 250
-"""Configurations that a model is made of: those on the front and the nearest to it. The time that a model takes
-grows with their cube."""
+"""Configurations that a model is made of, stopped ones included: those on the front and the nearest to it. The
+time that a model takes grows with their cube."""
 LUCK_UNKNOWN, LUCK_KNOWN = 3.0, 0.3
 """What is believed of the variance of a training: where it was never repeated, in the variance by examples, and
 where it was, in the whole of what is known."""
@@ -51,42 +51,33 @@ class Measurements:
         return [self.configurations[i] for i in found]
 
     @classmethod
-    def of(cls, records: Sequence[TrialRecord], training: float) -> Measurements:
+    def of(cls, records: Sequence[TrialRecord], training: float, endings: Endings | None = None) -> Measurements:
         """From the records of a study; one that failed counts as no better than the worst of the others.
 
         `training`: the variance of the metric over seeds. All trials are measured on the same examples, so what
         an example adds to the metric of all of them cancels in every comparison: it is left out of the variances.
+        `endings`: of these records, where they are known.
         """
-        trainings = defaultdict[Candidate, list[TrialRecord]](list)
+        trainings = defaultdict[Configuration, list[TrialRecord]](list)
         for record in records:
             if record.state == State.COMPLETE:
-                trainings[candidate_of(record)].append(record)
-        some = list(trainings.items())
-        metrics = np.array([np.mean([record.final.metric for record in of]) for _, of in some])
-        if len(some) > MOST_MODELLED:
-            kept = _nearest_to_front(metrics, np.array([float(one.params) for one, _ in some]))
-            some, metrics = [some[i] for i in kept], metrics[kept]
-        if not some:
+                trainings[record.configuration].append(record)
+        if not trainings:
             return cls((), np.empty(0), np.empty(0), 0, 0.0, 0.0)
-        by_examples = _own_variance([of[0] for _, of in some])
+        whole = [(of[0], _mean_metric(of), 0.0) for of in trainings.values()]
+        worst, endings = min(metric for _, metric, _ in whole), endings or Endings.of(records)
+        every = [*whole, *_unfinished(records, trainings, worst, endings)]
+        costs = np.array([float(one.adapter_params) for one, _, _ in every])
+        kept = _nearest_to_front(np.array([metric for _, metric, _ in every]), costs, len(whole))
+        complete = int((kept < len(whole)).sum())
+        first, metrics, more = zip(*(every[i] for i in kept), strict=True)
+        by_examples = _own_variance(first[:complete])
         one_training = by_examples + training
         luck = LUCK_KNOWN * one_training if training else LUCK_UNKNOWN * by_examples
-        rows = [
-            (one, float(metric), one_training / len(of)) for (one, of), metric in zip(some, metrics, strict=True)
-        ]
-        worst, endings = min(metric for _, metric, _ in rows), Endings.of(records)
-        met = set(trainings)
-        for record in reversed(records):  # of several stops of one configuration the last
-            if record.state not in (State.PRUNED, State.FAILED) or record.pyramid is None:
-                continue
-            configuration, ending = candidate_of(record), endings.expected(record)
-            if configuration in met or (record.state == State.PRUNED and ending is None):
-                continue
-            met.add(configuration)
-            metric, variance = (worst, 0.0) if record.state == State.FAILED or ending is None else ending
-            rows.append((configuration, metric, one_training + variance))
-        configurations, measured, variances = zip(*rows, strict=True)
-        return cls(configurations, np.array(measured), np.array(variances), len(some), one_training, luck)
+        seeds = [len(trainings[one.configuration]) for one in first[:complete]] + [1] * (len(first) - complete)
+        variances = one_training / np.array(seeds) + np.array(more)
+        configurations = tuple(map(candidate_of, first))
+        return cls(configurations, np.array(metrics), variances, complete, one_training, luck)
 
 
 def candidate_of(record: TrialRecord) -> Candidate:
@@ -105,7 +96,29 @@ def _own_variance(records: Sequence[TrialRecord]) -> float:
     return float((own**2).sum() / (len(records) - 1) / (units * max(1, units - 1)))
 
 
-def _nearest_to_front(metrics: Floats, costs: Floats) -> NDArray[np.intp]:
-    """Places of the `MOST_MODELLED` that lie the least below the best at no more cost."""
-    below = pareto.envelope(metrics, costs, costs) - metrics
+def _mean_metric(trainings: Sequence[TrialRecord]) -> float:
+    """At the end."""
+    if len(trainings) == 1:
+        return trainings[0].final.metric
+    return float(np.mean([record.final.metric for record in trainings]))
+
+
+def _unfinished(
+    records: Sequence[TrialRecord], whole: Container[Configuration], worst: float, endings: Endings
+) -> Iterator[tuple[TrialRecord, float, float]]:
+    """What was stopped or failed and is none of `whole`: the metric expected at its end, and its variance."""
+    met = set[Configuration]()
+    for record in reversed(records):  # of several stops of one configuration the last
+        if record.state not in (State.PRUNED, State.FAILED) or record.pyramid is None:
+            continue
+        configuration, ending = record.configuration, endings.expected(record)
+        if configuration in whole or configuration in met or (record.state == State.PRUNED and ending is None):
+            continue
+        met.add(configuration)
+        yield (record, *((worst, 0.0) if record.state == State.FAILED or ending is None else ending))
+
+
+def _nearest_to_front(metrics: Floats, costs: Floats, complete: int) -> NDArray[np.intp]:
+    """Places of the `MOST_MODELLED` least below the best of the first, complete ones at no more cost."""
+    below = pareto.envelope(metrics[:complete], costs[:complete], costs) - metrics
     return np.sort(np.argsort(below, kind="stable")[:MOST_MODELLED])

@@ -5,12 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Container
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from msplora_search.results import pareto
 from msplora_search.search.store.attributes import PLAN, REPEAT, record_of
 from msplora_search.search.store.history import History
 from msplora_search.search.telling import PRUNED, cannot_be_trained, infeasible_values
+
+MOST_SEEN = 500
+"""Trials that a sampler is shown."""
 
 
 class SamplerView(optuna.Study):
@@ -24,6 +29,8 @@ class SamplerView(optuna.Study):
       further seeds, and trials that were interrupted or started anew are left out;
     - failed trials, and those that repeat them, are complete, with the metric of chance and infeasible;
     - all others are as they were told.
+
+    Of more than `MOST_SEEN` it sees the best and the latest: TPE looks at all that it is shown once a dimension.
 
     It is as its `History` was last looked at: a search does so before it asks, and meanwhile no other worker asks.
     """
@@ -55,7 +62,7 @@ class SamplerView(optuna.Study):
 
     def _look(self) -> list[FrozenTrial]:
         standing = self._history.last or self._history.look()
-        return [seen for trial in standing.trials if (seen := self._seen(trial)) is not None]
+        return best_and_latest([seen for trial in standing.trials if (seen := self._seen(trial)) is not None])
 
     def _seen(self, trial: FrozenTrial) -> FrozenTrial | None:
         if not trial.state.is_finished():
@@ -63,6 +70,21 @@ class SamplerView(optuna.Study):
         if trial.number not in self._ended:
             self._ended[trial.number] = as_seen(trial, self._chance)
         return self._ended[trial.number]
+
+
+def best_and_latest(trials: list[FrozenTrial], most: int = MOST_SEEN) -> list[FrozenTrial]:
+    """Of so many at most, by number: a fifth are those on the first fronts, the others the last."""
+    if len(trials) <= most:
+        return trials
+    whole = [
+        t for t in trials if t.state == TrialState.COMPLETE and not any(v > 0 for v in t.constraints.values())
+    ]
+    metrics, sizes = np.array([trial.values for trial in whole]).reshape(-1, 2).T
+    order = np.argsort(pareto.ranks(metrics, sizes), kind="stable")
+    best = {whole[i].number for i in order[: most // 5]}
+    others = [trial.number for trial in trials if trial.number not in best]
+    kept = best | set(others[-(most - len(best)) :])
+    return [trial for trial in trials if trial.number in kept]
 
 
 def as_seen(trial: FrozenTrial, chance: float) -> FrozenTrial | None:

@@ -56,7 +56,7 @@ class Influences:
 NONE = Influences()
 
 
-def store_plan(trial: optuna.Trial, record: TrialRecord, worker: Mapping[str, Any]) -> None:
+def store_plan(trial: optuna.trial.BaseTrial, record: TrialRecord, worker: Mapping[str, Any]) -> None:
     """Keep what is known of a trial before it trains. One attribute: each takes a transaction."""
     plan = {
         "baseline": record.baseline,
@@ -72,7 +72,7 @@ def store_plan(trial: optuna.Trial, record: TrialRecord, worker: Mapping[str, An
     trial.set_user_attr(PLAN, plan)
 
 
-def store_progress(trial: optuna.Trial, record: TrialRecord) -> None:
+def store_progress(trial: optuna.trial.BaseTrial, record: TrialRecord) -> None:
     """Keep what was measured so far, and the state that the trial is in."""
     progress = {
         "curve": [evaluation.to_json() for evaluation in record.curve],

@@ -1,0 +1,181 @@
+"""How many workers one database keeps busy: a search whose trainings are waits, through PostgreSQL.
+
+    OMP_NUM_THREADS=1 python -m scripts.bench_scale --workers 1 8 64 --trials 5000 --seconds 10 --json scale.json
+
+Every worker is a process with a loop, a lock, heartbeats and connections of its own, as `worker` has them, and the
+space of `bench_machinery.py`; only the training is a wait of so many seconds, and its metrics are made up. A crew
+of w workers makes its share w / max(w) of the trials, so all take as long. The server is started here, or given by
+--storage. Told are
+
+- the seconds between the end of a trial and the start of the next (proposal and all bookkeeping; median and 99th
+  percentile), what rungs and results add to a trial, and the efficiency: the part of the workers' time, from the
+  first start to the last end, in which they train;
+- the size of the database, a trial, and the processor time of all workers, a trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy
+
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.proxy.shelf import Shelf
+from msplora_search.results.records import Evaluation
+from msplora_search.search.events import Event, TrialEnded, TrialStarted
+from msplora_search.search.part import STRIDE, make_loop, quiet_optuna
+from msplora_search.search.samplers import seed_for
+from msplora_search.search.store.heart import Heart
+from msplora_search.search.store.identity import Crew
+from msplora_search.search.store.own_file import Watch
+from msplora_search.search.store.sameness import open_study
+from msplora_search.search.store.storage import opened
+from msplora_search.search.turns import Turns
+from msplora_search.settings import StudySettings
+from scripts.bench_machinery import MadeUpBench, settings_for
+from tests.servers import Postgres
+
+
+@dataclass(frozen=True)
+class WaitingBench(MadeUpBench):
+    """A bench whose trainings take their time, and no processor."""
+
+    seconds: float = 10.0
+
+    def measure(
+        self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: Shelf | None = None
+    ) -> Iterator[Evaluation]:
+        """One rung after another, each in its time."""
+        before = 0.0
+        for evaluation in super().measure(pyramid, learning_rate, seed, shelf):
+            time.sleep(self.seconds * (evaluation.rung - before))
+            before = evaluation.rung
+            yield evaluation
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of one worker."""
+
+    between: list[float]
+    """Seconds between trials."""
+    trials: list[float]
+    """Seconds of each, of those that were trained to the end."""
+    trained: float
+    """Seconds of waiting in all trials."""
+    began: float
+    ended: float
+    processor: float
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--trials", type=int, default=5000, help="of the largest crew")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of a training")
+    parser.add_argument("--samplers", nargs="+", default=["random"])
+    parser.add_argument("--storage", help="an empty database of PostgreSQL; one is started here by default")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    figures: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as ending:
+        folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
+        server = None if options.storage else Postgres.create(folder / "postgres", connections=400)
+        if server:
+            ending.callback(server.stop)
+        for sampler in options.samplers:
+            for workers in options.workers:
+                name = f"{sampler}-{workers}"
+                url = server.fresh(name) if server else options.storage
+                trials = max(3 * workers, options.trials * workers // max(options.workers))
+                settings = settings_for(sampler).model_copy(update={"name": name})
+                settings = settings.model_copy(
+                    update={"search": settings.search.model_copy(update={"trials": trials})}
+                )
+                found = search(settings, url, folder / name, workers, options.seconds)
+                figures.append({"sampler": sampler, "workers": workers, "trials": trials, **found})
+                print(
+                    f"{sampler}, {workers} workers, {trials} trials: {found['between_median']:.3f} s between "
+                    f"trials, 99% {found['between_99']:.3f}; a trial takes {found['trial']:.3f} s; efficiency "
+                    f"{found['efficiency']:.1%}; {found['kb_a_trial']:.1f} kB and {found['cpu_a_trial']:.3f} s of "
+                    "processor a trial", flush=True,
+                )  # fmt: skip
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def search(settings: StudySettings, url: str, folder: Path, workers: int, seconds: float) -> dict[str, float]:
+    """One search by so many processes."""
+    with quiet_optuna(), opened(url) as common:
+        open_study(settings, common)
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    jobs = [(settings, url, folder, worker, seconds) for worker in range(workers)]
+    with context.Pool(workers, maxtasksperchild=1) as pool:
+        told = pool.starmap(work, jobs, chunksize=1)
+    between = np.concatenate([one.between for one in told])
+    wall = max(one.ended for one in told) - min(one.began for one in told)
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as server:
+        size = server.execute(sqlalchemy.text("SELECT pg_database_size(current_database())")).scalar_one()
+    engine.dispose()
+    count = settings.search.trials or 1
+    return {
+        "between_median": float(np.median(between)),
+        "between_99": float(np.quantile(between, 0.99)),
+        "trial": float(np.mean(np.concatenate([one.trials for one in told]))),
+        "efficiency": sum(one.trained for one in told) / (workers * wall),
+        "kb_a_trial": size / 1000 / count,
+        "cpu_a_trial": sum(one.processor for one in told) / count,
+    }
+
+
+def work(settings: StudySettings, url: str, folder: Path, worker: int, seconds: float) -> Told:
+    """One worker's part."""
+    bench = WaitingBench(settings, np.random.default_rng(worker), seconds=seconds)
+    starts, ends, shares = list[float](), list[float](), list[float]()
+    output = folder / str(worker)
+    output.mkdir(parents=True)
+
+    def listen(event: Event) -> None:
+        match event:
+            case TrialStarted():
+                starts.append(time.monotonic())
+            case TrialEnded(record) if not record.state.needs_no_training:
+                ends.append(time.monotonic())
+                shares.append(record.steps / bench.steps)
+
+    with quiet_optuna(), opened(url, settings.scale.heartbeat) as common:
+        study = open_study(settings, common)
+        crew, turns = Crew.of_this_call(url, stays=False), Turns.of(output, url, settings.name, listen)
+        heart = Heart(common, settings.scale.heartbeat)
+        seed = seed_for(settings.search, 0, STRIDE * worker)
+        loop = make_loop(study, bench, [], turns, Watch(None), crew, seed, listen, heart=heart)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        while loop.take():
+            pass
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return Told(
+        between=[start - end for start, end in zip(starts[1:], ends, strict=False)],
+        trials=[end - start for start, end, share in zip(starts, ends, shares, strict=True) if share == 1.0],
+        trained=seconds * sum(shares),
+        began=starts[0],
+        ended=ends[-1],
+        processor=after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
+    )
+
+
+if __name__ == "__main__":
+    main()
