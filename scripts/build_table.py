@@ -31,7 +31,7 @@ from msplora_search.design.scaling import Scaling
 from msplora_search.proxy.training import DivergedError, rung_steps
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings, load_study
-from scripts.tables import FOLDER, Bits, Table
+from scripts.tables import FOLDER, Bits, Table, luck_of
 
 WORK = Path("runs/tables")
 
@@ -47,6 +47,9 @@ class Plan:
     shapes: tuple[tuple[tuple[int, int, int], int], ...] = ()
     """Ranks and the number of equal groups of the pyramids to train; none: all of the space."""
     scalings: tuple[Scaling, ...] = (Scaling.STANDARD,)
+    again: int = 0
+    """Of a table with one seed: how many configurations, drawn at random, are trained with the next seed too, so
+    that it is known how far trainings of one configuration differ."""
 
     def settings(self) -> StudySettings:
         return load_study(self.study, self.overrides)
@@ -67,7 +70,7 @@ SHAPES = (
     ((0, 4, 2), 2), ((4, 2, 1), 2), ((4, 4, 1), 3),
 )  # fmt: skip
 PLANS = {
-    "tiny": Plan("quickstart", SENTENCES, rates=(2e-3,), seeds=(0,)),
+    "tiny": Plan("quickstart", SENTENCES, rates=(2e-3,), seeds=(0,), again=60),
     "digits": Plan("offline_images", IMAGES, rates=(4e-3, 8e-3, 16e-3), seeds=(0, 1, 2)),
     "scaling-images": Plan(
         "offline_images", IMAGES, rates=(1e-3, 2e-3, 4e-3, 8e-3, 16e-3), seeds=(0, 1, 2), shapes=SHAPES,
@@ -117,13 +120,15 @@ def work(name: str, folder: Path, worker: int, workers: int) -> None:
     todo = list(product(range(len(pyramids)), range(len(plan.rates)), range(len(plan.seeds))))
     random.Random(0).shuffle(todo)
     todo.sort(key=lambda key: key[2])
+    todo += [(pyramid, rate, len(plan.seeds)) for pyramid, rate, _ in todo[: plan.again]]
+    seeds = [*plan.seeds, plan.seeds[-1] + 1]
     mine = [key for key in todo[worker::workers] if key not in done]
     truth, judged = bench.task.validation.truth, bench.task.judging.truth if bench.task.judging else None
     with (folder / f"worker-{worker}-of-{workers}.jsonl").open("a") as file:
         for count, key in enumerate(mine, start=1):
             began, curve, judging = time.monotonic(), [], None
             try:
-                for e in bench.measure(pyramids[key[0]], plan.rates[key[1]], plan.seeds[key[2]]):
+                for e in bench.measure(pyramids[key[0]], plan.rates[key[1]], seeds[key[2]]):
                     curve.append({"loss": e.loss, "right": bits(e.predictions == truth)})
                     if e.judged is not None:
                         judging = bits(e.judged.predictions == judged)
@@ -181,7 +186,8 @@ def collect(name: str, folder: Path) -> Table | None:
     pyramids = pyramids_of(plan, bench)
     found = dict(journal(folder))
     shape = (len(pyramids), len(plan.rates), len(plan.seeds))
-    missing = int(np.prod(shape)) - len(found)
+    again = {key: found.pop(key) for key in [*found] if key[2] == len(plan.seeds)}
+    missing = int(np.prod(shape)) + plan.again - len(found) - len(again)
     if missing:
         print(f"{missing:,} trainings are missing")
         return None
@@ -196,12 +202,14 @@ def collect(name: str, folder: Path) -> Table | None:
             losses[*key, rung] = measured["loss"]
         if training["judging"] is not None:
             judging[key] = told(training["judging"], judged)
+    both = [(judging[(*key[:2], 0)], told(training["judging"], judged)) for key, training in again.items()]
     return Table(
         fields=plan.settings().model_dump(mode="json", exclude={"origin"}),
         pyramids=tuple(pyramids),
         parameters=np.array([bench.adapter_params(pyramid) for pyramid in pyramids]),
         rates=plan.rates, seeds=plan.seeds, rungs=rungs, steps=rung_steps(bench.steps, rungs),
         validation=validation, judging=judging, losses=losses, chance=bench.task.chance, layers=bench.layers,
+        luck=luck_of(np.array(both)) if both else 0.0,
     )  # fmt: skip
 
 

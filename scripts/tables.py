@@ -52,6 +52,8 @@ class Table:
     chance: float
     """Accuracy of always the most frequent class."""
     layers: int
+    luck: float = 0.0
+    """Variance of the accuracy over seeds beyond the choice of examples, where the table has one seed alone."""
 
     def settings(self, **sections: dict[str, Any]) -> StudySettings:
         """The study whose proxy it holds, with other settings in some sections."""
@@ -91,7 +93,7 @@ class Table:
         validated: Bits = self.validation[:, :, others, -1]
         right = np.concatenate([judged, validated], axis=-1) if others else judged
         each = right.mean(axis=-1)
-        metrics, noise = each.mean(axis=-1), examples_variance(right[:, :, 0])
+        metrics, noise = each.mean(axis=-1), examples_variance(right[:, :, 0]) + self.luck
         if len(others) > 1:
             noise = (each - each.mean(axis=0)).var(axis=-1, ddof=1) / len(others)
         diverged = np.asarray(np.isnan(self.losses).any(axis=(2, 3)))
@@ -107,7 +109,7 @@ class Table:
             "fields": self.fields,
             "pyramids": [pyramid.to_json() for pyramid in self.pyramids],
             "chance": self.chance, "layers": self.layers,
-            "rates": self.rates, "seeds": self.seeds, "rungs": self.rungs, "steps": self.steps,
+            "rates": self.rates, "seeds": self.seeds, "rungs": self.rungs, "steps": self.steps, "luck": self.luck,
         }  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
@@ -137,6 +139,7 @@ class Table:
                 losses=stored["losses"].astype(np.float32),
                 chance=head["chance"],
                 layers=head["layers"],
+                luck=head.get("luck", 0.0),
             )
 
 
@@ -144,6 +147,17 @@ def examples_variance(right: Bits) -> Floats:
     """Of each accuracy over the choice of examples, beside what all share; from (n, R, examples) (n, R)."""
     own = right - right.mean(axis=0)
     return np.asarray(own.var(axis=-1, ddof=1) / right.shape[-1])
+
+
+def luck_of(both: Bits) -> float:
+    """The variance of an accuracy over seeds, beyond the choice of examples; from pairs (n, 2, examples).
+
+    Half the variance of the differences between the two, less what the examples give to it: what is right by one
+    training and wrong by the other differs in its mean by chance too.
+    """
+    apart = both[:, 0].astype(np.float64) - both[:, 1]
+    of_examples = apart.var(axis=1, ddof=1) / apart.shape[1]
+    return max(0.0, float(apart.mean(axis=1).var(ddof=1) - of_examples.mean()) / 2)
 
 
 def drawn_together(metrics: Floats, noise: Floats, sizes: NDArray[np.int64]) -> Floats:

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from msplora_search.results.records import State
 from scripts.replay import Clock, Replay, TableBench, replay
-from scripts.tables import Table, drawn_together, packed, unpacked
+from scripts.tables import Table, drawn_together, luck_of, packed, unpacked
 from tests.scripts.small_table import small_table
 
 
@@ -45,6 +45,16 @@ def test_the_truth_is_what_a_search_does_not_see(tmp_path: Path) -> None:
     assert np.array_equal(alone.truth(0), blind.truth(0))
     judged = table.judging[:, :, 0].mean(axis=-1)
     assert [np.corrcoef(*of)[0, 1] > 0.9 for of in zip(alone.truth(0).T, judged.T, strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.02])
+def test_luck_is_what_seeds_differ_by_beyond_the_examples(sd: float) -> None:
+    draw, found = np.random.default_rng(0), list[float]()
+    for _ in range(20):
+        hard = draw.normal(size=400)
+        ability = 0.8 + sd / 0.29 * draw.normal(size=(60, 2, 1))  # an accuracy rises by 0.29 of it there
+        found.append(luck_of(hard + 0.5 * draw.normal(size=(60, 2, 400)) < ability))
+    assert np.sqrt(np.mean(found)) == pytest.approx(sd, abs=0.004)
 
 
 def test_of_the_best_of_many_the_luck_is_taken_away() -> None:
