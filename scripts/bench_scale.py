@@ -43,7 +43,7 @@ from msplora_search.search.store.sameness import open_study
 from msplora_search.search.store.storage import opened
 from msplora_search.search.turns import Turns
 from msplora_search.settings import StudySettings
-from scripts.bench_machinery import MadeUpBench, settings_for
+from scripts.made_up import MadeUpBench, settings_for
 from tests.servers import Postgres
 
 

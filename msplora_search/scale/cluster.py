@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -23,7 +23,8 @@ from msplora_search.errors import InputError, WorkerStoppedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.scale.crew import KEEPING
 from msplora_search.scale.relay import Relay
-from msplora_search.search.events import Event, Listener, Waiting, WorkerLost
+from msplora_search.scale.search import wanted
+from msplora_search.search.events import Event, Listener, Notice, Waiting, WorkerLost
 from msplora_search.search.part import work_off
 from msplora_search.search.preparation import describe
 from msplora_search.search.store.address import hide_password
@@ -55,21 +56,45 @@ def run_on_ray(
     """`run_study` with its trials on the nodes of a Ray cluster.
 
     `address`: as `ray.init` takes it; None is the cluster that RAY_ADDRESS names, else one is started on this
-    machine. `workers`: at a time; None is as many as there is room for. Every node has this program installed,
-    sees model and data under the same paths, and reaches the storage, which is PostgreSQL.
+    machine. `workers`: at a time, those of the study unless given, else as many as there is room for. Every node
+    has this program installed, sees model and data under the same paths, and reaches the storage: PostgreSQL.
 
     Raises InputError as `run_study` does, where there is no such cluster, and where workers are lost again and
     again; WorkerStoppedError where all have stopped.
     """
+    workers = wanted(settings, workers)
     _require_reachable(storage)
     ray = _library()
     output = output_of(settings, output)
     require_compatible(settings, output, storage)
     with only_run(output), _connected(ray, address):
         describe(settings, output)
-        crew = Crew.of_this_call(storage, retry_failed)
-        _Cluster(ray, settings.scale, workers, (settings, storage, crew), Relay(listen), listen).work_off()
+        arguments = settings, storage, Crew.of_this_call(storage, retry_failed)
+        share = Share.on(ray, settings.scale)
+        _Cluster(ray, share, workers, arguments, Relay(listen), listen).work_off()
     return output
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a worker takes of a node."""
+
+    cpus: float
+    gpus: float
+
+    @classmethod
+    def on(cls, ray: Any, scale: ScaleSettings) -> Share:
+        """As the study says; of devices, where it does not, one where the cluster has any now."""
+        gpus = scale.gpus
+        return cls(scale.cpus, float(any(node.get("GPU", 0) for node in _nodes(ray))) if gpus is None else gpus)
+
+    def __str__(self) -> str:
+        return f"{self.cpus:g} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
+
+    def room(self, node: Mapping[str, float]) -> int:
+        """Workers that a node with these resources holds."""
+        fits = node.get("CPU", 0) / self.cpus
+        return int(min(fits, node.get("GPU", 0) / self.gpus) if self.gpus else fits)
 
 
 @dataclass
@@ -77,8 +102,9 @@ class _Cluster:
     """The workers on the cluster."""
 
     ray: Any
-    scale: ScaleSettings
+    share: Share
     workers: int | None
+    """At a time; None is as many as there is room for."""
     arguments: tuple[StudySettings, str | None, Crew]
     relay: Relay
     listen: Listener
@@ -106,24 +132,21 @@ class _Cluster:
 
     def _place(self, post: Any) -> None:
         """Start those that are missing; Ray makes those wait for which there is no room."""
-        cpus, gpus, wanted = self._share()
-        options = {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
+        missing = self._wanted() - self._stopped - len(self._placed)
+        if missing <= 0:
+            return
+        options = {"num_cpus": self.share.cpus, "num_gpus": self.share.gpus, "scheduling_strategy": "SPREAD"}
         task = self.ray.remote(max_retries=0, max_calls=1, **options)(take_part_on_node)
-        while len(self._placed) + self._stopped < wanted:
-            self._placed.add(task.remote(*self.arguments, next(self._numbers), max(1, int(cpus)), post))
+        threads = max(1, int(self.share.cpus))
+        self._placed |= {task.remote(*self.arguments, next(self._numbers), threads, post) for _ in range(missing)}
 
-    def _share(self) -> tuple[float, float, int]:
-        """Processors and devices of a worker, and how many workers there are to be."""
-        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        cpus, gpus = self.scale.cpus, self.scale.gpus
-        if gpus is None:
-            gpus = float(any(node.get("GPU", 0) for node in nodes))
-        room = sum(_room(node.get("CPU", 0), node.get("GPU", 0), cpus, gpus) for node in nodes)
+    def _wanted(self) -> int:
+        """How many workers there are to be; at least one, so that a cluster that grows by demand does."""
+        room = sum(self.share.room(node) for node in _nodes(self.ray))
         if not room and not self._told:
             self._told = True
-            devices = f" and {gpus:g} GPUs" if gpus else ""
-            self.listen(Waiting(f"for a node with {cpus:g} CPUs{devices}, which no node of the cluster has"))
-        return cpus, gpus, self.workers or max(1, room)
+            self.listen(Waiting(f"for a node with {self.share}, which no node of the cluster has"))
+        return self.workers or max(1, room)
 
     def _post(self) -> Any:
         """Where workers put what they tell; on the node of this process, so that it lives as long."""
@@ -154,6 +177,7 @@ class _Cluster:
             return False
         if isinstance(refused, WorkerStoppedError) and self._placed:
             self._stopped += 1
+            self.listen(Notice(f"a worker on the cluster stops: {refused}"))  # the others may go on for hours
             return False
         if refused is not None:
             raise refused
@@ -219,10 +243,9 @@ def take_part_on_node(
     return None
 
 
-def _room(cpus: float, gpus: float, each: float, devices: float) -> int:
-    """Workers that a node has room for."""
-    fits = cpus / each
-    return int(min(fits, gpus / devices) if devices else fits)
+def _nodes(ray: Any) -> list[dict[str, float]]:
+    """Resources of those that are alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _require_reachable(storage: str | None) -> None:

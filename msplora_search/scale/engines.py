@@ -28,11 +28,8 @@ def run_on(
 
     `workers`: trainings at a time, those of the study unless given. Raises InputError as `run_study` does.
     """
-    wanted = settings.scale.workers if workers is None else workers
-    if wanted is not None and wanted < 1:
-        raise InputError(f"--workers {wanted}: must be at least 1")
     if engine == "ray":
-        return run_on_ray(settings, output, storage, ray_address, wanted, listen, retry_failed)
+        return run_on_ray(settings, output, storage, ray_address, workers, listen, retry_failed)
     if ray_address is not None:
         raise InputError(f"--ray-address {ray_address}: is for --engine ray")
-    return run_with_workers(settings, output, storage, wanted or 1, listen, retry_failed)
+    return run_with_workers(settings, output, storage, workers, listen, retry_failed)

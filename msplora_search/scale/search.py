@@ -17,22 +17,28 @@ from msplora_search.search.study import output_of, require_compatible, run_study
 from msplora_search.settings.models import StudySettings
 
 
+def wanted(settings: StudySettings, workers: int | None) -> int | None:
+    """Trainings at a time, by the command or else by the study; None where neither says. Raises InputError."""
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers {workers}: must be at least 1")
+    return settings.scale.workers if workers is None else workers
+
+
 def run_with_workers(
     settings: StudySettings,
     output: Path | None,
     storage: str | None,
-    workers: int,
+    workers: int | None,
     listen: Listener,
     retry_failed: bool = False,
 ) -> Path:
-    """`run_study` with `workers` trials at a time, each in a process with its own backbone.
+    """`run_study` with `workers` trials at a time, those of the study unless given, each in a process of its own.
 
     A worker that is killed loses the trial that it trained, which another trains anew; one whose trials fail one
     after the other stops, and the others go on. Raises InputError as `run_study` does, and where workers die
     without a trial coming to its end, WorkerStoppedError where all have stopped.
     """
-    if workers < 1:
-        raise InputError(f"--workers {workers}: must be at least 1")
+    workers = wanted(settings, workers) or 1
     if workers == 1:
         return run_study(settings, output, storage, listen, retry_failed)
     output = output_of(settings, output)
@@ -45,13 +51,10 @@ def run_with_workers(
 def join_search(settings: StudySettings, storage: str, workers: int | None, listen: Listener) -> None:
     """Help searches of the same study at a storage, or begin it, until nothing is left to begin.
 
-    `workers`: trainings at a time, those of the study unless given.
-    Trainings that are not finished are kept for others where `scale.checkpoints` names a folder. Raises InputError
-    as `run_with_workers` does.
+    `workers`: trainings at a time, those of the study unless given. Trainings that are not finished are kept for
+    others where `scale.checkpoints` names a folder. Raises InputError as `run_with_workers` does.
     """
-    workers = (settings.scale.workers or 1) if workers is None else workers
-    if workers < 1:
-        raise InputError(f"--workers {workers}: must be at least 1")
+    workers = wanted(settings, workers) or 1
     with TemporaryDirectory(prefix="msplora-search-") as folder:
         output = Path(folder)
         require_compatible(settings, output, storage)

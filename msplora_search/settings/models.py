@@ -213,7 +213,8 @@ class ScaleSettings(Model):
     cpus: Annotated[float, Field(strict=True, gt=0, le=1024)] = 1.0
     """Processors of a worker on a Ray cluster; fractions share one."""
     gpus: Annotated[float, Field(strict=True, ge=0, le=64)] | None = None
-    """Devices of a worker on a Ray cluster, by default one where the cluster has any; fractions share one."""
+    """Devices of a worker on a Ray cluster, by default one where it has any as the search begins; fractions share
+    one."""
 
 
 class StudySettings(Model):

@@ -6,22 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.errors import InputError
-from msplora_search.results.records import State
-from msplora_search.scale.cluster import _room
+from msplora_search.scale.cluster import Share
 from msplora_search.scale.engines import run_on
 from msplora_search.search.events import Event, SearchEnded, SearchStarted, TrialEnded, Waiting, WorkerLost
 from msplora_search.search.results import load_results
 from msplora_search.settings import StudySettings
+from tests.scale.watching import assert_whole, running, trials, until
 from tests.servers import Postgres, missing
 from tests.small import study_fields, write_study
 
@@ -29,6 +26,7 @@ PROGRAM = Path(sys.executable).with_name("msplora-search")
 LONG = {"epochs": 40, "rungs": [0.25, 0.5, 1.0]}
 """A trial takes some seconds."""
 SEARCH = {"trials": 6, "sampler": "random", "baselines": ["paper"]}
+TRAINED = 7
 
 
 @pytest.fixture
@@ -51,25 +49,9 @@ def add(cluster: Any) -> Any:
     return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 
 
-def trials(url: str) -> list[FrozenTrial]:
-    storage = optuna.storages.RDBStorage(url)
-    try:
-        return optuna.load_study(study_name="small", storage=storage).trials
-    finally:
-        storage.engine.dispose()
-
-
 def workers_of(url: str) -> list[int]:
     """Process numbers, of each trial that was begun."""
     return [trial.user_attrs["plan"]["worker"]["pid"] for trial in trials(url) if "plan" in trial.user_attrs]
-
-
-def assert_whole(output: Path, url: str, trained: int = 7) -> None:
-    results = load_results(output, url)
-    done = [r for r in results.records if r.state in (State.COMPLETE, State.PRUNED)]
-    assert len(done) == len({r.configuration for r in done}) == trained
-    assert not [r for r in results.records if r.state in (State.RUNNING, State.FAILED)]
-    assert not results.interrupted
 
 
 def test_nodes_share_a_search_one_is_lost_and_another_joins(
@@ -89,7 +71,7 @@ def test_nodes_share_a_search_one_is_lost_and_another_joins(
             cluster.remove_node(first, allow_graceful=False)
 
     output = run_on("ray", settings, tmp_path / "out", url, None, cluster.address, listen)
-    assert_whole(output, url)
+    assert_whole(load_results(output, url), TRAINED)
     assert len(set(workers_of(url))) == 2
     assert [e for e in events if isinstance(e, WorkerLost)]
     assert isinstance(events[0], SearchStarted)
@@ -110,7 +92,7 @@ def test_a_search_waits_for_a_node_that_has_room(tmp_path: Path, postgres: Postg
 
     output = run_on("ray", settings, tmp_path / "out", url, None, cluster.address, listen)
     assert events[0] == Waiting("for a node with 0.5 CPUs, which no node of the cluster has")
-    assert_whole(output, url)
+    assert_whole(load_results(output, url), TRAINED)
     assert len(set(workers_of(url))) == 2
 
 
@@ -124,7 +106,7 @@ def test_a_stopped_search_keeps_what_it_trained(tmp_path: Path, postgres: Postgr
         [*map(str, words), "--ray-address", cluster.address], cwd=tmp_path, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    until(lambda: any(t.state == TrialState.RUNNING and "progress" in t.user_attrs for t in tried(url)))
+    until(url, lambda found: any("progress" in trial.user_attrs for trial in running(found)))
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=60)
     assert run.returncode == 143, said
@@ -134,28 +116,18 @@ def test_a_stopped_search_keeps_what_it_trained(tmp_path: Path, postgres: Postgr
         timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert_whole(tmp_path / "out", url)
+    assert_whole(load_results(tmp_path / "out", url), TRAINED)
 
 
-def until(there: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.2)
-
-
-def tried(url: str) -> list[FrozenTrial]:
-    try:
-        return trials(url)
-    except KeyError:
-        return []
-
-
-def test_room_is_what_is_scarcer() -> None:
-    assert _room(8, 0, 2, 0) == 4
-    assert _room(8, 1, 2, 0.5) == 2
-    assert _room(8, 0, 1, 1) == 0
-    assert _room(1, 0, 0.25, 0) == 4
+@pytest.mark.parametrize(
+    ("share", "node", "room"),
+    [
+        (Share(2, 0), {"CPU": 8}, 4), (Share(2, 0.5), {"CPU": 8, "GPU": 1}, 2), (Share(1, 1), {"CPU": 8}, 0),
+        (Share(0.25, 0), {"CPU": 1}, 4),
+    ],
+)  # fmt: skip
+def test_room_is_what_is_scarcer(share: Share, node: dict[str, float], room: int) -> None:
+    assert share.room(node) == room
 
 
 @pytest.mark.parametrize(

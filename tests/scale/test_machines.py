@@ -12,17 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import optuna
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from msplora_search.results.records import State
-from msplora_search.search.results import StudyResults, load_results
+from msplora_search.search.results import load_results
+from tests.scale.watching import assert_whole, host_of, measured_on, running, trials, until
 from tests.servers import NAMESPACES, Host, Postgres, missing
 from tests.small import write_study
 
 PROGRAM = Path(sys.executable).with_name("msplora-search")
-TRIALS = 9
+TRIALS, TRAINED = 9, 10
 FIELDS = {"trials": TRIALS, "sampler": "random", "baselines": ["paper"]}
 LONG = {"epochs": 40, "rungs": [0.25, 0.5, 1.0]}
 """A trial takes some seconds."""
@@ -58,54 +57,6 @@ def host(name: str) -> tuple[str, ...]:
     return (*NAMESPACES, "sh", "-c", f'hostname {name}; exec "$@"', "sh")
 
 
-def trials(url: str) -> list[FrozenTrial]:
-    """What is stored; nothing where no study is yet."""
-    storage = optuna.storages.RDBStorage(url)
-    try:
-        if not optuna.get_all_study_names(storage):
-            return []
-        return optuna.load_study(study_name="small", storage=storage).trials
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def until(url: str, there: Callable[[list[FrozenTrial]], bool], seconds: float = 120) -> list[FrozenTrial]:
-    """Wait until the stored trials are as is asked for."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = trials(url)
-        if there(found):
-            return found
-        time.sleep(0.2)
-    raise AssertionError([(t.number, t.state, t.user_attrs.get("plan", {}).get("worker")) for t in found])
-
-
-def measured_on(name: str) -> Callable[[list[FrozenTrial]], bool]:
-    """Whether a trial runs on a host, and has reached a rung."""
-
-    def there(found: list[FrozenTrial]) -> bool:
-        return any(host_of(t) == name and t.user_attrs.get("progress", {}).get("curve") for t in running(found))
-
-    return there
-
-
-def running(found: list[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in found if trial.state == TrialState.RUNNING]
-
-
-def host_of(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get("plan", {}).get("worker", {}).get("host"))
-
-
-def assert_whole(results: StudyResults, trained: int = TRIALS + 1) -> None:
-    """As many trials as were asked for, none twice, none without an end."""
-    done = [r for r in results.records if r.state in (State.COMPLETE, State.PRUNED)]
-    assert len(done) == len({r.configuration for r in done}) == trained
-    assert not [r for r in results.records if r.state in (State.RUNNING, State.FAILED)]
-    assert not results.interrupted
-
-
 def test_runs_begun_together_in_other_folders_are_one_search(
     tmp_path: Path, postgres: Postgres, begin: Callable[..., Running]
 ) -> None:
@@ -116,7 +67,7 @@ def test_runs_begun_together_in_other_folders_are_one_search(
     assert [run.returncode for run in runs] == [0, 0, 0], said
     results = [load_results(tmp_path / f"out{i}", url) for i in range(3)]
     for one in results:
-        assert_whole(one)
+        assert_whole(one, TRAINED)
     who = Counter(trial.user_attrs["plan"]["worker"]["pid"] for trial in trials(url))
     assert len(who) > 1
     assert all("9 proposals trained" in text for text in said)
@@ -136,7 +87,7 @@ def test_what_a_dead_host_trained_goes_on_elsewhere(
     os.killpg(first.pid, signal.SIGKILL)
     said, _ = second.communicate(timeout=300)
     assert second.returncode == 0, said
-    assert_whole(load_results(tmp_path / "second", url))
+    assert_whole(load_results(tmp_path / "second", url), TRAINED)
     again = [trial for trial in trials(url) if trial.user_attrs.get("restart_of") == left]
     assert [host_of(trial) for trial in again] == ["two"]
 
@@ -156,7 +107,7 @@ def test_who_was_stopped_for_long_finds_its_trial_taken_and_goes_on(
     said = [run.communicate(timeout=300)[0] for run in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert "was given to another worker" in said[0]
-    assert_whole(load_results(tmp_path / "first", url))
+    assert_whole(load_results(tmp_path / "first", url), TRAINED)
 
 
 def test_a_restart_of_the_server_is_waited_for(
@@ -171,7 +122,7 @@ def test_a_restart_of_the_server_is_waited_for(
     postgres.start()
     said, _ = run.communicate(timeout=300)
     assert run.returncode == 0, said
-    assert_whole(load_results(tmp_path / "out", url))
+    assert_whole(load_results(tmp_path / "out", url), TRAINED)
 
 
 def test_a_worker_joins_from_another_host_and_goes_on_where_one_died(
@@ -192,7 +143,7 @@ def test_a_worker_joins_from_another_host_and_goes_on_where_one_died(
     run = begin("run", study, "--output", "second", "--storage", url)
     said, _ = run.communicate(timeout=300)
     assert run.returncode == 0, said
-    assert_whole(load_results(tmp_path / "second", url))
+    assert_whole(load_results(tmp_path / "second", url), TRAINED)
 
 
 @pytest.fixture
@@ -227,7 +178,7 @@ def test_a_host_whose_network_was_cut_finds_its_trial_taken_and_goes_on(
         far.mend()
         said_both = [run.communicate(timeout=300)[0] for run in (first, second)]
         assert (first.returncode, second.returncode) == (0, 0), said_both
-        assert_whole(load_results(tmp_path / "first", url))
+        assert_whole(load_results(tmp_path / "first", url), TRAINED)
     finally:
         server.stop()
 

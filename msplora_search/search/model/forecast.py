@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy.special import ndtr
@@ -23,6 +24,7 @@ from msplora_search.search.repeats import training_variance
 
 MEASURED = (State.COMPLETE, State.PRUNED, State.FAILED)
 """States of trials that say something of their configuration."""
+Found = TypeVar("Found")
 FEWEST = 3
 """Trials that were trained to the end, before the model is asked."""
 CONVERGED = 0.02
@@ -49,6 +51,19 @@ class Prospect:
         return self.gain < CONVERGED * self.metric_se
 
 
+class Latest(Generic[Found]):
+    """What was computed last, for as long as it is asked for again."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, Found] | None = None
+
+    def of(self, key: object, compute: Callable[[], Found]) -> Found:
+        """What belongs to a key."""
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, compute()
+        return self._kept[1]
+
+
 @dataclass(eq=False)
 class Forecaster:
     """What a study's records say of what is not trained yet. It keeps what takes long to compute."""
@@ -58,11 +73,11 @@ class Forecaster:
     """A metric that is to be had for nothing, such as that of always the most frequent class."""
     seed: int
     _kernels: dict[int, Surrogate] = field(default_factory=dict)
-    _last: tuple[object, Prospect] | None = None
-    _gauged: tuple[list[TrialRecord], Prospect] | None = None
-    _known: tuple[list[TrialRecord], Measurements | None] | None = None
-    _whole: tuple[list[TrialRecord], Endings] | None = None
-    _seen: tuple[Measurements, list[Candidate], Outlook] | None = None
+    _prospect: Latest[Prospect | None] = field(default_factory=Latest)
+    _gauge: Latest[Prospect | None] = field(default_factory=Latest)
+    _known: Latest[Measurements | None] = field(default_factory=Latest)
+    _whole: Latest[Endings] = field(default_factory=Latest)
+    _seen: Latest[Outlook] = field(default_factory=Latest)
 
     @cached_property
     def candidates(self) -> Candidates:
@@ -83,13 +98,7 @@ class Forecaster:
 
     def prospect(self, records: Sequence[TrialRecord]) -> Prospect | None:
         """The best proposal; None where too little was measured to tell."""
-        key = [(record.number, record.state, len(record.curve)) for record in records]
-        if self._last is None or self._last[0] != key:
-            measured = self._measured(records)
-            if measured is None:
-                return None
-            self._last = key, self._best(measured, _taken(records), _pending(records))
-        return self._last[1]
+        return self._prospect.of(_told(records), lambda: self._best_of(records, _pending(records)))
 
     def gauge(self, records: Sequence[TrialRecord]) -> Prospect | None:
         """`prospect`, or what it was when up to a twentieth less was measured: for what is only compared with it.
@@ -101,12 +110,7 @@ class Forecaster:
         if count == len(measured):
             return self.prospect(records)
         first = measured[:count]
-        if self._gauged is None or self._gauged[0] != first:
-            by = self._measured(first)
-            if by is None:
-                return None
-            self._gauged = first, self._best(by, _taken(first), [])
-        return self._gauged[1]
+        return self._gauge.of(_told(first), lambda: self._best_of(first, []))
 
     def worth_thawing(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
         """The stopped proposal that, trained on, would gain more a step than the best new one; None: none would.
@@ -207,6 +211,10 @@ class Forecaster:
         spread = math.sqrt(variance + measured.one_training + outlook.surrogate.luck)
         return float(ndtr((metric - height) / spread))
 
+    def _best_of(self, records: Sequence[TrialRecord], pending: Sequence[Candidate]) -> Prospect | None:
+        measured = self._measured(records)
+        return None if measured is None else self._best(measured, _taken(records), pending)
+
     def _best(
         self, measured: Measurements, taken: Collection[Candidate], pending: Sequence[Candidate]
     ) -> Prospect:
@@ -220,24 +228,23 @@ class Forecaster:
     def _measured(self, records: Sequence[TrialRecord]) -> Measurements | None:
         """None where they are too few, or nothing is small enough to be proposed."""
         those = [record for record in records if record.state in MEASURED]
-        if self._known is None or not _alike(self._known[0], those):
+
+        def measured() -> Measurements | None:
             found = Measurements.of(those, training_variance(those, 1.0), self._endings(those))
-            self._known = those, found if found.complete >= FEWEST and len(self.candidates.costs) else None
-        return self._known[1]
+            return found if found.complete >= FEWEST and len(self.candidates.costs) else None
+
+        return self._known.of(_told(those), measured)
 
     def _endings(self, records: Sequence[TrialRecord]) -> Endings:
         whole = [record for record in records if record.state == State.COMPLETE]
-        if self._whole is None or not _alike(self._whole[0], whole):
-            self._whole = whole, Endings.of(whole)
-        return self._whole[1]
+        return self._whole.of(_told(whole), lambda: Endings.of(whole))
 
     def _outlook(self, measured: Measurements, pending: Sequence[Candidate]) -> Outlook:
-        waiting = list(pending)
-        if self._seen is None or self._seen[0] is not measured or self._seen[1] != waiting:
+        def seen() -> Outlook:
             like = self._kernel(measured)
-            found = Outlook.of(measured, self.ground, self.candidates, self.floor, waiting, like)
-            self._seen = measured, waiting, found
-        return self._seen[2]
+            return Outlook.of(measured, self.ground, self.candidates, self.floor, pending, like)
+
+        return self._seen.of((measured, list(pending)), seen)
 
     def _kernel(self, measured: Measurements) -> Surrogate:
         """Fitted to the first of what was trained to the end."""
@@ -250,13 +257,9 @@ class Forecaster:
         return self._kernels[count]
 
 
-def _alike(some: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> bool:
-    """Whether all are the same, the last perhaps as it is read from the storage: else a record is itself alone."""
-    if not some or len(some) != len(others):
-        return len(some) == len(others)
-    one, other = some[-1], others[-1]
-    last = (one.number, one.state, len(one.curve)) == (other.number, other.state, len(other.curve))
-    return last and some[:-1] == others[:-1]
+def _told(records: Sequence[TrialRecord]) -> list[tuple[int, State, int]]:
+    """What tells two states of a study apart: a record changes with its state, or by another measurement."""
+    return [(record.number, record.state, len(record.curve)) for record in records]
 
 
 def _taken(records: Sequence[TrialRecord]) -> set[Candidate]:
