@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python -m scripts.bench_machinery --trials 500 2000 5000 --json machinery.json
 
-The space of `spaces/pyramid.yaml` on 12 layers with three rates has 55,665 configurations; a trial is measured at
-two rungs on 500 examples, at its end on 2,000 and on 2,000 others. Metrics are made up, all else is the program's
-own: its loop, its rules, its SQLite file in an output folder. A study is filled with random configurations, as trials
-are stored; then each sampler makes a few more, on a copy, in a process of its own. Told are
+The space of `spaces/pyramid.yaml` on 12 layers with three rates has 55,665 configurations; a trial is measured on
+500 examples at two rungs, on 2,000 and on 2,000 others at its end. Metrics are made up, all else is the program's
+own: its loop, its rules, its SQLite file in an output folder. A study is filled with random configurations, as
+trials are stored; then each sampler makes a few more, on a copy, in a process of its own. Told are
 
 - the CPU of a trial beside its metrics, and of it that of the sampler's proposal, of what else comes before
   a training, of judging at rungs, and of telling the result;

@@ -5,7 +5,8 @@
 First the mean accuracy of the pyramids that use the same levels, at each rate of the table. Then what the best
 rate adds, chosen on all seeds of the table but one and judged on that one, in turn: one for all, one for each set
 of levels, one for each pyramid. Last the regret of `front` below the envelope of the whole table, the smallest
-configuration being given (see `bench_search.py`), where its space holds one rate, two, or all of them.
+configuration being given (see `bench_search.py`), where its space holds one rate, two, or all of them, and where
+it holds one, which is raised to the next for pyramids without a layer level.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,17 +40,18 @@ def main() -> None:
     table = Table.load(FOLDER / f"{options.table}.npz")
     tell_by_levels(table)
     sets = [rates for count in (1, 2, len(table.rates)) for rates in combinations(table.rates, count)]
-    jobs = [(options.table, rates, seed) for rates in dict.fromkeys(sets) for seed in range(options.seeds)]
+    ways = [(rates, False) for rates in dict.fromkeys(sets)] + [((rate,), True) for rate in table.rates[:-1]]
+    jobs = [(options.table, *way, seed) for way in ways for seed in range(options.seeds)]
     with get_context("spawn").Pool(options.processes) as pool:
         found = dict(zip(jobs, pool.starmap(search, jobs, chunksize=1), strict=True))
     print(f"\nregret of front in points, median (quartiles) of {options.seeds} seeds after so many full proxies")
     print(f"{'rates':24}" + "".join(f"{count:>20}" for count in PROXIES))
-    for rates in dict.fromkeys(sets):
-        each = np.array([found[options.table, rates, seed] for seed in range(options.seeds)])
-        cells = (
-            f"{m:.2f} ({low:.2f}-{high:.2f})" for low, m, high in np.quantile(each, [0.25, 0.5, 0.75], axis=0).T
-        )
-        print(f"{', '.join(f'{rate:g}' for rate in rates):24}" + "".join(f"{cell:>20}" for cell in cells))
+    for rates, raised in ways:
+        each = np.array([found[options.table, rates, raised, seed] for seed in range(options.seeds)])
+        middle = np.quantile(each, [0.25, 0.5, 0.75], axis=0).T
+        cells = (f"{m:.2f} ({low:.2f}-{high:.2f})" for low, m, high in middle)
+        name = ", ".join(f"{rate:g}" for rate in rates) + ", or the next" * raised
+        print(f"{name:24}" + "".join(f"{cell:>20}" for cell in cells))
 
 
 def tell_by_levels(table: Table) -> None:
@@ -84,15 +87,23 @@ def chosen(metrics: Floats, groups: Sequence[Hashable]) -> float:
     return float(np.concatenate(found).mean())
 
 
-def search(name: str, rates: tuple[float, ...], seed: int) -> list[float]:
-    """Regrets of one replay."""
+def next_for_shared(table: Table, pyramid: Pyramid, rate: float) -> float:
+    """The rate, or the table's next where nothing is a layer's own."""
+    return rate if "layer" in levels_of(pyramid) else table.rates[table.rates.index(rate) + 1]
+
+
+def search(name: str, rates: tuple[float, ...], raised: bool, seed: int) -> list[float]:
+    """Regrets of one replay; `raised`: pyramids without a layer level are trained at the next rate."""
     table = Table.load(FOLDER / f"{name}.npz")
     settings = table.settings(
         search={"sampler": "front", "seed": seed, "trials": PROXIES[-1], "baselines": [], "noise_repeats": 0},
         pruning={"rule": "none"},
     )
+    bench = TableBench(settings, table, seed % len(table.seeds), rates=rates)
+    if raised:
+        bench = replace(bench, rate_of=lambda pyramid, rate: next_for_shared(table, pyramid, rate))
     with tempfile.TemporaryDirectory() as folder:
-        done = replay(TableBench(settings, table, seed % len(table.seeds), rates=rates), Path(folder))
+        done = replay(bench, Path(folder))
     regrets = done.regrets(given_cheapest=True)[1]
     return [100 * float(regrets[count - 1]) for count in PROXIES]
 

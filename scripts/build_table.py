@@ -61,7 +61,7 @@ SENTENCES = (
 )  # fmt: skip
 IMAGES = (
     "proxy.train_examples=256", "proxy.validation_examples=400", "proxy.judging_examples=600", "proxy.epochs=4",
-    "proxy.rungs=[0.25, 0.5, 0.75, 1.0]",
+    "proxy.rungs=[0.25, 0.5, 1.0]",
 )  # fmt: skip
 SHAPES = (
     ((1, 0, 0), 1), ((2, 0, 0), 1), ((4, 0, 0), 1), ((8, 0, 0), 1), ((0, 1, 0), 2), ((0, 0, 1), 1), ((0, 2, 0), 2),

@@ -56,6 +56,8 @@ class TableBench:
     """How many validation examples, the first, are looked at before the end; None is all of them."""
     rates: tuple[float, ...] | None = None
     """Those that the space holds; None is all of the table's."""
+    rate_of: Callable[[Pyramid, float], float] = lambda _, rate: rate
+    """The rate that a pyramid is trained at, where another is proposed for all."""
     wait: Callable[[float], None] = lambda _: None
     """Told the steps that a training takes, before it shows what they led to."""
 
@@ -86,6 +88,10 @@ class TableBench:
         """In closed form: those of rank 1 are known."""
         return self.table.unit * pyramid.rank_units
 
+    def place(self, pyramid: Pyramid, learning_rate: float) -> tuple[int, int]:
+        """Among the table's pyramids and rates, of what is trained for a proposal."""
+        return self.table.place[pyramid], self.table.rates.index(self.rate_of(pyramid, learning_rate))
+
     def measure(
         self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: Shelf | None = None
     ) -> Iterator[Evaluation]:
@@ -95,7 +101,7 @@ class TableBench:
         further = 0 if seed is None else seed - self.settings.search.seed
         if not 0 <= further < len(table.seeds):
             raise KeyError(f"seed {seed} is not in the table")
-        there = table.place[pyramid], table.rates.index(learning_rate), (self.seed + further) % len(table.seeds)
+        there = *self.place(pyramid, learning_rate), (self.seed + further) % len(table.seeds)
         before = 0
         for rung, step in enumerate(table.steps):
             if table.rungs[rung] not in self.settings.proxy.rungs:
@@ -178,8 +184,7 @@ class Replay:
 
     def _place(self, record: TrialRecord) -> tuple[int, int]:
         assert record.pyramid is not None
-        table = self.bench.table
-        return table.place[record.pyramid], table.rates.index(record.learning_rate)
+        return self.bench.place(record.pyramid, record.learning_rate)
 
     def _true(self, record: TrialRecord) -> float:
         return float(self._truth[self._place(record)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -176,9 +177,9 @@ def drawn_together(metrics: Floats, noise: Floats, sizes: NDArray[np.int64]) -> 
 
 
 def packed(name: str, right: Bits) -> dict[str, NDArray[Any]]:
-    """Bits that differ from what most trainings have: few, and alike."""
-    usual = right.reshape(-1, right.shape[-1]).mean(axis=0) > 0.5
-    bits = np.packbits((right ^ usual).reshape(-1, right.shape[-1]).T)  # an example's bits lie together
+    """Bits (n, R, S, ..., examples) that differ from what most trainings have at that rate and rung."""
+    usual = right.mean(axis=(0, 2), keepdims=True) > 0.5
+    bits = np.packbits(np.moveaxis(right ^ usual, 0, -1).swapaxes(0, -2))  # an example's bits lie together
     return {
         f"{name}_shape": np.array(right.shape),
         f"{name}_usual": np.packbits(usual),
@@ -188,10 +189,10 @@ def packed(name: str, right: Bits) -> dict[str, NDArray[Any]]:
 
 def unpacked(stored: Any, name: str) -> Bits:
     """What `packed` packed."""
-    shape = tuple(int(size) for size in stored[f"{name}_shape"])
-    examples = shape[-1]
-    usual = np.unpackbits(stored[f"{name}_usual"], count=examples).astype(bool)
-    rows = int(np.prod(shape[:-1]))
+    n, rates, seeds, *rest = (int(size) for size in stored[f"{name}_shape"])
+    usual = np.unpackbits(stored[f"{name}_usual"], count=rates * math.prod(rest)).astype(bool)
     raw = np.frombuffer(lzma.decompress(stored[f"{name}_bits"].tobytes()), dtype=np.uint8)
-    bits = np.unpackbits(raw, count=rows * examples).astype(bool).reshape(examples, rows).T
-    return np.asarray(bits ^ usual).reshape(shape)
+    order = (rates, seeds, *rest, n)
+    lying = np.unpackbits(raw, count=math.prod(order)).astype(bool)
+    swapped = lying.reshape(rest[-1], seeds, *rest[:-1], rates, n)
+    return np.asarray(np.moveaxis(swapped.swapaxes(0, -2), -1, 0) ^ usual.reshape(1, rates, 1, *rest))

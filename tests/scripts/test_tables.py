@@ -16,7 +16,7 @@ from tests.scripts.small_table import small_table
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(arrays(bool, array_shapes(min_dims=2, max_dims=4, max_side=9)))
+@given(arrays(bool, array_shapes(min_dims=4, max_dims=5, max_side=5)))
 def test_bits_come_back(right: np.ndarray) -> None:
     assert np.array_equal(unpacked(packed("x", right), "x"), right)
 
