@@ -24,6 +24,7 @@ from msplora_search.cli_parts import (
     short,
     speak_plainly,
     typed,
+    wait_briefly,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def main() -> None:
 
     listen_for_signals()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    wait_briefly()
     speak_plainly()
     code = 0
     try:

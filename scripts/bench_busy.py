@@ -9,6 +9,7 @@ Each way of waiting is a process of its own, in which one and the same part of t
 and evaluated again and again; ways and numbers of neighbours take turns, and all but one process sleeps. A
 neighbour is a process that computes without end on one thread. Prints seconds, and the ratio to the first way on a
 quiet machine; beside it the fair share: max(c, t + n) / t with t threads and n neighbours on c processors.
+Threads that wait for each other cannot have it where one neighbour sits on one of two processors: the slower decides.
 """
 
 from __future__ import annotations
@@ -21,19 +22,34 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+
+@dataclass(frozen=True)
+class Way:
+    """How one search, or a crew of workers, uses the processors."""
+
+    environment: dict[str, str]
+    workers: int = 1
+    """Processes of which each trains; a way takes as long as the slowest."""
+    pinned: bool = False
+    """Whether each of them has processors of its own."""
+
+
+ALONE = {"OMP_NUM_THREADS": "1"}
 WAYS = {
-    "spinning": {"OMP_WAIT_POLICY": "active"},
-    "default": {},
-    "spin 1000": {"GOMP_SPINCOUNT": "1000"},
-    "passive": {"OMP_WAIT_POLICY": "passive"},
-    "one thread": {"OMP_NUM_THREADS": "1"},
+    "spinning": Way({"OMP_WAIT_POLICY": "active"}),
+    "default": Way({}),
+    **{f"spin {n}": Way({"GOMP_SPINCOUNT": str(n)}) for n in (1000, 5000, 20_000, 80_000)},
+    "passive": Way({"OMP_WAIT_POLICY": "passive"}),
+    "one thread": Way(ALONE),
+    "crew": Way(ALONE, workers=len(os.sched_getaffinity(0))),
+    "crew, pinned": Way(ALONE, workers=len(os.sched_getaffinity(0)), pinned=True),
 }
-"""Environments."""
 SHORT = ("proxy.train_examples=320", "proxy.validation_examples=300", "proxy.epochs=1", "proxy.rungs=[1.0]",
          "proxy.judging_examples=0")  # fmt: skip
 READY = "ready"
@@ -54,21 +70,21 @@ def main() -> None:
     if options.work:
         work()
         return
-    workers = {way: start(WAYS[way]) for way in options.ways}
+    crews = {way: start(WAYS[way]) for way in options.ways}
     seconds: dict[tuple[str, int], list[float]] = {}
     try:
         for _, neighbours, way in product(range(options.rounds), options.neighbours, options.ways):
             with busy(neighbours):
-                seconds.setdefault((way, neighbours), []).append(ask(workers[way]))
+                seconds.setdefault((way, neighbours), []).append(ask(crews[way]))
     finally:
-        for worker in workers.values():
+        for worker in (worker for crew in crews.values() for worker in crew):
             worker.kill()
             worker.wait()
     cores = len(os.sched_getaffinity(0))
     quiet = float(np.median(seconds[options.ways[0], options.neighbours[0]]))
     print(f"{cores} processors; ratios to {options.ways[0]!r} beside {options.neighbours[0]}: {quiet:.1f} s")
     for way, neighbours in product(options.ways, options.neighbours):
-        threads = int(WAYS[way].get("OMP_NUM_THREADS", cores))
+        threads = WAYS[way].workers * int(WAYS[way].environment.get("OMP_NUM_THREADS", cores))
         share = max(cores, threads + neighbours) / threads
         low, middle, high = np.quantile(seconds[way, neighbours], [0, 0.5, 1])
         print(
@@ -80,25 +96,31 @@ def main() -> None:
         options.json.write_text(json.dumps(told, indent=2) + "\n")
 
 
-def start(environment: dict[str, str]) -> Worker:
-    """A process that trains whenever it is asked, with everything loaded."""
+def start(way: Way) -> list[Worker]:
+    """Processes that train whenever they are asked, with everything loaded."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
-    worker = subprocess.Popen(
-        [sys.executable, __file__, "--work"], env={**plain, **environment}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert worker.stdout is not None
-    assert worker.stdout.readline().strip() == READY
-    return worker
+    crew = []
+    for processor in sorted(os.sched_getaffinity(0))[: way.workers]:
+        worker = subprocess.Popen(
+            [sys.executable, __file__, "--work"], env={**plain, **way.environment}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        if way.pinned:
+            os.sched_setaffinity(worker.pid, [processor])
+        crew.append(worker)
+    assert all(worker.stdout and worker.stdout.readline().strip() == READY for worker in crew)
+    return crew
 
 
-def ask(worker: Worker) -> float:
-    """Seconds of one more training."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write("\n")
-    worker.stdin.flush()
-    return float(worker.stdout.readline())
+def ask(crew: list[Worker]) -> float:
+    """Seconds until each has trained once more."""
+    began = time.monotonic()
+    for worker in crew:
+        assert worker.stdin is not None
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    assert all(worker.stdout and worker.stdout.readline() for worker in crew)
+    return time.monotonic() - began
 
 
 def work() -> None:
@@ -112,9 +134,8 @@ def work() -> None:
     list(bench.measure(pyramid, 2e-3))
     print(READY, flush=True)
     for _ in sys.stdin:
-        began = time.monotonic()
         list(bench.measure(pyramid, 2e-3))
-        print(time.monotonic() - began, flush=True)
+        print(READY, flush=True)
 
 
 @contextmanager

@@ -124,3 +124,12 @@ def test_what_to_type_next_is_quoted(folder: Path) -> None:
     done = call("run", "study.yaml", *words, cwd=folder, **{CACHE_VARIABLE: str(folder / "cache")})
     command = "msplora-search export 'out put ±' --pick one-se --to 'out put ±/recipe'"
     assert f"Next:   {command}\n" in done.stdout.decode()
+
+
+@pytest.mark.parametrize(("own", "spins"), [({}, "5000"), ({"OMP_WAIT_POLICY": "passive"}, "0")])
+def test_threads_wait_as_this_program_or_its_user_says(tmp_path: Path, own: dict[str, str], spins: str) -> None:
+    told = call("params", "roberta", "--ranks", "8/4/2", cwd=tmp_path, OMP_DISPLAY_ENV="verbose", **own)
+    assert told.returncode == 0
+    if b"GOMP_SPINCOUNT" not in told.stderr:
+        pytest.skip("torch has another OpenMP than GNU's here")
+    assert f"GOMP_SPINCOUNT = '{spins}'".encode() in told.stderr

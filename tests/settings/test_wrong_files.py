@@ -70,7 +70,7 @@ STUDIES = [
     ("epochs: 1", "epoch: 1", 9, "proxy.epoch is no known field; did you mean 'epochs'?"),
     ("kind: text-classification", "kid: x", 4, "task.kid is no known field; did you mean 'kind'?"),
     ("dataset: org/data", "dataset: {pth: x}", 5, "task.dataset.pth is no known field; did you mean 'path'?"),
-    ("epochs: 1", "zzz: 1", 9, "proxy.zzz is no known field; there are: batch_size, dropout, epochs"),
+    ("epochs: 1", "zzz: 1", 9, "proxy.zzz is no known field; there are: batch_size, dropout, early_examples"),
     ("trials: 4", "baselines: [{papre: 8}]", 7, f"search.baselines.0 is {{'papre': 8}}; {BASELINE}"),
     ("space: tiny", "space: {mid_rnak: [1]}", 6, "space.mid_rnak is no known field; did you mean 'mid_rank'?"),
     ("space: tiny", "space: {groups: {cuont: [1]}}", 6, "space.groups.cuont is no known field; did you mean"),
