@@ -9,7 +9,8 @@ Each way of waiting is a process of its own, in which one and the same part of t
 and evaluated again and again; ways and numbers of neighbours take turns, and all but one process sleeps. A
 neighbour is a process that computes without end on one thread. Prints seconds, and the ratio to the first way on a
 quiet machine; beside it the fair share: max(c, t + n) / t with t threads and n neighbours on c processors.
-Threads that wait for each other cannot have it where one neighbour sits on one of two processors: the slower decides.
+Threads that wait for each other cannot have it where one neighbour sits on one of two processors: the slower one
+decides.
 """
 
 from __future__ import annotations
