@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from optuna.trial import FrozenTrial
 
 from msplora_search.results.records import TrialRecord
-from msplora_search.search.model.choosing import INITIAL
 from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.store.attributes import PROGRESS, is_interrupted
 from msplora_search.search.store.history import Standing
@@ -52,7 +51,7 @@ class Budget:
         search = self.search
         if search.trials is not None and standing.trained >= search.trials:
             return f"{several(search.trials, 'proposal')} trained"
-        if search.until is None or standing.trained < INITIAL:
+        if search.until is None or standing.trained < self.forecaster.initial:
             return None
         prospect = self.forecaster.prospect(standing.records)
         if prospect is None or not prospect.is_worth_little:

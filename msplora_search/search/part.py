@@ -27,6 +27,7 @@ from msplora_search.search.events import (
 from msplora_search.search.healing import heal
 from msplora_search.search.loop import Loop
 from msplora_search.search.model.candidates import Ground
+from msplora_search.search.model.choosing import initial_count
 from msplora_search.search.model.features import Features
 from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.objective import Objective
@@ -131,7 +132,7 @@ def make_loop(
     history = History(study, Influences.by(*bench.task.judges), search.seed)
     inside = sum(space.contains(b.pyramid) and space.contains_rate(b.learning_rate) for b in baselines)
     ground = Ground(space, bench.adapter_params, Features.of(space.targets), search.max_params)
-    forecaster = Forecaster(ground, bench.task.chance, search.seed)
+    forecaster = Forecaster(ground, bench.task.chance, search.seed, initial_count(search.trials))
     untried = Untried(proposer, ground, lambda: forecaster.candidates, seed)
     sampler = sampler_for(search, untried, history, forecaster, inside, seed)
     view = SamplerView(study, sampler, history, bench.task.chance)

@@ -72,6 +72,8 @@ class Forecaster:
     floor: float
     """A metric that is to be had for nothing, such as that of always the most frequent class."""
     seed: int
+    initial: int = INITIAL
+    """Proposals before the model is asked."""
     _kernels: dict[int, Surrogate] = field(default_factory=dict)
     _prospect: Latest[Prospect | None] = field(default_factory=Latest)
     _gauge: Latest[Prospect | None] = field(default_factory=Latest)
@@ -90,7 +92,7 @@ class Forecaster:
         if not free.any():
             return None
         proposed = sum(record.baseline is None and record.repeat_of is None for record in records)
-        prospect = self.prospect(records) if proposed >= INITIAL else None
+        prospect = self.prospect(records) if proposed >= self.initial else None
         if prospect is not None:
             return prospect.proposal
         place = initial_choice(self.candidates, free, _taken(records), self.seed + len(records))

@@ -10,7 +10,7 @@ from msplora_search.design.space import SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.results.records import State
 from msplora_search.search.model.candidates import Candidates, Ground
-from msplora_search.search.model.choosing import best_choice, initial_choice, kernel_from
+from msplora_search.search.model.choosing import best_choice, initial_choice, initial_count, kernel_from
 from msplora_search.search.model.features import Candidate, Features
 from msplora_search.search.model.measurements import MOST_MODELLED, Measurements
 from msplora_search.search.model.outlook import Outlook
@@ -58,6 +58,11 @@ def test_a_search_begins_at_the_middle_rate_or_at_the_two_in_turn(
         free = candidates.free(known)
         known.append(candidates.configurations[initial_choice(candidates, free, known, seed=0)])
     assert [one.rate for one in known] == first
+
+
+def test_short_searches_ask_the_model_too() -> None:
+    """All but the last two proposals of a short one are spread, of the shortest four."""
+    assert [initial_count(trials) for trials in (1, 6, 9, 12, 24, None)] == [4, 4, 7, 10, 10, 10]
 
 
 def test_what_was_measured_says_where_to_go_on() -> None:
