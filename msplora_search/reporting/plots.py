@@ -36,13 +36,13 @@ def draw_front(summary: Summary, folder: Path) -> None:
         figure = Figure(figsize=(9, 5.2 + 0.42 * rows), layout="constrained")
         above, below = figure.subplots(2, 1, height_ratios=[5, 0.5 + 0.42 * rows])
         rows_of_legend = draw_points(above, summary)
-        _parameter_axis(above)
+        parameter_axis(above)
         above.set(ylabel=summary.results.settings.task.metric_label)
         above.set_title(
             title(summary.results.settings.name, summary.results.settings.model), pad=8 + 16 * rows_of_legend
         )
         draw_groups(below, summary)
-        _save(figure, folder / "front")
+        save_figure(figure, folder / "front")
 
 
 def draw_hypervolume(summary: Summary, folder: Path) -> None:
@@ -66,7 +66,7 @@ def draw_hypervolume(summary: Summary, folder: Path) -> None:
         axes.set(xlabel="training steps", ylabel="hypervolume", ylim=(0, None), xlim=(0, None))
         axes.set_title(title(summary.results.settings.name, "hypervolume against cost"))
         axes.legend(frameon=False, loc="lower right")
-        _save(figure, folder / "hypervolume", suffixes=(".png",))
+        save_figure(figure, folder / "hypervolume", suffixes=(".png",))
 
 
 def draw_importance(summary: Summary, folder: Path) -> None:
@@ -99,7 +99,7 @@ def draw_importance(summary: Summary, folder: Path) -> None:
         axes.set_title(title(summary.results.settings.name, f"what decides the {metric}"), fontsize=10, loc="left")
         figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center",
                       ncols=4)  # fmt: skip
-        _save(figure, folder / "importance")
+        save_figure(figure, folder / "importance")
 
 
 def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
@@ -117,7 +117,7 @@ def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
         front = [p for p in told["points"] if p["name"] in told["front"]]
         left.step([p["adapter_params"] for p in front], [p["mean"] for p in front], where="post", color=FRONT,
                   alpha=0.6, linewidth=1.2, label="confirmed front")  # fmt: skip
-        _parameter_axis(left)
+        parameter_axis(left)
         left.set_ylabel(f"{told['metric']}, full training, test part")
         right.set(xlabel=f"{told['metric']}, proxy", ylabel="full training")
         right.set_title(_tau(told), fontsize=10, loc="left")
@@ -126,7 +126,7 @@ def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
         left.set_title(title(told["study"], said), fontsize=10, loc="left")
         figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center",
                       ncols=4)  # fmt: skip
-        _save(figure, folder / "confirm")
+        save_figure(figure, folder / "confirm")
 
 
 def title(study: str, what: str) -> str:
@@ -166,7 +166,8 @@ def _draw_intervals(
         )  # fmt: skip
 
 
-def _parameter_axis(axes: Axes) -> None:
+def parameter_axis(axes: Axes) -> None:
+    """Parameters along the x axis, on a log scale."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -174,7 +175,8 @@ def _parameter_axis(axes: Axes) -> None:
     axes.set_xlabel("adapter parameters (log scale)")
 
 
-def _save(figure: Figure, path: Path, suffixes: tuple[str, ...] = (".png", ".svg")) -> None:
+def save_figure(figure: Figure, path: Path, suffixes: tuple[str, ...] = (".png", ".svg")) -> None:
+    """Write a figure, the same bytes for the same figure."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a study may be named in any script
         for suffix in suffixes:

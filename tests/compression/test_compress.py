@@ -1,0 +1,99 @@
+"""The command on LoRAs that PEFT wrote: what it finds, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from msplora_search.adapters.pyramid_file import load_pyramid
+from msplora_search.cli import app
+from msplora_search.compression.compressing import compress, read_ranks
+from msplora_search.compression.lora import read_lora
+from msplora_search.errors import InputError
+from tests.compression.loras import base, logits, outputs, save_lora
+
+
+def run(*words: str) -> dict[str, Any]:
+    done = CliRunner().invoke(app, ["compress", *words, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_pyramid_is_found_again_and_computes_the_same_in_both_forms(tmp_path: Path) -> None:
+    lora = save_lora(tmp_path, shared=True, modules_to_save=["classifier"])
+    told = run(str(lora), "--to", str(tmp_path / "out"), "--max-error", "1e-5", "--ranks", "0,1,2,4")
+    assert told["written"]["ranks"] == "2/1/1"
+    assert told["written"]["boundaries"] == [2]
+    assert told["written"]["params"] == 2 * 64 * (2 + 2 * 1 + 6 * 1)
+    assert told["most_saved"] > 0.5
+    before, peft = logits(tmp_path, lora), logits(tmp_path, tmp_path / "out" / "peft")
+    model = base(tmp_path)
+    load_pyramid(model, tmp_path / "out" / "pyramid")
+    assert torch.allclose(outputs(model), peft, atol=1e-5)
+    assert torch.allclose(before, peft, atol=1e-4)
+    assert not torch.allclose(before, outputs(base(tmp_path)), atol=1e-2)
+    assert (tmp_path / "out" / "compress.png").is_file()
+
+
+def test_random_layers_resist_and_it_is_said(tmp_path: Path) -> None:
+    lora = save_lora(tmp_path)
+    told = run(str(lora), "--to", str(tmp_path / "out"), "--max-params", "1600", "--ranks", "0,1,2,4")
+    assert told["most_saved"] < 0.05
+    assert "resist sharing" in told["verdict"]
+    assert told["written"]["params"] <= 1600
+    assert told["front"][-1]["error"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use_rslora": True},
+        {"alpha_pattern": {"layer.1.attention.self.query": 32}},
+        {"rank_pattern": {"layer.1.attention.self.query": 2}},
+    ],
+)
+def test_what_scales_or_ranks_otherwise_is_read_as_peft_computes_it(tmp_path: Path, changes: Any) -> None:
+    lora = save_lora(tmp_path, **changes)
+    run(str(lora), "--to", str(tmp_path / "out"), "--max-error", "1e-5", "--ranks", "4")
+    head = {n: p for n, p in base(tmp_path).state_dict().items() if "classifier" in n}
+    assert head
+    assert torch.allclose(logits(tmp_path, lora), logits(tmp_path, tmp_path / "out" / "peft"), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("peft_type", "LOHA", "peft_type: is 'LOHA'"),
+        ("use_dora", True, "use_dora: is True"),
+        ("bias", "all", "bias: is 'all'"),
+        ("lora_alpha", "x", "'x' is no number"),
+    ],
+)
+def test_another_kind_of_adapter_is_refused(tmp_path: Path, field: str, value: Any, said: str) -> None:
+    file = save_lora(tmp_path) / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), field: value}))
+    with pytest.raises(InputError, match=said):
+        read_lora(file.parent)
+
+
+def test_a_missing_layer_is_named(tmp_path: Path) -> None:
+    file = save_lora(tmp_path) / "adapter_model.safetensors"
+    save_file({n: t for n, t in load_file(file).items() if "layer.3.attention.self.value" not in n}, file)
+    with pytest.raises(InputError, match=r"attention\.self\.value: layer 3 has no update"):
+        read_lora(file.parent)
+
+
+def test_too_strict_a_bound_is_refused(tmp_path: Path) -> None:
+    found = compress(read_lora(save_lora(tmp_path)), (0, 1))
+    with pytest.raises(InputError, match="--max-params 3: the smallest point has"):
+        found.picked(0.1, 3)
+    with pytest.raises(InputError, match=r"--max-error 0\.001: the nearest point"):
+        found.picked(0.001, None)
+    with pytest.raises(InputError, match="from 0 to 4"):
+        read_ranks("0,9", 4)
