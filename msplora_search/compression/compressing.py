@@ -18,7 +18,7 @@ from msplora_search.results.pareto import front
 from msplora_search.text import brief
 
 MOST_GROUPS = 4
-FEW, MOST = 2, 300
+FEW, MOST = 2, 60
 """Rounds of a first look at every point of the lattice, and of those that it leaves."""
 
 
@@ -54,8 +54,9 @@ class Compression:
         if max_params is None:
             fit = [p for p in self.front if p.error <= max_error]
             if not fit:
+                least = self.front[-1].error
                 raise InputError(
-                    f"--max-error {max_error:g}: the nearest point has {self.front[-1].error:.3g}; --ranks takes more"
+                    f"--max-error {max_error:g}: the nearest point has {least:.3g}; give more --ranks"
                 )
             return fit[0]
         small = [p for p in self.front if p.params <= max_params]
@@ -122,10 +123,11 @@ def _candidates(own: Sequence[SiteFamily], lora: Lora, choices: Sequence[int]) -
     whole = [f for f in own if len(f.sites) == lora.layers]
     energies = [sharing_energies(f.cores) for f in whole]
     for layer in choices:
-        for top in choices if layer < lora.rank else (0,):
+        shares = layer < lora.rank and lora.layers > 1
+        for top in choices if shares else (0,):
             if top + layer:
                 yield Ranks(top, 0, layer), ((0, lora.layers),)
-            for mid in choices if layer < lora.rank and energies else ():
+            for mid in choices if shares and energies else ():
                 if mid:
                     costs = sharing_costs(energies, top + mid)
                     for count in range(2, min(MOST_GROUPS, lora.layers) + 1):

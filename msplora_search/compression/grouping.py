@@ -56,4 +56,5 @@ def sharing_costs(energies: list[Tensor], rank: int) -> Floats:
 
     The energy of all updates is the same for every split, and left out.
     """
-    return -sum(e[:, :, min(rank, e.shape[2] - 1)].numpy() for e in energies)  # type: ignore[return-value]
+    explained = [e[:, :, min(rank, e.shape[2] - 1)].numpy() for e in energies]
+    return np.asarray(-np.sum(explained, axis=0), dtype=np.float64)

@@ -112,7 +112,7 @@ def _common(updates: Tensor, rank: int) -> Tensor:
     """What matrices (layers, p, q) share: of `rank`, (p, q).
 
     Where `X = U S V + R`, and R has no column in the span of U and no row in that of V, `V X^+ U` is the inverse
-    of S, whatever R is; the spans common to all layers have the largest eigenvalues of the mean of their projectors.
+    of S, whatever R is; the spans common to all layers are the leading ones of their projectors' mean.
     """
     if rank == 0:
         return torch.zeros_like(updates[0])

@@ -152,7 +152,7 @@ def _site(path: str, pair: dict[str, Tensor], config: dict[str, Any], file: Path
         raise InputError(f"{file}: {brief(path)}: lora_A and lora_B are no pair of matrices of one rank")
     alpha = config["lora_alpha"]
     for key, value in (config.get("alpha_pattern") or {}).items():
-        if path == key.lstrip("^") or path.endswith(f".{key}") or _matches(key, path):
+        if _matches(key, path):
             alpha = value
             break
     scale = alpha / math.sqrt(len(down)) if config.get("use_rslora") else alpha / len(down)

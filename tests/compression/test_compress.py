@@ -43,7 +43,7 @@ def test_a_pyramid_is_found_again_and_computes_the_same_in_both_forms(tmp_path: 
 
 def test_random_layers_resist_and_it_is_said(tmp_path: Path) -> None:
     lora = save_lora(tmp_path)
-    told = run(str(lora), "--to", str(tmp_path / "out"), "--max-params", "1600", "--ranks", "0,1,2,4")
+    told = run(str(lora), "--to", str(tmp_path / "out"), "--max-params", "1600", "--ranks", "0,2,4")
     assert told["most_saved"] < 0.05
     assert "resist sharing" in told["verdict"]
     assert told["written"]["params"] <= 1600
@@ -61,8 +61,6 @@ def test_random_layers_resist_and_it_is_said(tmp_path: Path) -> None:
 def test_what_scales_or_ranks_otherwise_is_read_as_peft_computes_it(tmp_path: Path, changes: Any) -> None:
     lora = save_lora(tmp_path, **changes)
     run(str(lora), "--to", str(tmp_path / "out"), "--max-error", "1e-5", "--ranks", "4")
-    head = {n: p for n, p in base(tmp_path).state_dict().items() if "classifier" in n}
-    assert head
     assert torch.allclose(logits(tmp_path, lora), logits(tmp_path, tmp_path / "out" / "peft"), atol=1e-5)
 
 
