@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -123,6 +124,7 @@ def run(
     with loading(console, "loading model and data ..."):
         from msplora_search.full.checks import require_training
         from msplora_search.scale.engines import run_on
+    gc.freeze()  # what was imported stays: to look through it again and again is a fifth of a proposal
     require_training(settings)
     with search_display(console) as listen:
         folder = run_on(engine, settings, output, storage, workers, ray_address, listen, retry_failed)
@@ -173,6 +175,7 @@ def worker(
     console = open_console()
     with loading(console, "loading model and data ..."):
         from msplora_search.scale.search import join_search
+    gc.freeze()
     with search_display(console) as listen:
         join_search(settings, storage, workers, listen)
 
