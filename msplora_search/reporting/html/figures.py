@@ -104,13 +104,13 @@ def importance_figure(data: Json) -> Json:
     shares = data["importance"]
     told, untold = shares[: data["told_apart"]], shares[data["told_apart"] :]
     traces = [
-        _bars(shares, "total", "judged", "with interactions"),
+        _bars(shares, "total", "total", "with interactions"),
         _bars(told, "share", "front", "alone, told apart, 95%"),
         _bars(untold, "share", "stopped", "alone, 95%"),
     ]
     axes: Json = {
         "barmode": "overlay",
-        "xaxis": {"title": {"text": f"share of the differences in {plain(data['metric'])}"}, "tickformat": ".0%",
+        "xaxis": {"title": {"text": "share of the differences"}, "tickformat": ".0%",
                   "range": [0, 1]},
         "yaxis": {"autorange": "reversed", "categoryorder": "array", "categoryarray": _names(shares)},
     }  # fmt: skip

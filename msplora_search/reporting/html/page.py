@@ -46,6 +46,7 @@ def page(summary: Summary, data: dict[str, Any], report: str) -> str:
         style=_read("page.css"),
         about=_text(about),
         answer=_answer(summary),
+        metric=_text(task.metric_label),
         decides=_text(" ".join(deciding_words(summary))),
         cost=_text(cost_sentence(summary)),
         report=report,

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -42,7 +41,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Path]:
     fields = study_fields(
         folder,
         search={"trials": 10, "baselines": ["paper", {"lora": [1, 2]}], "noise_repeats": 1},
-        proxy={"train_examples": 64, "validation_examples": 100, "judging_examples": 44, "epochs": 2},
+        proxy={"train_examples": 64, "validation_examples": 100, "epochs": 2},
     )
     output = run_study(StudySettings.model_validate(fields), folder / "out")
     summary = summarise(load_results(output))
@@ -50,17 +49,21 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Path]:
     return summary, output
 
 
-@pytest.fixture
-def visit(browser: Browser, studied: tuple[Summary, Path]) -> Iterator[Visit]:
+@pytest.fixture(scope="module")
+def opened(browser: Browser, studied: tuple[Summary, Path]) -> Iterator[Visit]:
+    """The study's page, opened once for all tests that leave it as it was."""
     made = Visit.to(browser, studied[1] / "report" / "report.html")
     yield made
-    assert made.complaints == []
-    assert [address[:5] for address in made.requests] == ["file:"]
     made.page.context.close()
 
 
-def front_file(output: Path) -> dict[str, Any]:
-    return dict(json.loads((output / "report" / "front.json").read_text(encoding="utf-8")))
+@pytest.fixture
+def visit(opened: Visit) -> Iterator[Visit]:
+    yield opened
+    opened.page.keyboard.press("Escape")
+    opened.page.fill("#search", "")
+    assert opened.complaints == []
+    assert [address[:5] for address in opened.requests] == ["file:"]
 
 
 def test_the_answer_and_what_is_advised_are_seen_first(visit: Visit, studied: tuple[Summary, Path]) -> None:
@@ -125,10 +128,11 @@ def test_the_search_leaves_the_rows_that_hold_every_word(visit: Visit) -> None:
     assert visit.text("#count").startswith("0 of ")
 
 
-def test_a_keyboard_alone_reaches_points_and_rows_and_pins_them(
-    visit: Visit, studied: tuple[Summary, Path]
+def test_a_keyboard_alone_reaches_and_pins_points_and_rows(
+    browser: Browser, studied: tuple[Summary, Path]
 ) -> None:
-    summary, _ = studied
+    summary, output = studied
+    visit = Visit.to(browser, output / "report" / "report.html")
     for _ in range(30):
         visit.page.keyboard.press("Tab")
         if visit.page.evaluate("document.activeElement.id") == "front-figure":
@@ -152,6 +156,7 @@ def test_a_keyboard_alone_reaches_points_and_rows_and_pins_them(
     visit.page.keyboard.press("Enter")
     assert visit.text("#chosen") == "Trial 1, pinned"
     assert visit.page.locator("#table tr[aria-selected=true] td").first.inner_text() == "1"
+    visit.page.context.close()
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -190,7 +195,7 @@ def test_names_stay_text_and_the_confirmed_front_comes_and_goes(browser: Browser
     (tmp_path / "confirm" / "confirm.json").write_text(json.dumps(told), encoding="utf-8")
     write_report(summarise(spoilt), tmp_path)
     visit = Visit.to(browser, tmp_path / "report" / "report.html")
-    assert visit.text("h1") == HOSTILE
+    assert visit.text("body > header h1") == HOSTILE
     assert "<b>bold</b>" in visit.text(".about")
     assert HOSTILE in visit.page.locator("#table tbody").inner_text()
     visit.page.mouse.move(*visit.place_of(told["points"][0]["trial"], "confirmed"))

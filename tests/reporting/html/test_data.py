@@ -183,7 +183,8 @@ def spoilt(text: str) -> tuple[Summary, dict[str, Any]]:
     """The example with `text` as name, model, baseline, target, reason and version."""
     found = PLAIN.results
     settings = found.settings.model_copy(update={"name": text, "model": text})
-    odd = record(10, Pyramid.lora(4, LAYERS, (text[:255] or "q",)), 50, baseline=text)
+    plainly = record(10, Pyramid.lora(4, LAYERS, ("query",)), 50, baseline=text)
+    odd = replace(plainly, pyramid=Pyramid.lora(4, LAYERS, (text,)))
     failed = record(11, split(1, 0, 0), 0, state=State.FAILED, reason=text, curve=())
     trials = replace(
         found, settings=settings, records=(*records(), odd, failed),
