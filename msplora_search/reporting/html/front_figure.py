@@ -10,6 +10,8 @@ from msplora_search.reporting.html.labels import headline, lines, measured, numb
 Json = dict[str, Any]
 LADDERS = (("lora1", "square"), ("lora2", "triangle-up"), ("lora3", "triangle-down"), ("lora4", "pentagon"))
 """Role and marker of each ladder of plain LoRA; where there are more, those from the last on look alike."""
+SIZE, SIZES = 8, {"paper": 14}
+"""Of markers. Of those at one place Plotly hovers the smallest, and of equals the last: so the front, not another."""
 FAR = 0.25
 """Of the range of the complete trials: what was stopped further below them would flatten the figure."""
 
@@ -100,7 +102,6 @@ def _stops(stopped: list[Json], data: Json, legend: str, visible: bool) -> Json:
 
 
 def _trace(points: list[Json], value: str, told: list[str], role: str, symbol: str, legend: str) -> Json:
-    small = {"other": 6, "stopped": 6, "judged": 6, "paper": 14}
     return {
         "type": "scatter",
         "mode": "markers",
@@ -111,7 +112,7 @@ def _trace(points: list[Json], value: str, told: list[str], role: str, symbol: s
         "hovertemplate": "%{text}<extra></extra>",
         "name": plain(legend),
         "meta": {"role": role, "legend": legend},
-        "marker": {"symbol": symbol, "size": small.get(role, 9)},
+        "marker": {"symbol": symbol, "size": SIZES.get(role, SIZE)},
     }
 
 

@@ -1,6 +1,6 @@
 // The figures: drawn anew by Plotly whenever colours, the legend or the pinned trial change.
 const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true, doubleClick: "reset+autosize" };
-const FAINT = { other: 0.8, stopped: 0.6 };
+const FAINT = { other: 0.7, stopped: 0.6 };
 const ICONS = {
   circle: "M8 3a5 5 0 1 0 .01 0z", square: "M3 3h10v10H3z", diamond: "M8 1l7 7-7 7-7-7z",
   star: "M8 0l2.4 5.4 5.6.6-4.2 3.9 1.2 5.8L8 12.8l-5 2.9 1.2-5.8L0 6l5.6-.6z",
