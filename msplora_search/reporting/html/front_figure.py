@@ -11,7 +11,7 @@ Json = dict[str, Any]
 LADDERS = (("lora1", "square"), ("lora2", "triangle-up"), ("lora3", "triangle-down"), ("lora4", "pentagon"))
 """Role and marker of each ladder of plain LoRA; where there are more, those from the last on look alike."""
 SIZE, SIZES = 8, {"paper": 14}
-"""Of markers. Of those at one place Plotly hovers the smallest, and of equals the last: so the front, not another."""
+"""Of markers. Of several at one place Plotly hovers the smallest, of equals the last: so that of the front."""
 FAR = 0.25
 """Of the range of the complete trials: what was stopped further below them would flatten the figure."""
 
