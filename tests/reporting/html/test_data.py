@@ -92,9 +92,10 @@ def test_what_is_drawn_is_what_was_measured() -> None:
         PLAIN,
         judged_study(30),
         summarise(results(())),
+        summarise(results(records()[3:5])),
         summarise(decided(lambda p: 80 - 10 * p.groups[0].layer_rank)),
     ],
-    ids=["plain", "judged", "empty", "decided"],
+    ids=["plain", "judged", "empty", "without baselines", "decided"],
 )
 def test_figures_are_such_as_plotly_knows(summary: Summary) -> None:
     """Its own Python classes refuse a field or a value that it has not."""
