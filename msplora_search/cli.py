@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -19,14 +18,15 @@ from msplora_search.cli_parts import (
     Output,
     Storage,
     Workers,
+    as_given,
     loading,
     print_error,
     print_json,
-    short,
     speak_plainly,
     typed,
     wait_briefly,
 )
+from msplora_search.files import short
 
 if TYPE_CHECKING:
     from msplora_search.search.summary import Summary
@@ -128,7 +128,7 @@ def run(
     require_training(settings)
     with search_display(console) as listen:
         folder = run_on(engine, settings, output, storage, workers, ray_address, listen, retry_failed)
-    summary = _write_report(folder, storage)
+    summary = _write_report(folder, storage, as_given(storage, context))
     print_front(console, summary)
     print_line(console, "")
     print_line(
@@ -143,7 +143,7 @@ def run(
     print_line(
         console,
         f"Next:   msplora-search export {typed(folder)} --pick one-se --to {typed(folder / 'recipe')}"
-        + _as_given(storage, context),
+        + as_given(storage, context),
         whole=True,
     )
 
@@ -222,7 +222,7 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
 
 
 @app.command()
-def report(output: Output, storage: Storage = None) -> None:
+def report(context: typer.Context, output: Output, storage: Storage = None) -> None:
     """Rebuild report, plots and tables from the storage alone.
 
     Example: `msplora-search report runs/quickstart`
@@ -230,7 +230,7 @@ def report(output: Output, storage: Storage = None) -> None:
     from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front
 
-    summary = _write_report(output, storage)
+    summary = _write_report(output, storage, as_given(storage, context))
     console = open_console()
     print_front(console, summary)
     print_line(console, "")
@@ -241,21 +241,11 @@ for command in (cli_full.export, cli_full.train, cli_full.confirm, cli_check.par
     app.command()(command)
 
 
-def _as_given(storage: str | None, context: typer.Context) -> str:
-    """` --storage URL` for the next command: without its password, and not where the environment has it."""
-    from msplora_search.search.store.address import hide_password
-
-    source = context.get_parameter_source("storage")
-    if storage is None or source is None or source.name != "COMMANDLINE":
-        return ""
-    return f" --storage {shlex.quote(hide_password(storage))}"
-
-
-def _write_report(output: Path, storage: str | None) -> Summary:
+def _write_report(output: Path, storage: str | None, given: str) -> Summary:
     from msplora_search.reporting.report import write_report
     from msplora_search.search.results import load_results
     from msplora_search.search.summary import summarise
 
     summary = summarise(load_results(output, storage))
-    write_report(summary, output)
+    write_report(summary, output, given)
     return summary

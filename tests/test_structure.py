@@ -24,6 +24,7 @@ HOMES = {
     "sqlalchemy": {"search"},
     "matplotlib": {"reporting"},
     "markdown_it": {"reporting"},
+    "plotly": {"reporting"},
     "yaml": {"settings"},
     "pydantic": {"settings"},
     "sklearn": {"tasks", "search"},

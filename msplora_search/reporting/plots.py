@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
+from msplora_search.reporting.course import course_of
 from msplora_search.reporting.deciding import NAMES
 from msplora_search.reporting.front_panels import FRONT, LORA, PAPER, QUIET, draw_groups, draw_points
-from msplora_search.results.records import State, TrialRecord
-from msplora_search.search.summary import Summary, hypervolumes_of
+from msplora_search.search.summary import Summary
 from msplora_search.text import brief, printable
 
 STYLE: Any = {
@@ -47,22 +47,13 @@ def draw_front(summary: Summary, folder: Path) -> None:
 
 def draw_hypervolume(summary: Summary, folder: Path) -> None:
     """`hypervolume.png`: how it grew with the steps spent, beside the steps without pruning."""
-    spent, unpruned, done = [0], [0], [0]
-    limit, counted = summary.results.settings.search.max_params, list[TrialRecord]()
-    for record in summary.results.records:
-        if record.state in (State.COMPLETE, State.PRUNED, State.FAILED):
-            if record.state == State.COMPLETE and (limit is None or record.adapter_params <= limit):
-                counted.append(record)
-            done.append(len(counted))
-            spent.append(spent[-1] + record.steps)
-            planned = record.steps if record.state == State.FAILED else record.planned_steps
-            unpruned.append(unpruned[-1] + planned)
-    volumes = hypervolumes_of(summary.results, counted)[done]
+    course = course_of(summary)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
-        axes.step(spent, volumes, where="post", color=FRONT, label="steps spent")
-        axes.step(unpruned, volumes, where="post", color=QUIET, linestyle="--", label="the same trials unpruned")
+        axes.step(course.spent, course.hypervolume, where="post", color=FRONT, label="steps spent")
+        axes.step(course.unpruned, course.hypervolume, where="post", color=QUIET, linestyle="--",
+                  label="the same trials unpruned")  # fmt: skip
         axes.set(xlabel="training steps", ylabel="hypervolume", ylim=(0, None), xlim=(0, None))
         axes.set_title(title(summary.results.settings.name, "hypervolume against cost"))
         axes.legend(frameon=False, loc="lower right")

@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import extent_of
+from msplora_search.files import short
 from msplora_search.full.confirm import FOLDER
-from msplora_search.reporting.confirmation import PICTURE, confirmation_section
+from msplora_search.reporting.confirmation import PICTURE, confirmation_section, stored_confirmation
 from msplora_search.reporting.deciding import deciding_section
 from msplora_search.reporting.folder import write_folder
-from msplora_search.reporting.page import page
+from msplora_search.reporting.html.data import confirmed_points, page_data
+from msplora_search.reporting.html.page import page
+from msplora_search.reporting.html.text import embedded, rendered
 from msplora_search.reporting.plots import draw_front, draw_hypervolume, draw_importance
 from msplora_search.reporting.wording import (
     against_lora,
@@ -35,10 +40,16 @@ from msplora_search.search.summary import Summary
 from msplora_search.text import code, markdown, printable
 
 
-def write_report(summary: Summary, output: Path) -> Path:
-    """Write every file of `output`/report and return the folder. Raises InputError where it cannot."""
-    folder, title = output / "report", summary.results.settings.name
+def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
+    """Write every file of `output`/report and return the folder. Raises InputError where it cannot.
+
+    `storage`: what commands need to find the study, ` --storage URL`; empty where that is in `output`.
+    """
+    folder = output / "report"
     text = report_markdown(summary, confirmation_section(output, CONFIRMED))
+    data = page_data(
+        summary, partial(export_command, output, storage), stored_confirmation(output, confirmed_points)
+    )
 
     def fill(part: Path) -> None:
         (part / "front.json").write_text(json.dumps(summary.to_json(), indent=2) + "\n", encoding="utf-8")
@@ -47,16 +58,24 @@ def write_report(summary: Summary, output: Path) -> Path:
         draw_hypervolume(summary, part)
         draw_importance(summary, part)
         (part / "report.md").write_text(text, encoding="utf-8")
-        (part / "report.html").write_text(page(title, text, PICTURES), encoding="utf-8")
+        pictures = {name: embedded(part / name) for name in PICTURES}
+        pictures[CONFIRMED] = embedded(output / FOLDER / PICTURE)
+        (part / "report.html").write_text(page(summary, data, rendered(text, pictures)), encoding="utf-8")
 
     write_folder(folder, fill)
     return folder
 
 
+def export_command(output: Path, storage: str, trial: int) -> str:
+    """The command that exports a trial, as a user would type it in the folder of this process."""
+    folder, recipe = (shlex.quote(printable(short(path))) for path in (output, output / "recipe"))
+    return f"msplora-search export {folder}{storage} --pick trial={trial} --to {recipe}"
+
+
 FRONT, HYPERVOLUME, IMPORTANCE = "front.svg", "hypervolume.png", "importance.svg"
 CONFIRMED = f"../{FOLDER}/{PICTURE}"
-PICTURES = (FRONT, HYPERVOLUME, IMPORTANCE, CONFIRMED)
-"""That a report shows, as seen from its folder."""
+PICTURES = (FRONT, HYPERVOLUME, IMPORTANCE)
+"""Of a report, in its folder."""
 
 
 def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -41,9 +42,9 @@ def test_a_confirmation_is_written_as_data_words_and_plot(output: Path) -> None:
 
 def test_a_report_shows_it_with_a_picture_that_is_there(output: Path) -> None:
     folder = write_report(PLAIN, output)
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Confirmed in full" in page
-    assert all((folder / source).is_file() for source in re.findall(r'src="([^"]+)"', page))
+    assert base64.b64encode((output / "confirm" / "confirm.svg").read_bytes()).decode() in page
     assert page.count("<table>") == 4
 
 

@@ -93,7 +93,7 @@ def test_a_study_in_which_something_decides_says_so_everywhere(tmp_path: Path) -
     assert said.startswith("What decides the accuracy here: the layer rank (")
     folder = write_report(summary, tmp_path)
     assert "What decides the accuracy here: the layer rank" in (folder / "report.md").read_text()
-    assert 'src="importance.svg"' in (folder / "report.html").read_text()
+    assert 'alt="what decides"' in (folder / "report.html").read_text(encoding="utf-8")
     assert (folder / "importance.png").stat().st_size > 5_000
     drawn = (folder / "importance.svg").read_text()
     for comment in ("layer rank", "alone, told apart", "95% interval", "quickstart: what decides the accuracy"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -61,14 +62,16 @@ def test_another_file_is_no_front(tmp_path: Path, text: str) -> None:
         load_front(tmp_path)
 
 
-def test_a_report_has_every_file_and_links_to_those_there_are(tmp_path: Path) -> None:
+def test_a_report_has_every_file_and_its_page_holds_the_pictures(tmp_path: Path) -> None:
     folder = write_report(summarise(results()), tmp_path)
     names = {p.name for p in folder.iterdir()}
     assert names == {
         "report.md", "report.html", "front.json", "trials.csv", "front.png", "front.svg", "hypervolume.png",
     }  # fmt: skip
-    page = (folder / "report.html").read_text()
-    assert set(re.findall(r'src="([^"]+)"', page)) == {"front.svg", "hypervolume.png"}
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    kept = re.findall(r'<img src="data:image/([a-z+]+);base64,([^"]+)"', page)
+    assert [kind for kind, _ in kept] == ["svg+xml", "png"]
+    assert base64.b64decode(kept[0][1]) == (folder / "front.svg").read_bytes()
     assert page.count("<table>") == 3
     for name in ("front.png", "hypervolume.png"):
         pixels = image.imread(folder / name)
