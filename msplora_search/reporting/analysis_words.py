@@ -1,0 +1,236 @@
+"""What `analyze` found in words: ten lines for a terminal, a page for a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from msplora_search.analysis.redundancy import Redundancy
+from msplora_search.analysis.report import Analysis
+from msplora_search.analysis.spectra import LevelSpectrum
+from msplora_search.analysis.splitting import FEWEST_LAYERS
+from msplora_search.analysis.transfer import Interval, Transfer
+from msplora_search.reporting.wording import table
+from msplora_search.text import brief, markdown, printable, several
+
+CLEAR = 3.0
+"""Standard deviations of chance from which on a mean is told from it."""
+
+
+def answer_lines(analysis: Analysis) -> list[str]:
+    """The answer for a terminal."""
+    trained, spectra = analysis.trained, analysis.spectra
+    groups = "" if len(trained.groups) == 2 else f", depth groups {_groups(trained.groups)}"
+    lines = [
+        f"{brief(printable(trained.name), 60)}: {trained.kind} on {several(trained.layers, 'layer')}, "
+        f"{several(len(trained.places), 'target')}{groups}"
+    ]
+    lines += [
+        f"  {level.level} level: effective rank {level.effective_rank:.2f} of {level.rank:.3g} "
+        f"({level.rank_share:.0%}; random factors {level.random_share:.0%}), {level.energy:.1%} of the energy, "
+        f"{level.unused:.0%} of its directions unused"
+        for level in spectra.levels
+    ]
+    if claim := claim_sentence(analysis):
+        lines.append(claim)
+    lines += [redundancy_sentence(analysis.whole, "The whole updates"), *_sharing(analysis)]
+    lines.append(split_sentence(analysis))
+    if analysis.is_pyramid:
+        lines += [f"{finding.sign}: {finding.evidence}; {finding.remedy}" for finding in analysis.findings]
+        if not analysis.findings:
+            lines.append("No sign that the shape does not fit: " + LOOKED_FOR)
+    return lines
+
+
+LOOKED_FOR = "no mode collapse, no layer ranks too low, no groups across borders, no idle level, no unused ranks."
+
+
+def claim_sentence(analysis: Analysis) -> str:
+    """Whether the global level is the most complex, as the paper's Figure 3 has it; empty for one level."""
+    if len(analysis.spectra.levels) < 2:
+        return ""
+    absolute, relative = analysis.spectra.most_complex
+    if "global" not in analysis.trained.levels:
+        return f"There is no global level; the {absolute} level has the largest effective rank."
+    holds = "holds" if absolute == "global" else f"does not hold ({absolute} is)"
+    shared = "holds" if relative == "global" else f"does not hold ({relative} is)"
+    return (
+        f"That the global level is the most complex (arXiv 2503.21838, Figure 3) {holds} by effective rank, and "
+        f"{shared} by the share of its rank that it fills, beside random factors of that rank."
+    )
+
+
+def redundancy_sentence(found: Redundancy, what: str) -> str:
+    """How alike layers are, beside chance."""
+    if len(found.layers) < 2:
+        return f"{what} are in one layer alone: nothing can be repeated."
+    pairs = len(found.off_diagonal)
+    clear = abs(found.mean) > CLEAR * found.chance_sd / pairs**0.5
+    said = "more" if found.mean > 0 else "less"
+    beside = f"{said} alike than by chance" if clear else "no more alike than by chance"
+    return (
+        f"{what} of different layers are {beside}: mean cosine {found.mean:+.3f} (neighbours "
+        f"{found.neighbours:+.3f}; "
+        f"one random pair 0 ± {found.chance_sd:.3f}); one shared update would hold {found.replaceable:.0%} of "
+        "their "
+        f"energy (unrelated ones {1 / len(found.layers):.0%})."
+    )
+
+
+def _sharing(analysis: Analysis) -> Iterator[str]:
+    """Whether sharing took out what layers repeat."""
+    if analysis.own is None:
+        return
+    own, whole = analysis.own, analysis.whole
+    yield redundancy_sentence(own, "The layer level's updates")
+    if whole.mean > 0:
+        left = max(0.0, own.mean) / whole.mean
+        verb = "removes" if left < 0.5 else "does not remove"
+        yield f"Sharing {verb} what layers repeat: {left:.0%} of the mean cosine is left on the layer level."
+
+
+def split_sentence(analysis: Analysis) -> str:
+    """The depth groups that are suggested, or that there is no structure."""
+    split, layers = analysis.split, len(analysis.whole.layers)
+    if not split.p_values:
+        if layers < FEWEST_LAYERS:
+            return (
+                f"Boundaries: of {several(layers, 'layer')} none can be told from chance ({FEWEST_LAYERS} could)."
+            )
+        return "Boundaries: none can be told."
+    if split.groups == 1:
+        return f"Boundaries: no structure along the depth beyond chance (two groups: p {split.p_values[0]:.2f})."
+    where = ", ".join(f"{a}-{b - 1}" for a, b in _spans(analysis))
+    by_sharing = " This follows from the pyramid's own groups in part." if analysis.is_pyramid else ""
+    return (
+        f"Boundaries: {split.groups} groups, layers {where} (two groups: p {split.p_values[0]:.3f}); one update "
+        "each "
+        f"would hold {split.held:.0%} of the energy, a single one {split.held_by_one:.0%}.{by_sharing}"
+    )
+
+
+def _spans(analysis: Analysis) -> list[tuple[int, int]]:
+    starts = [analysis.whole.layers[0], *analysis.cuts]
+    return list(zip(starts, [*analysis.cuts, analysis.whole.layers[-1] + 1], strict=True))
+
+
+def _groups(boundaries: Sequence[int]) -> str:
+    return " ".join(f"{a}:{b}" for a, b in pairwise(boundaries))
+
+
+def analysis_markdown(analysis: Analysis, pictures: tuple[str, str]) -> list[str]:
+    """Paragraphs of `analysis.md`; `pictures`: of the spectra and of the similarity."""
+    trained, spectra, whole = analysis.trained, analysis.spectra, analysis.whole
+    rows = [_spectrum_row(level) for level in spectra.levels]
+    columns = ["level", "adapters", "rank", "effective rank", "of its rank", "random factors"]
+    columns += ["stable rank", "unused", "energy"]
+    every = [r for r in (whole, analysis.own) if r is not None]
+    said = [
+        f"## {markdown(trained.name)}",
+        f"A {trained.kind} on {several(trained.layers, 'layer')}, depth groups {_groups(trained.groups)}; targets "
+        f"{', '.join(sorted({markdown(place.target) for place in trained.places}))}.",
+        "### How complex the levels are",
+        claim_sentence(analysis),
+        table(columns, rows),
+        "Effective rank: exponential of the entropy of normalised singular values (Roy and Vetterli, 2007); a "
+        "level "
+        "of rank 8 can reach 8, so its share of the rank stands beside it, and what Gaussian factors of the same "
+        "shape fill. Stable rank: squared Frobenius norm "
+        "over "
+        "squared spectral norm. Unused: directions with less than 1% of their adapter's energy. Energy: share of "
+        f"the squared norms; what levels have in common changes the norm of their sum by {spectra.overlap:+.0%}.",
+        f"![spectra]({pictures[0]})",
+        "### What layers repeat",
+        redundancy_sentence(whole, "The whole updates"),
+        *_sharing(analysis),
+        table(
+            ["updates", "mean cosine", "neighbours", "one random pair", "columns overlap", "by chance",
+             "rows overlap", "by chance"],
+            [_redundancy_row(found) for found in every],
+        ),
+        "Chance is what updates of the same singular values have, turned at random. Overlap: mean squared cosine "
+        "of "
+        "the principal angles, over the directions in use; shared levels are the same in all their layers.",
+        f"![similarity]({pictures[1]})",
+        "### Boundaries",
+        split_sentence(analysis),
+        "The split that holds most of the energy by one update a group, found exactly; one group more is believed "
+        "only where the best split of shuffled layers holds as much in at most 5% of shuffles.",
+    ]  # fmt: skip
+    if analysis.is_pyramid:
+        found = [[f.sign.value, f.evidence, f.remedy] for f in analysis.findings]
+        said += ["### Signs that the shape does not fit"]
+        said += [table(["sign", "evidence", "to try"], found)] if found else ["None: " + LOOKED_FOR]
+    return [paragraph for paragraph in (*said, *trained.notes) if paragraph]
+
+
+def _spectrum_row(level: LevelSpectrum) -> list[str]:
+    shares = level.rank_share, level.random_share
+    return [
+        level.level,
+        str(level.adapters),
+        f"{level.rank:.3g}",
+        f"{level.effective_rank:.2f}",
+        *(f"{share:.0%}" for share in shares),
+        f"{level.stable_rank:.2f}",
+        f"{level.unused:.0%}",
+        f"{level.energy:.1%}",
+    ]
+
+
+def _redundancy_row(found: Redundancy) -> list[str]:
+    cells = [found.level, f"{found.mean:+.3f}", f"{found.neighbours:+.3f}", f"0 ± {found.chance_sd:.3f}"]
+    for overlap in (found.columns, found.rows):
+        cells += (
+            ["-", "-"] if overlap is None else [f"{overlap.mean:.3f}", f"{overlap.chance:.3f} ± {overlap.sd:.3f}"]
+        )
+    return cells
+
+
+def transfer_lines(found: Transfer) -> list[str]:
+    """The answer for two studies."""
+    one, other = (brief(printable(name), 40) for name in found.names)
+    first = f"{one} to {other}: {found.matched} of {found.carried} configurations are in common or near"
+    if found.why_not is not None:
+        return [first, f"Too little to tell: {printable(found.why_not)}"]
+    assert found.correlation is not None
+    assert found.regret is not None
+    assert found.random_regret is not None
+    by_chance = found.chance_correlation or 0.0
+    agree = (
+        "agree" if found.correlation.low > 0 and found.correlation.mean > by_chance else "cannot be said to agree"
+    )
+    better = (found.as_good_by_chance or 0.0) <= 0.05
+    verdict = "better than" if better else "not told from"
+    return [
+        first,
+        f"They {agree} on what is good: rank correlation {_interval(found.correlation, 2)}, by chance up to "
+        f"{by_chance:.2f} (95%)",
+        f"Regret of taking {one}'s front in {other}: {_interval(found.regret, 4)} {printable(found.metric)} below "
+        "the "
+        f"best of equal size; of a random choice {found.random_regret:.4f}",
+        f"The front carried over is {verdict} a random choice: {found.as_good_by_chance:.0%} of those do as well",
+    ]
+
+
+def transfer_markdown(found: Transfer, picture: str) -> list[str]:
+    """Paragraphs of `analysis.md` for two studies."""
+    one, other = map(markdown, found.names)
+    said = [f"## From {one} to {other}", *(markdown(line) for line in transfer_lines(found))]
+    if found.why_not is not None:
+        return said
+    rows = [[a, b, f"{apart:.2f}", f"{regret:.4f}"] for a, b, apart, regret in found.front]
+    return [
+        *said,
+        f"![transfer]({picture})",
+        table([f"on the front of {one}", f"stands for it in {other}", "apart", "regret"], rows),
+        "A pyramid is carried over by depth fractions and roles of targets; what the second study trained nearest "
+        "to "
+        "it stands for it, within 0.75 doublings of a rank, a rate or an alpha. Intervals are 95% of draws of the "
+        "true metrics given both studies' noise. The regret of noise alone is above 0: compare with random "
+        "choices.",
+    ]
+
+
+def _interval(found: Interval, digits: int) -> str:
+    return f"{found.mean:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
