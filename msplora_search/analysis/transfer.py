@@ -2,7 +2,8 @@
 
 Each configuration of study A is carried over to what is nearest in the space of B, boundaries by their fraction of
 the depth, targets by role (`design.nearest`), and is there stood for by the nearest that B has trained. How far
-they are apart is told by log2 of (1 + rank), of learning rate and of alpha, so that a doubling is 1.
+they are apart is told by log2 of (1 + rank), of learning rate and of alpha, so that a doubling is 1, and
+by the share of pairs of layers that only one has in a group.
 """
 
 from __future__ import annotations
@@ -147,7 +148,14 @@ def apart(one: Pyramid, one_rate: float, other: Pyramid, other_rate: float) -> f
         g, h = one.groups[one.group_of(layer)], other.groups[other.group_of(layer)]
         step = math.log2((1 + g.mid_rank) / (1 + h.mid_rank)), math.log2((1 + g.layer_rank) / (1 + h.layer_rank))
         found += sum(map(abs, step)) / one.layers
-    return found
+    return found + _apart_in_groups(one, other)
+
+
+def _apart_in_groups(one: Pyramid, other: Pyramid) -> float:
+    """The share of pairs of layers that one has in a group, and the other has not (Rand, 1971)."""
+    a, b = (np.array([pyramid.group_of(layer) for layer in range(pyramid.layers)]) for pyramid in (one, other))
+    differ = np.equal.outer(a, a) != np.equal.outer(b, b)
+    return float(differ.sum()) / max(1, len(a) * (len(a) - 1))
 
 
 def draws_of(summary: Summary, points: Sequence[Point], seed: int = 0) -> Floats:
