@@ -59,6 +59,8 @@ class Spectra:
     levels: tuple[LevelSpectrum, ...]
     energy_by_layer: dict[str, tuple[float, ...]]
     """By level: its share in each layer, over all targets; 0 in a layer without adapters."""
+    size_by_layer: tuple[float, ...]
+    """The share of all energy that stands in each layer."""
     effective_by_layer: dict[str, tuple[float, ...]]
     """By level: mean effective rank over targets; NaN where a layer has none of it."""
     overlap: float
@@ -84,6 +86,7 @@ class Spectra:
         return {
             "levels": [asdict(level) for level in self.levels],
             "energy_by_layer": {level: list(row) for level, row in self.energy_by_layer.items()},
+            "share_of_energy_by_layer": list(self.size_by_layer),
             "effective_rank_by_layer": effective,
             "overlap_of_levels": self.overlap,
         }
@@ -111,6 +114,7 @@ def spectra_of(trained: Trained) -> Spectra:
             level: tuple(np.divide(own, by_layer, out=np.zeros_like(own), where=by_layer > 0).tolist())
             for level, own in energy.items()
         },
+        size_by_layer=tuple((by_layer / total).tolist()) if total else (0.0,) * trained.layers,
         effective_by_layer={
             level: tuple(float(np.mean(own)) if own else math.nan for own in rows)
             for level, rows in effective.items()

@@ -56,8 +56,7 @@ class Transfer:
     """From study A to study B."""
 
     names: tuple[str, str]
-    metric: str
-    """Of B."""
+    metrics: tuple[str, str]
     matched: int
     """Configurations of B that stand for one of A."""
     carried: int
@@ -74,8 +73,8 @@ class Transfer:
     """The same of as many configurations of B picked at random, the mean."""
     as_good_by_chance: float | None = None
     """Share of such random choices whose regret is no larger."""
-    pairs: tuple[tuple[float, float], ...] = ()
-    """Of what is in common: the metric believed in A, and in B."""
+    pairs: tuple[tuple[float, float, bool], ...] = ()
+    """Of what is in common: the metric in A, that in B, and whether it stands for a point of A's front."""
     front: tuple[tuple[str, str, float, float], ...] = ()
     """Of A's front: its pyramid, that of B which stands for it, how far apart they are, and the regret."""
 
@@ -84,7 +83,7 @@ class Transfer:
         return {
             "from": self.names[0],
             "to": self.names[1],
-            "metric": self.metric,
+            "metrics": list(self.metrics),
             "matched": self.matched,
             "configurations": self.carried,
             "why_not": self.why_not,
@@ -103,8 +102,8 @@ class Transfer:
 
 def transfer(one: Summary, other: Summary) -> Transfer:
     """How well the first study tells what is good in the second. The same for the same studies."""
-    names = one.results.settings.name, other.results.settings.name
-    metric = other.results.settings.task.metric_label
+    names = _names(one, other)
+    metric = one.results.settings.task.metric_label, other.results.settings.task.metric_label
     mine = [p for p in one.points if p.record.pyramid is not None]
     theirs = [p for p in other.points if p.record.pyramid is not None]
     stands = _stand_ins(mine, theirs, other) if theirs else []
@@ -126,7 +125,8 @@ def transfer(one: Summary, other: Summary) -> Transfer:
     regret = Interval.of(regrets[:, sorted(set(front))].mean(axis=1))
     in_a, in_b = a_draws[:, [i for i, _ in pairs]], b_draws[:, [j for _, j in pairs]]
     correlation, chance = _correlation(in_a, in_b)
-    means = tuple(zip(in_a.mean(axis=0).tolist(), in_b.mean(axis=0).tolist(), strict=True))
+    on_front = [j in front for _, j in pairs]
+    means = tuple(zip(in_a.mean(axis=0).tolist(), in_b.mean(axis=0).tolist(), on_front, strict=True))
     told = tuple(
         (str(mine[i].record.pyramid), str(theirs[j].record.pyramid), apart, float(regrets[:, j].mean()))
         for i, j, apart in kept
@@ -176,6 +176,12 @@ def regrets_of(draws: Floats, params: Floats) -> Floats:
     best = np.maximum.accumulate(draws[:, order], axis=1)
     last = np.searchsorted(params[order], params, side="right") - 1
     return np.asarray(best[:, last] - draws)
+
+
+def _names(one: Summary, other: Summary) -> tuple[str, str]:
+    """Of the studies; where they are equal, told apart."""
+    mine, theirs = one.results.settings.name, other.results.settings.name
+    return (mine, theirs) if mine != theirs else (f"{mine} (first)", f"{theirs} (second)")
 
 
 def _stand_ins(mine: Sequence[Point], theirs: Sequence[Point], other: Summary) -> list[tuple[int, int, float]]:

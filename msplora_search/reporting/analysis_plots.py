@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from msplora_search.analysis.redundancy import Redundancy
 from msplora_search.analysis.report import Analysis
 from msplora_search.analysis.transfer import Transfer
 from msplora_search.analysis.updates import Floats
 from msplora_search.reporting.plots import STYLE, save, title
+from msplora_search.text import brief, printable
 
 COLOURS = {"global": "#0072b2", "mid": "#e69f00", "layer": "#009e73"}
 """Of levels; told apart by those who see no red or green too."""
@@ -33,14 +34,18 @@ def draw_spectra(analysis: Analysis, path: Path) -> None:
             name, colour, mark = level.level, COLOURS[level.level], MARKS[level.level]
             at = np.arange(1, len(level.values) + 1)
             values.plot(at, level.values, color=colour, marker=mark, markersize=4, label=f"{name} level")
-            share = np.array(spectra.energy_by_layer[name])
+            alone = len(spectra.levels) == 1  # all of each layer's energy is of it, which says nothing
+            share = np.array(spectra.size_by_layer if alone else spectra.energy_by_layer[name])
             energy.bar(layers, share, bottom=below, color=colour, width=0.85)
             below += share
             effective.plot(layers, spectra.effective_by_layer[name], color=colour, marker=mark, markersize=4)
         values.set(xlabel="direction", ylabel="singular value / largest", ylim=(0, 1.05))
         values.xaxis.set_major_locator(MaxNLocator(integer=True))
-        energy.set(xlabel="layer", ylabel="share of the energy", ylim=(0, 1))
-        energy.yaxis.set_major_formatter(PercentFormatter(1.0))
+        if len(spectra.levels) > 1:
+            energy.set(xlabel="layer", ylabel="share of the layer's energy", ylim=(0, 1))
+        else:
+            energy.set(xlabel="layer", ylabel="share of all energy")
+        energy.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
         energy.grid(visible=False, axis="x")
         top = max(level.rank for level in spectra.levels)
         effective.set(xlabel="layer", ylabel="effective rank", ylim=(0, top * 1.08))
@@ -82,10 +87,16 @@ def draw_transfer(found: Transfer, path: Path) -> None:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 4.6), layout="constrained")
         axes = figure.subplots()
-        one, other = np.array(found.pairs).T
-        axes.scatter(one, other, color=COLOURS["global"], alpha=0.8)
-        names = [title(name, "metric") for name in found.names]
-        axes.set(xlabel=names[0], ylabel=names[1])
+        for on_front, colour, label in (
+            (False, "#888888", "in common or near"),
+            (True, COLOURS["mid"], "on the front of the first"),
+        ):
+            those = [(a, b) for a, b, front in found.pairs if front == on_front]
+            axes.scatter([a for a, _ in those], [b for _, b in those], color=colour, alpha=0.9, label=label)
+        x, y = (f"{brief(printable(m), 20)} in {brief(printable(n), 40)}"
+                for m, n in zip(found.metrics, found.names, strict=True))  # fmt: skip
+        axes.set(xlabel=x, ylabel=y)
+        figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
         if found.correlation is not None:
             said = f"rank correlation {found.correlation.mean:.2f}"
             said += f" (95%: {found.correlation.low:.2f} to {found.correlation.high:.2f})"
@@ -96,7 +107,7 @@ def draw_transfer(found: Transfer, path: Path) -> None:
 def _draw_matrix(axes: Axes, matrix: Floats, layers: tuple[int, ...], most: float) -> AxesImage:
     shown = np.array(matrix, dtype=np.float64)
     np.fill_diagonal(shown, np.nan)  # 1 of itself, which says nothing
-    axes.set_facecolor("#dddddd")
+    axes.set_facecolor("#999999")
     image = axes.imshow(shown, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
     step = max(1, -(-len(layers) // 12))
     places = list(range(0, len(layers), step))

@@ -206,9 +206,9 @@ def transfer_lines(found: Transfer) -> list[str]:
         first,
         f"They {agree} on what is good: rank correlation {_interval(found.correlation, 2)}, by chance up to "
         f"{by_chance:.2f} (95%)",
-        f"Regret of taking {one}'s front in {other}: {_interval(found.regret, 4)} {printable(found.metric)} below "
-        "the "
-        f"best of equal size; of a random choice {found.random_regret:.4f}",
+        f"Regret of taking {one}'s front in {other}: {_interval(found.regret, 4)} of {printable(found.metrics[1])} "
+        "below the best of equal size; "
+        f"of a random choice {found.random_regret:.4f}",
         f"The front carried over is {verdict} a random choice: {found.as_good_by_chance:.0%} of those do as well",
     ]
 
