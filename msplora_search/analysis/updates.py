@@ -33,21 +33,23 @@ class Update:
         """(d_out, d_in)"""
         return self.up.shape[0], self.down.shape[1]
 
-    @cached_property
+    @property
     def svd(self) -> tuple[Floats, Floats, Floats]:
         """Left directions (d_out, k), singular values (k,), right directions (d_in, k).
 
-        Through QR of both factors; k is the rank, or the shorter side of the matrix where that is less.
+        Through QR of both factors; k is the rank, or the shorter side of the matrix where that is less. Not kept:
+        the directions of a large model's adapter would fill its memory.
         """
         left, upper = np.linalg.qr(self.up)
         right, lower = np.linalg.qr(self.down.T)
         u, s, vt = np.linalg.svd(upper @ lower.T, full_matrices=False)
         return np.asarray(left @ u), np.asarray(s), np.asarray(right @ vt.T)
 
-    @property
+    @cached_property
     def values(self) -> Floats:
         """Singular values, falling."""
-        return self.svd[1]
+        upper, lower = np.linalg.qr(self.up, mode="r"), np.linalg.qr(self.down.T, mode="r")
+        return np.asarray(np.linalg.svd(upper @ lower.T, compute_uv=False))
 
     @property
     def energy(self) -> float:
@@ -65,7 +67,9 @@ class Update:
 
 
 def together(parts: Sequence[Update]) -> Update:
-    """The sum of updates of one shape."""
+    """The sum of updates of one shape; of one, itself."""
+    if len(parts) == 1:
+        return parts[0]
     return Update(np.concatenate([p.down for p in parts]), np.concatenate([p.up for p in parts], axis=1))
 
 

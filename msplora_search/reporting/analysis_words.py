@@ -155,8 +155,11 @@ def analysis_markdown(analysis: Analysis, pictures: tuple[str, str]) -> list[str
         "### Boundaries",
         split_sentence(analysis),
         "The split that holds most of the energy by one update a group, found exactly; one group more is believed "
-        "only where the best split of shuffled layers holds as much in at most 5% of shuffles.",
+        "only where the best split of shuffled layers holds as much in at most 5% of shuffles. "
+        "Layers that change little by little are split too: a boundary need not be a sudden change.",
     ]  # fmt: skip
+    if len({place.stack for place in trained.places}) > 1:
+        said.append("There are several stacks: layers of the same number are taken together.")
     if analysis.is_pyramid:
         found = [[f.sign.value, f.evidence, f.remedy] for f in analysis.findings]
         said += ["### Signs that the shape does not fit"]
@@ -206,9 +209,8 @@ def transfer_lines(found: Transfer) -> list[str]:
         first,
         f"They {agree} on what is good: rank correlation {_interval(found.correlation, 2)}, by chance up to "
         f"{by_chance:.2f} (95%)",
-        f"Regret of taking {one}'s front in {other}: {_interval(found.regret, 4)} of {printable(found.metrics[1])} "
-        "below the best of equal size; "
-        f"of a random choice {found.random_regret:.4f}",
+        f"Regret of taking {one}'s front in {other}: {_interval(found.regret, 4)} below the best of its size, in "
+        f"{printable(found.metrics[1])}; of a random choice {found.random_regret:.4f}",
         f"The front carried over is {verdict} a random choice: {found.as_good_by_chance:.0%} of those do as well",
     ]
 
