@@ -3,7 +3,8 @@
 Two measures. The *similarity* of two layers is the cosine of their updates, all targets side by side: it is scale-
 aware, and what one shared update could replace. The *overlap* of two updates is the mean squared cosine of the
 principal angles between their column spaces (or row spaces), over the directions that they use: it says whether
-they work in the same directions, whatever they do there.
+they work in the same directions, whatever they do there. LoRA's down factors begin at random and stay near it in
+short training, and then cosines are near 0 even where layers learn the same: the columns tell more.
 
 The null is exact for updates U S V^T with any S, and U and V turned at random: a cosine has mean 0 and variance
 1 / (d_in d_out), and an overlap of p with q directions of d has mean max(p, q) / d and variance
@@ -13,6 +14,7 @@ The null is exact for updates U S V^T with any S, and U and V turned at random: 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -53,6 +55,9 @@ class Redundancy:
     """Those that have an update that is not 0."""
     similarity: Floats
     """(layers, layers): cosines, 1 on the diagonal."""
+    directions: Floats
+    """(layers, layers): how far the overlap of columns and of rows is above chance, their mean; 1 on the "
+    "diagonal."""
     chance_sd: float
     """Of one cosine of random updates, whose mean is 0."""
     by_target: dict[str, float]
@@ -90,6 +95,7 @@ class Redundancy:
             "level": self.level,
             "layers": list(self.layers),
             "similarity": self.similarity.tolist(),
+            "directions": self.directions.tolist(),
             "chance_sd": self.chance_sd,
             "mean": self.mean,
             "neighbours": self.neighbours,
@@ -124,14 +130,19 @@ def redundancy_of(trained: Trained, level: str) -> Redundancy:
     norms = np.sqrt(np.diag(inner)[list(layers)])
     energies = np.square(norms)
     pairs = (energies.sum() ** 2 - np.square(energies).sum()) / 2
+    columns, of_columns = _overlaps((_columns(those) for those in by_place.values()), trained.layers)
+    rows, of_rows = _overlaps((_rows(those) for those in by_place.values()), trained.layers)
+    directions = (of_columns + of_rows)[np.ix_(layers, layers)] / 2
+    np.fill_diagonal(directions, 1.0)
     return Redundancy(
         level=level,
         layers=layers,
         similarity=inner[np.ix_(layers, layers)] / np.outer(norms, norms),
+        directions=directions,
         chance_sd=math.sqrt(chance / pairs) if pairs else 0.0,
         by_target={target: float(np.mean(found)) for target, found in cosines.items() if found},
-        columns=_overlap([(u.up.shape[0], _columns(u)) for u in those.values()] for those in by_place.values()),
-        rows=_overlap([(u.down.shape[1], _rows(u)) for u in those.values()] for those in by_place.values()),
+        columns=columns,
+        rows=rows,
     )
 
 
@@ -153,23 +164,32 @@ def chance_overlap(p: int, q: int, d: int) -> tuple[float, float]:
     return mean, variance
 
 
-def _columns(update: Update) -> Floats:
-    return update.svd[0][:, : update.used]
+Spaces = Mapping[int, Floats]
+"""By layer, orthonormal columns (d, used directions)."""
 
 
-def _rows(update: Update) -> Floats:
-    return update.svd[2][:, : update.used]
+def _columns(updates: Mapping[int, Update]) -> Spaces:
+    return {layer: update.svd[0][:, : update.used] for layer, update in updates.items()}
 
 
-def _overlap(places: Any) -> Overlap | None:
+def _rows(updates: Mapping[int, Update]) -> Spaces:
+    return {layer: update.svd[2][:, : update.used] for layer, update in updates.items()}
+
+
+def _overlaps(places: Iterable[Spaces], layers: int) -> tuple[Overlap | None, Floats]:
+    """The mean over pairs; and by how much each pair of layers is above chance, the mean over places."""
     means, chances, variances = list[float](), list[float](), list[float]()
+    above, counted = np.zeros((layers, layers)), np.zeros((layers, layers))
     for spaces in places:
-        for (d, one), (_, other) in combinations(spaces, 2):
+        for (i, one), (j, other) in combinations(spaces.items(), 2):
             means.append(float(np.square(np.cos(principal_angles(one, other))).mean()))
-            mean, variance = chance_overlap(one.shape[1], other.shape[1], d)
+            mean, variance = chance_overlap(one.shape[1], other.shape[1], len(one))
             chances.append(mean)
             variances.append(variance)
+            above[[i, j], [j, i]] += means[-1] - mean
+            counted[[i, j], [j, i]] += 1
+    matrix = above / np.maximum(counted, 1)
     if not means:
-        return None
+        return None, matrix
     sd = math.sqrt(sum(variances)) / len(means)
-    return Overlap(float(np.mean(means)), float(np.mean(chances)), sd, len(means))
+    return Overlap(float(np.mean(means)), float(np.mean(chances)), sd, len(means)), matrix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from msplora_search.analysis.redundancy import Redundancy, redundancy_of
@@ -24,7 +25,9 @@ class Analysis:
     whole: Redundancy
     """Of all levels together."""
     split: Split
-    """Of `whole`."""
+    """Of `whole`, by cosines."""
+    by_directions: Split
+    """Of `whole`, by the directions that its layers use."""
     own: Redundancy | None
     """Of the layer level of a pyramid; None where fewer than two layers have one."""
     findings: tuple[Finding, ...]
@@ -35,10 +38,10 @@ class Analysis:
         """Whether it has more than the layer level."""
         return set(self.trained.levels) != {LAYER}
 
-    @property
-    def cuts(self) -> list[int]:
-        """Layers at which the suggested groups but the first begin."""
-        return [self.whole.layers[place] for place in self.split.boundaries[1:-1]]
+    def groups_of(self, split: Split) -> list[tuple[int, int]]:
+        """The first layer of each group of a split of `whole`, and the last."""
+        layers = self.whole.layers
+        return [(layers[a], layers[b - 1]) for a, b in pairwise(split.boundaries)]
 
     def to_json(self) -> dict[str, Any]:
         """`analysis.json`."""
@@ -51,10 +54,14 @@ class Analysis:
             "spectra": self.spectra.to_json(),
             "redundancy": self.whole.to_json(),
             "layer_level_redundancy": self.own and self.own.to_json(),
-            "suggested_groups": {**self.split.to_json(), "first_layers": [self.whole.layers[0], *self.cuts]},
+            "suggested_groups": self._told(self.split),
+            "suggested_groups_by_directions": self._told(self.by_directions),
             "failure_signatures": [finding.to_json() for finding in self.findings],
             "notes": list(self.trained.notes),
         }
+
+    def _told(self, split: Split) -> dict[str, Any]:
+        return {**split.to_json(), "layers": [list(group) for group in self.groups_of(split)]}
 
 
 def analyse(trained: Trained) -> Analysis:
@@ -71,10 +78,11 @@ def analyse(trained: Trained) -> Analysis:
     split_of_own = suggested_split(own.similarity) if has_own else None
     found = signatures(spectra, trained.groups, own if has_own else None, split_of_own) if several else []
     return Analysis(
-        trained,
-        spectra,
-        whole,
-        suggested_split(whole.similarity),
-        own if has_own and several else None,
-        tuple(found),
+        trained=trained,
+        spectra=spectra,
+        whole=whole,
+        split=suggested_split(whole.similarity),
+        by_directions=suggested_split(whole.directions),
+        own=own if has_own and several else None,
+        findings=tuple(found),
     )

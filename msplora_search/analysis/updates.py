@@ -48,7 +48,7 @@ class Update:
     @cached_property
     def values(self) -> Floats:
         """Singular values, falling."""
-        upper, lower = np.linalg.qr(self.up, mode="r"), np.linalg.qr(self.down.T, mode="r")
+        upper, lower = (np.asarray(np.linalg.qr(factor, mode="r")) for factor in (self.up, self.down.T))
         return np.asarray(np.linalg.svd(upper @ lower.T, compute_uv=False))
 
     @property

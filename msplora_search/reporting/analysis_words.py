@@ -8,7 +8,7 @@ from itertools import pairwise
 from msplora_search.analysis.redundancy import Redundancy
 from msplora_search.analysis.report import Analysis
 from msplora_search.analysis.spectra import LevelSpectrum
-from msplora_search.analysis.splitting import FEWEST_LAYERS
+from msplora_search.analysis.splitting import FEWEST_LAYERS, Split
 from msplora_search.analysis.transfer import Interval, Transfer
 from msplora_search.reporting.wording import table
 from msplora_search.text import brief, markdown, printable, several
@@ -33,7 +33,7 @@ def answer_lines(analysis: Analysis) -> list[str]:
     ]
     if claim := claim_sentence(analysis):
         lines.append(claim)
-    lines += [redundancy_sentence(analysis.whole, "The whole updates"), *_sharing(analysis)]
+    lines += [redundancy_sentence(analysis.whole, "The whole updates"), *filter(None, _sharing(analysis))]
     lines.append(split_sentence(analysis))
     if analysis.is_pyramid:
         lines += [f"{finding.sign}: {finding.evidence}; {finding.remedy}" for finding in analysis.findings]
@@ -77,41 +77,56 @@ def redundancy_sentence(found: Redundancy, what: str) -> str:
     )
 
 
+def directions_sentence(found: Redundancy) -> str:
+    """Whether the layers work in the same directions; empty without two layers."""
+    if found.columns is None or found.rows is None:
+        return ""
+    said = [
+        f"{name} {overlap.mean:.3f}, by chance {overlap.chance:.3f} "
+        f"({'more' if overlap.above > CLEAR else 'no more'})"
+        for name, overlap in (("columns", found.columns), ("rows", found.rows))
+    ]
+    return f"Overlap of the directions they use: {', '.join(said)}."
+
+
 def _sharing(analysis: Analysis) -> Iterator[str]:
     """Whether sharing took out what layers repeat."""
-    if analysis.own is None:
-        return
     own, whole = analysis.own, analysis.whole
-    yield redundancy_sentence(own, "The layer level's updates")
+    if own is None:
+        yield directions_sentence(whole)
+        return
+    yield redundancy_sentence(own, "The layer level's updates") + f" {directions_sentence(own)}"
     if whole.mean > 0:
         left = max(0.0, own.mean) / whole.mean
         verb = "removes" if left < 0.5 else "does not remove"
-        yield f"Sharing {verb} what layers repeat: {left:.0%} of the mean cosine is left on the layer level."
+        above = [overlap for overlap in (own.columns, own.rows) if overlap and overlap.above > CLEAR]
+        rest = ", though layers still use common directions there more than by chance" if above else ""
+        yield f"Sharing {verb} what layers repeat: {left:.0%} of the mean cosine is left on the layer level{rest}."
 
 
 def split_sentence(analysis: Analysis) -> str:
     """The depth groups that are suggested, or that there is no structure."""
-    split, layers = analysis.split, len(analysis.whole.layers)
-    if not split.p_values:
-        if layers < FEWEST_LAYERS:
-            return (
-                f"Boundaries: of {several(layers, 'layer')} none can be told from chance ({FEWEST_LAYERS} could)."
-            )
-        return "Boundaries: none can be told."
-    if split.groups == 1:
-        return f"Boundaries: no structure along the depth beyond chance (two groups: p {split.p_values[0]:.2f})."
-    where = ", ".join(f"{a}-{b - 1}" for a, b in _spans(analysis))
+    layers = len(analysis.whole.layers)
+    if layers < FEWEST_LAYERS:
+        return f"Boundaries: of {several(layers, 'layer')} none can be told from chance ({FEWEST_LAYERS} could)."
+    said = [
+        f"by {name} {_split(analysis, split)}"
+        for name, split in (("cosines", analysis.split), ("directions in use", analysis.by_directions))
+    ]
     by_sharing = " This follows from the pyramid's own groups in part." if analysis.is_pyramid else ""
+    found = max(analysis.split.groups, analysis.by_directions.groups) > 1
+    return f"Boundaries: {'; '.join(said)}.{by_sharing if found else ''}"
+
+
+def _split(analysis: Analysis, split: Split) -> str:
+    if split.groups == 1:
+        return f"no structure along the depth beyond chance (two groups: p {split.p_values[0]:.2f})"
+    where = ", ".join(f"{a}-{b}" if a < b else str(a) for a, b in analysis.groups_of(split))
+    held = f"; one update each would hold {split.held:.0%} of the energy, a single one {split.held_by_one:.0%}"
     return (
-        f"Boundaries: {split.groups} groups, layers {where} (two groups: p {split.p_values[0]:.3f}); one update "
-        "each "
-        f"would hold {split.held:.0%} of the energy, a single one {split.held_by_one:.0%}.{by_sharing}"
+        f"{split.groups} groups, layers {where} (two groups: p {split.p_values[0]:.3f}"
+        f"{held if split is analysis.split else ''})"
     )
-
-
-def _spans(analysis: Analysis) -> list[tuple[int, int]]:
-    starts = [analysis.whole.layers[0], *analysis.cuts]
-    return list(zip(starts, [*analysis.cuts, analysis.whole.layers[-1] + 1], strict=True))
 
 
 def _groups(boundaries: Sequence[int]) -> str:
@@ -150,7 +165,10 @@ def analysis_markdown(analysis: Analysis, pictures: tuple[str, str]) -> list[str
         ),
         "Chance is what updates of the same singular values have, turned at random. Overlap: mean squared cosine "
         "of "
-        "the principal angles, over the directions in use; shared levels are the same in all their layers.",
+        "the principal angles, over the directions in use; shared levels are the same in all their layers. "
+        "LoRA's down factors begin at random, each its own: after short training cosines are then near 0 even "
+        "where "
+        "layers learn the same, and the columns tell more.",
         f"![similarity]({pictures[1]})",
         "### Boundaries",
         split_sentence(analysis),

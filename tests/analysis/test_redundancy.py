@@ -7,6 +7,7 @@ import pytest
 
 from msplora_search.analysis.redundancy import chance_overlap, principal_angles, redundancy_of
 from msplora_search.analysis.report import analyse
+from msplora_search.analysis.updates import Update
 from tests.analysis.made import GROUPS, PLACES, WIDTH, full, grouped, pyramid, update, with_layers
 
 
@@ -69,6 +70,22 @@ def test_groups_that_were_planted_in_plain_lora_are_found() -> None:
     assert found.split.boundaries == (0, 3, 8, 12)
     assert not found.is_pyramid
     assert not found.findings
+
+
+def test_layers_that_write_into_common_directions_are_told_though_their_cosines_are_not() -> None:
+    """As LoRA trains: each layer's down factor is its own, and what they learn alike is in the columns."""
+    generator = np.random.default_rng(3)
+    own = {}
+    for place in PLACES:
+        for start, stop in ((0, 5), (5, 12)):
+            common = np.linalg.qr(generator.normal(size=(WIDTH, 4)))[0]
+            for layer in range(start, stop):
+                own[place, layer] = Update(update(generator, 2).down, common @ generator.normal(size=(4, 2)))
+    found = analyse(with_layers(pyramid((0, 0, 2)), own))
+    assert found.by_directions.boundaries == (0, 5, 12)
+    assert found.whole.columns is not None
+    assert found.whole.columns.above > 10
+    assert found.split.held < 0.35
 
 
 def test_layers_without_an_update_are_left_out() -> None:
