@@ -1,7 +1,7 @@
 """Signs that a pyramid's shape does not fit what it learned: pure functions of spectra, similarities and splits.
 
-The thresholds are conventions, stated here; `scripts/simulate_signatures.py` says how often each is raised by
-adapters of independent random numbers, where nothing is to be found.
+The thresholds are conventions, stated here. Of 400 pyramids of independent random numbers, where nothing is to be
+found, 1.0% ± 0.5% raise "groups across borders", and none the others (`scripts/simulate_signatures.py`).
 """
 
 from __future__ import annotations
