@@ -15,6 +15,8 @@ from msplora_search.text import brief, markdown, printable, several
 
 CLEAR = 3.0
 """Standard deviations of chance from which on a mean is told from it."""
+HARDLY = 0.05
+"""Mean cosine below which it makes no odds, however sure it is."""
 
 
 def answer_lines(analysis: Analysis) -> list[str]:
@@ -22,7 +24,7 @@ def answer_lines(analysis: Analysis) -> list[str]:
     trained, spectra = analysis.trained, analysis.spectra
     groups = "" if len(trained.groups) == 2 else f", depth groups {_groups(trained.groups)}"
     lines = [
-        f"{brief(printable(trained.name), 60)}: {trained.kind} on {several(trained.layers, 'layer')}, "
+        f"{brief(printable(trained.name), 60)}: {_kind(analysis)} on {several(trained.layers, 'layer')}, "
         f"{several(len(trained.places), 'target')}{groups}"
     ]
     lines += [
@@ -40,6 +42,10 @@ def answer_lines(analysis: Analysis) -> list[str]:
         if not analysis.findings:
             lines.append("No sign that the shape does not fit: " + LOOKED_FOR)
     return lines
+
+
+def _kind(analysis: Analysis) -> str:
+    return analysis.trained.kind if analysis.is_pyramid else "plain LoRA"
 
 
 LOOKED_FOR = "no mode collapse, no layer ranks too low, no groups across borders, no idle level, no unused ranks."
@@ -66,7 +72,7 @@ def redundancy_sentence(found: Redundancy, what: str) -> str:
         return f"{what} are in one layer alone: nothing can be repeated."
     pairs = len(found.off_diagonal)
     clear = abs(found.mean) > CLEAR * found.chance_sd / pairs**0.5
-    said = "more" if found.mean > 0 else "less"
+    said = ("" if abs(found.mean) >= HARDLY else "hardly ") + ("more" if found.mean > 0 else "less")
     beside = f"{said} alike than by chance" if clear else "no more alike than by chance"
     return (
         f"{what} of different layers are {beside}: mean cosine {found.mean:+.3f} (neighbours "
@@ -142,7 +148,7 @@ def analysis_markdown(analysis: Analysis, pictures: tuple[str, str]) -> list[str
     every = [r for r in (whole, analysis.own) if r is not None]
     said = [
         f"## {markdown(trained.name)}",
-        f"A {trained.kind} on {several(trained.layers, 'layer')}, depth groups {_groups(trained.groups)}; targets "
+        f"{'A pyramid' if analysis.is_pyramid else 'Plain LoRA'} on {several(trained.layers, 'layer')}, depth groups {_groups(trained.groups)}; targets "
         f"{', '.join(sorted({markdown(place.target) for place in trained.places}))}.",
         "### How complex the levels are",
         claim_sentence(analysis),
