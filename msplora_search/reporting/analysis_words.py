@@ -148,8 +148,8 @@ def analysis_markdown(analysis: Analysis, pictures: tuple[str, str]) -> list[str
     every = [r for r in (whole, analysis.own) if r is not None]
     said = [
         f"## {markdown(trained.name)}",
-        f"{'A pyramid' if analysis.is_pyramid else 'Plain LoRA'} on {several(trained.layers, 'layer')}, depth groups "
-        f"{_groups(trained.groups)}; targets "
+        f"{'A pyramid' if analysis.is_pyramid else 'Plain LoRA'} on {several(trained.layers, 'layer')}, depth "
+        f"groups {_groups(trained.groups)}; targets "
         f"{', '.join(sorted({markdown(place.target) for place in trained.places}))}.",
         "### How complex the levels are",
         claim_sentence(analysis),
