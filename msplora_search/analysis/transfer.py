@@ -73,8 +73,8 @@ class Transfer:
     """The same of as many configurations of B picked at random, the mean."""
     as_good_by_chance: float | None = None
     """Share of such random choices whose regret is no larger."""
-    pairs: tuple[tuple[float, float, bool], ...] = ()
-    """Of what is in common: the metric in A, that in B, and whether it stands for a point of A's front."""
+    pairs: tuple[tuple[float, float, float, float, bool], ...] = ()
+    """Of what is in common: the metric in A and in B, the errors of both, and whether it is of A's front."""
     front: tuple[tuple[str, str, float, float], ...] = ()
     """Of A's front: its pyramid, that of B which stands for it, how far apart they are, and the regret."""
 
@@ -126,7 +126,8 @@ def transfer(one: Summary, other: Summary) -> Transfer:
     in_a, in_b = a_draws[:, [i for i, _ in pairs]], b_draws[:, [j for _, j in pairs]]
     correlation, chance = _correlation(in_a, in_b)
     on_front = [j in front for _, j in pairs]
-    means = tuple(zip(in_a.mean(axis=0).tolist(), in_b.mean(axis=0).tolist(), on_front, strict=True))
+    told_of = [of.tolist() for of in (in_a.mean(axis=0), in_b.mean(axis=0), in_a.std(axis=0), in_b.std(axis=0))]
+    means = tuple(zip(*told_of, on_front, strict=True))
     told = tuple(
         (str(mine[i].record.pyramid), str(theirs[j].record.pyramid), apart, float(regrets[:, j].mean()))
         for i, j, apart in kept

@@ -78,7 +78,7 @@ def draw_similarity(analysis: Analysis, path: Path) -> None:
         figure.suptitle(title(analysis.trained.name, "what layers repeat"), fontsize=11)
         handles, labels = panels[0].get_legend_handles_labels()
         if handles:
-            figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=2)
+            figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
         save(figure, path)
 
 
@@ -88,11 +88,12 @@ def draw_transfer(found: Transfer, path: Path) -> None:
         figure = Figure(figsize=(5.6, 4.6), layout="constrained")
         axes = figure.subplots()
         for on_front, colour, label in (
-            (False, "#888888", "in common or near"),
+            (False, "#888888", "in common or near, ± one error"),
             (True, COLOURS["mid"], "on the front of the first"),
         ):
-            those = [(a, b) for a, b, front in found.pairs if front == on_front]
-            axes.scatter([a for a, _ in those], [b for _, b in those], color=colour, alpha=0.9, label=label)
+            those = np.array([numbers for *numbers, front in found.pairs if front == on_front]).reshape(-1, 4).T
+            axes.errorbar(those[0], those[1], xerr=those[2], yerr=those[3], fmt="o", color=colour, label=label,
+                          elinewidth=0.7, alpha=0.9)  # fmt: skip
         x, y = (f"{brief(printable(m), 20)} in {brief(printable(n), 40)}"
                 for m, n in zip(found.metrics, found.names, strict=True))  # fmt: skip
         axes.set(xlabel=x, ylabel=y)
@@ -131,7 +132,12 @@ def _draw_boundaries(axes: Axes, analysis: Analysis) -> None:
     layers = analysis.whole.layers
     own = [layers.index(cut) for cut in analysis.trained.groups[1:-1] if cut in layers]
     for places, style, name in (
-        (list(analysis.split.boundaries[1:-1]), {"color": "black", "linewidth": 2.6}, "suggested boundary"),
+        (list(analysis.split.boundaries[1:-1]), {"color": "black", "linewidth": 2.6}, "suggested by cosines"),
+        (
+            list(analysis.by_directions.boundaries[1:-1]),
+            {"color": COLOURS["global"], "linewidth": 2.0, "linestyle": ":"},
+            "suggested by directions in use",
+        ),
         (own, {"color": COLOURS["layer"], "linewidth": 1.4, "linestyle": "--"}, "boundary of the pyramid"),
     ):
         for i, place in enumerate(places):
