@@ -104,10 +104,13 @@ def _sharing(analysis: Analysis) -> Iterator[str]:
     yield redundancy_sentence(own, "The layer level's updates") + f" {directions_sentence(own)}"
     if whole.mean > 0:
         left = max(0.0, own.mean) / whole.mean
-        verb = "removes" if left < 0.5 else "does not remove"
+        where = "in the shared levels" if left < 0.5 else "in the layer level too"
         above = [overlap for overlap in (own.columns, own.rows) if overlap and overlap.above > CLEAR]
-        rest = ", though layers still use common directions there more than by chance" if above else ""
-        yield f"Sharing {verb} what layers repeat: {left:.0%} of the mean cosine is left on the layer level{rest}."
+        rest = ", where layers still use common directions more than by chance" if above else ""
+        yield (
+            f"What layers have in common is {where}: {left:.0%} of the mean cosine is left on the layer level{rest}. "
+            "Whether it would be repeated without sharing, only plain LoRA of the same task can tell."
+        )
 
 
 def split_sentence(analysis: Analysis) -> str:
