@@ -108,8 +108,9 @@ def _sharing(analysis: Analysis) -> Iterator[str]:
         above = [overlap for overlap in (own.columns, own.rows) if overlap and overlap.above > CLEAR]
         rest = ", where layers still use common directions more than by chance" if above else ""
         yield (
-            f"What layers have in common is {where}: {left:.0%} of the mean cosine is left on the layer level{rest}. "
-            "Whether it would be repeated without sharing, only plain LoRA of the same task can tell."
+            f"What layers have in common is {where}: {left:.0%} of the mean cosine is left on the layer "
+            f"level{rest}. Whether it would be repeated without sharing, only plain LoRA of the same task can "
+            "tell."
         )
 
 
@@ -184,7 +185,8 @@ def analysis_markdown(analysis: Analysis, pictures: tuple[str, str]) -> list[str
         split_sentence(analysis),
         "The split that holds most of the energy by one update a group, found exactly; one group more is believed "
         "only where the best split of shuffled layers holds as much in at most 5% of shuffles. "
-        "Layers that change little by little are split too: a boundary need not be a sudden change.",
+        "Cosines and directions each have that 5%. Layers that change little by little are split too: a boundary "
+        "need not be a sudden change.",
     ]  # fmt: skip
     if len({place.stack for place in trained.places}) > 1:
         said.append("There are several stacks: layers of the same number are taken together.")
