@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from msplora_search import cli_check, cli_full
+from msplora_search import cli_analyze, cli_check, cli_full
 from msplora_search.cli_parts import (
     STORAGE_VARIABLE,
     AsJson,
@@ -237,7 +237,14 @@ def report(context: typer.Context, output: Output, storage: Storage = None) -> N
     print_line(console, f"Report: {short(output / 'report' / 'report.md')}")
 
 
-for command in (cli_full.export, cli_full.train, cli_full.confirm, cli_check.params, cli_check.validate):
+for command in (
+    cli_full.export,
+    cli_full.train,
+    cli_full.confirm,
+    cli_check.params,
+    cli_check.validate,
+    cli_analyze.analyze,
+):
     app.command()(command)
 
 

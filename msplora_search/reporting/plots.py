@@ -42,7 +42,7 @@ def draw_front(summary: Summary, folder: Path) -> None:
             title(summary.results.settings.name, summary.results.settings.model), pad=8 + 16 * rows_of_legend
         )
         draw_groups(below, summary)
-        _save(figure, folder / "front")
+        save(figure, folder / "front")
 
 
 def draw_hypervolume(summary: Summary, folder: Path) -> None:
@@ -57,7 +57,7 @@ def draw_hypervolume(summary: Summary, folder: Path) -> None:
         axes.set(xlabel="training steps", ylabel="hypervolume", ylim=(0, None), xlim=(0, None))
         axes.set_title(title(summary.results.settings.name, "hypervolume against cost"))
         axes.legend(frameon=False, loc="lower right")
-        _save(figure, folder / "hypervolume", suffixes=(".png",))
+        save(figure, folder / "hypervolume", suffixes=(".png",))
 
 
 def draw_importance(summary: Summary, folder: Path) -> None:
@@ -90,7 +90,7 @@ def draw_importance(summary: Summary, folder: Path) -> None:
         axes.set_title(title(summary.results.settings.name, f"what decides the {metric}"), fontsize=10, loc="left")
         figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center",
                       ncols=4)  # fmt: skip
-        _save(figure, folder / "importance")
+        save(figure, folder / "importance")
 
 
 def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
@@ -117,7 +117,7 @@ def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
         left.set_title(title(told["study"], said), fontsize=10, loc="left")
         figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center",
                       ncols=4)  # fmt: skip
-        _save(figure, folder / "confirm")
+        save(figure, folder / "confirm")
 
 
 def title(study: str, what: str) -> str:
@@ -165,7 +165,8 @@ def _parameter_axis(axes: Axes) -> None:
     axes.set_xlabel("adapter parameters (log scale)")
 
 
-def _save(figure: Figure, path: Path, suffixes: tuple[str, ...] = (".png", ".svg")) -> None:
+def save(figure: Figure, path: Path, suffixes: tuple[str, ...] = (".png", ".svg")) -> None:
+    """A figure under `path` with each suffix; the same figure gives the same file."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a study may be named in any script
         for suffix in suffixes:
