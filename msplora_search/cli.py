@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from msplora_search import cli_check, cli_full
+from msplora_search import cli_check, cli_full, cli_plot
 from msplora_search.cli_parts import (
     STORAGE_VARIABLE,
     AsJson,
@@ -234,7 +234,10 @@ def report(output: Output, storage: Storage = None) -> None:
     print_line(console, f"Report: {short(output / 'report' / 'report.md')}")
 
 
-for command in (cli_full.export, cli_full.train, cli_full.confirm, cli_check.params, cli_check.validate):
+for command in (
+    cli_full.export, cli_full.train, cli_full.confirm, cli_plot.plot, cli_plot.table, cli_check.params,
+    cli_check.validate,
+):  # fmt: skip
     app.command()(command)
 
 

@@ -19,8 +19,10 @@ from matplotlib import image
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.reporting.confirmation import confirmation_markdown, write_confirmation
+from msplora_search.reporting.figures.all import draw, write_figures
+from msplora_search.reporting.figures.front import front_figure
+from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.page import POLICY, page
-from msplora_search.reporting.plots import draw_front
 from msplora_search.reporting.report import PICTURES, report_markdown, trials_csv, write_report
 from msplora_search.results.records import State
 from msplora_search.search.points import Point
@@ -98,7 +100,7 @@ def test_a_page_holds_nothing_but_our_tags_and_pictures(text: str) -> None:
     found = read(page("quickstart", report_markdown(spoilt(text)), PICTURES))
     assert found.tags <= TAGS
     assert found.odd == []
-    assert found.addresses == ["front.svg", "hypervolume.png"]
+    assert found.addresses == ["front.svg", "groups.svg", "ranks.svg", "curves.svg", "gain.svg"]
     shown = " ".join(printable(text).split())
     assert " ".join(found.text.split()).count(shown) >= 8
 
@@ -138,9 +140,11 @@ def test_a_page_lets_a_browser_fetch_nothing_from_a_network() -> None:
 def test_plots_take_any_name(tmp_path: Path, text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_front(spoilt(text), tmp_path)
-    ET.parse(tmp_path / "front.svg")
-    assert image.imread(tmp_path / "front.png").shape[1] == 1170
+        write_figures(Shown.of(spoilt(text)), tmp_path)
+    for name in ("front", "groups", "ranks", "curves", "gain"):
+        ET.parse(tmp_path / f"{name}.svg")
+        assert image.imread(tmp_path / f"{name}.png").shape[1] == 2100
+        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF-")
 
 
 def drawn_bars(folder: Path, summary: Summary) -> Iterator[float]:
@@ -156,7 +160,7 @@ def drawn_bars(folder: Path, summary: Summary) -> Iterator[float]:
             return plain(self, x, y, **how)
 
         patch.setattr(Axes, "errorbar", listen)
-        draw_front(summary, folder)
+        draw(front_figure, Shown.of(summary), folder / "front", (".png",))
     for metrics, (below, above) in told:
         for metric, down, up in zip(metrics, below, above, strict=True):
             yield from (metric - down, metric + up)
