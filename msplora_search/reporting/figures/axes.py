@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+from msplora_search.reporting.figures.style import Width
+
+HANDLE, LETTER = 0.42, 0.06
+"""Inches of what stands before a label of a legend, and of one of its letters."""
 
 
 def parameter_axis(axes: Axes, most: int = 6, label: str = "adapter parameters (log scale)") -> None:
@@ -18,6 +24,16 @@ def parameter_axis(axes: Axes, most: int = 6, label: str = "adapter parameters (
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label)
+
+
+def columns_of(labels: Sequence[str], width: Width) -> int:
+    """Of a legend below a figure: as many as are no wider than the figure."""
+    for columns in range(min(len(labels), 5), 1, -1):
+        rows = -(-len(labels) // columns)
+        parts = [labels[i : i + rows] for i in range(0, len(labels), rows)]
+        if sum(HANDLE + LETTER * max(map(len, part)) for part in parts) <= width.inches:
+            return columns
+    return 1
 
 
 def round_numbers(low: float, high: float, most: int) -> list[float]:

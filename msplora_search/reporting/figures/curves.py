@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from msplora_search.reporting.figures.axes import columns_of
 from msplora_search.reporting.figures.saving import settle
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.figures.style import FRONT, LORA, PAPER, QUIET, Look, Width
@@ -31,7 +32,7 @@ def curves_figure(shown: Shown, width: Width) -> Figure | None:
     draw_curves(axes, shown)
     axes.set_title(shown.title)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5 if wide else 2)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, width))
     settle(figure)
     label_ends(axes, shown)
     return figure
@@ -67,7 +68,7 @@ def draw_curves(axes: Axes, shown: Shown) -> None:
         axes.set_xticks(steps)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes.set(xlabel="training steps of a trial", ylabel=brief(shown.file.metric, 30))
+    axes.set(xlabel="training steps of a trial", ylabel=brief(shown.file.metric, 18))
 
 
 def front_records(shown: Shown) -> list[TrialRecord]:

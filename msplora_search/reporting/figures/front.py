@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from msplora_search.reporting.figures.axes import parameter_axis
+from msplora_search.reporting.figures.axes import columns_of, parameter_axis
 from msplora_search.reporting.figures.labels import Label, Obstacle, write_labels
 from msplora_search.reporting.figures.saving import settle
 from msplora_search.reporting.figures.series import (
@@ -79,7 +79,7 @@ def front_figure(shown: Shown, width: Width) -> Figure:
     if apart:
         draw_all(aside, shown, view)
     handles, labels = legend_of([main, *([aside] if apart else [])], [shown])
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(len(labels), width))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, width))
     settle(figure)
     label_front(main, shown)
     return figure
@@ -115,7 +115,7 @@ def draw_front(axes: Axes, shown: Shown, view: View) -> None:
         draw_series(axes, [shown.file.paper], shown.bounds, PAPER_LOOK, "paper's pyramid")
     view.apply(axes)
     parameter_axis(axes)
-    axes.set_ylabel(brief(shown.file.metric, 30))
+    axes.set_ylabel(brief(shown.file.metric, 18))
 
 
 def draw_all(axes: Axes, shown: Shown, view: View) -> None:
@@ -149,13 +149,6 @@ def legend_of(axes: Sequence[Axes], studies: Sequence[Shown]) -> tuple[list[Any]
         (hollow,) = axes[0].plot([], [], "-o", color=QUIET, markerfacecolor="white", markersize=3.5, linewidth=0.5)
         return [*handles, hollow], [*labels, "the same on the judging part"]
     return handles, labels
-
-
-def columns_of(entries: int, width: Width) -> int:
-    """Of a legend below a figure: few enough that it is no wider."""
-    if width is Width.ONE_COLUMN:
-        return 2
-    return 3 if entries > 4 else max(1, entries)
 
 
 def label_front(axes: Axes, shown: Shown) -> None:

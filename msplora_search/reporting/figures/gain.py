@@ -92,7 +92,7 @@ def draw_gain(axes: Axes, shown: Shown, look: Look, label: str, band: bool = Tru
     axes.step(steps, middle, where="post", color=look.colour, linestyle=look.line, label=label)
     axes.axhline(0, color=INK, linewidth=0.6)
     _step_axis(axes)
-    axes.set_ylabel(f"gain in {brief(shown.file.metric, 24)}{unit}")
+    axes.set_ylabel(f"gain in {brief(shown.file.metric, 18)}{unit}")
 
 
 def unit_of(shown: Shown) -> tuple[float, str]:

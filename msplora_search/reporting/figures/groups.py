@@ -98,7 +98,7 @@ def _frame(
             spine.set_visible(False)
     globals_.set(xlim=(0, 1), xticks=[])
     globals_.set_yticks(range(len(points)), [f"{point.trial}" for point in points])
-    globals_.set_title(brief(shown.title, 60), fontsize=8, pad=size + 9, x=-0.6 if size > 5 else 0)
+    layers.set_title(shown.title, pad=size + 9)
     layers.set(xlim=(0, depth), yticks=[])
     layers.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(depth, 12), steps=[1, 2, 4, 5, 10]))
     layers.tick_params(axis="x", length=2, width=0.6)
@@ -113,7 +113,7 @@ def _columns(axes: Axes, shown: Shown, points: Sequence[FrontPoint], size: float
     several = len({point.pyramid.targets for point in points}) > 1
     ends = size * 7.2, size * 7.7, size * 15.5
     _head(axes, (1, 1), (ends[0], 4), "parameters", "right", size)
-    _head(axes, (1, 1), (ends[1], 4), f"{brief(shown.file.metric, 16)} ± SE", "left", size)
+    _head(axes, (1, 1), (ends[1], 4), f"{brief(shown.file.metric, 18)} ± SE", "left", size)
     for row, point in enumerate(points):
         metric = f"{point.metric:.3f} ± {point.metric_se:.3f}"
         cells = [(ends[0], f"{point.adapter_params:,}", "right"), (ends[1], metric, "left")]

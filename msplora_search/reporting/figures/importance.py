@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from msplora_search.reporting.deciding import NAMES
+from msplora_search.reporting.figures.axes import columns_of
 from msplora_search.reporting.figures.saving import settle
 from msplora_search.reporting.figures.shown import Shown, titled
 from msplora_search.reporting.figures.style import FRONT, INK, QUIET, Width
@@ -32,10 +33,11 @@ def importance_figure(shown: Shown, width: Width) -> Figure | None:
     axes.set_yticks(rows, [NAMES[s.factor].removeprefix("the ") for s in shares])
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    metric = brief(shown.file.metric, 30)
+    metric = brief(shown.file.metric, 18)
     said = f"share of the differences in {metric} over the space" if wide else "share of the differences"
     axes.set(xlim=(0, 1), ylim=(len(shares) - 0.4, -0.6), xlabel=said)
     axes.set_title(titled(shown.file.study, f"what decides the {metric}", 40 if wide else 20))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4 if wide else 2)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, width))
     settle(figure)
     return figure

@@ -46,7 +46,7 @@ def ranks_figure(shown: Shown, width: Width) -> Figure | None:
     for axes, (down, across) in zip(panels, combinations(range(3), 2), strict=True):
         picture = _draw(axes, shown, down, across, scale)
     bar = figure.colorbar(picture, ax=panels, shrink=0.85, aspect=28, pad=0.02, extend="min")
-    bar.set_label(f"best {brief(shown.file.metric, 30)}")
+    bar.set_label(f"best {brief(shown.file.metric, 18)}")
     bar.outline.set_linewidth(0.4)  # type: ignore[operator]
     figure.suptitle(
         f"{brief(shown.title, 80 if wide else 40)}; numbers count trials", fontsize=8, x=0.01, ha="left"

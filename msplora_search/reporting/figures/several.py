@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from msplora_search.errors import InputError
-from msplora_search.reporting.figures.axes import parameter_axis
+from msplora_search.reporting.figures.axes import columns_of, parameter_axis
 from msplora_search.reporting.figures.curves import draw_curves, front_records, has_curves, label_ends
-from msplora_search.reporting.figures.front import View, columns_of, draw_front, label_front, legend_of, view_of
+from msplora_search.reporting.figures.front import View, draw_front, label_front, legend_of, view_of
 from msplora_search.reporting.figures.gain import draw_gain, draw_hypervolume, gains_of, unit_of
 from msplora_search.reporting.figures.groups import atlas
 from msplora_search.reporting.figures.relative import draw_relative, relative_ends
@@ -61,7 +61,7 @@ def _overlaid(kind: Kind, studies: Sequence[Shown], width: Width, relative: bool
     axes = figure.subplots()
     ladders = kind is Kind.GAIN and all(s.summary and gains_of(s.summary) for s in studies)
     for study, look in zip(studies, STUDIES, strict=False):
-        label = brief(study.label, 48 if wide else 22)
+        label = brief(study.label, 38)
         match kind:
             case Kind.FRONT if relative:
                 draw_relative(axes, study, look, label)
@@ -77,12 +77,12 @@ def _overlaid(kind: Kind, studies: Sequence[Shown], width: Width, relative: bool
     if kind is Kind.FRONT:
         _front_axes(axes, studies, relative)
     if kind is Kind.CURVES:
-        axes.set(xlabel="training steps of a trial", ylabel=brief(studies[0].file.metric, 30))
+        axes.set(xlabel="training steps of a trial", ylabel=brief(studies[0].file.metric, 18))
     handles, labels = legend_of([axes], [])
     if kind is Kind.FRONT and not relative and any(study.file.lora for study in studies):
         (hollow,) = axes.plot([], [], ":o", color=QUIET, markerfacecolor="white", markersize=3.5, linewidth=0.7)
         handles, labels = [*handles, hollow], [*labels, "plain LoRA, in the colour of its study"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=2 if wide else 1)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, width))
     settle(figure)
     return figure
 
@@ -109,9 +109,9 @@ def _panels(kind: Kind, studies: Sequence[Shown], width: Width, relative: bool) 
                 draw_hypervolume(axes, study.summary)
             case Kind.CURVES | Kind.GROUPS:
                 draw_curves(axes, study)
-        axes.set_title(brief(study.label, 40 if across < 3 else 26))
+        axes.set_title(brief(study.label, 60))
     handles, labels = legend_of(panels, studies if kind is Kind.FRONT and not relative else [])
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(len(labels), width))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, width))
     settle(figure)
     for axes, study in zip(panels, studies, strict=True):
         if kind is Kind.FRONT and not relative:
@@ -148,7 +148,7 @@ def _front_axes(axes: Axes, studies: Sequence[Shown], relative: bool) -> None:
     if relative:
         axes.set_ylabel(f"gain over plain LoRA{unit_of(studies[0])[1]}")
     else:
-        axes.set_ylabel(brief(studies[0].file.metric, 30))
+        axes.set_ylabel(brief(studies[0].file.metric, 18))
 
 
 def _curves(axes: Axes, study: Shown, look: Look, label: str) -> None:
@@ -181,7 +181,7 @@ def _require_overlay(studies: Sequence[Shown], relative: bool) -> None:
         )
     alike = len({unit_of(study)[1] for study in studies}) == 1 if relative else _one_metric(studies)
     if not alike:
-        named = ", ".join(dict.fromkeys(brief(study.file.metric, 30) for study in studies))
+        named = ", ".join(dict.fromkeys(brief(study.file.metric, 18) for study in studies))
         raise InputError(
             f"--overlay: the metrics differ ({named}); use --panels, or --relative-to-lora for points"
         )
