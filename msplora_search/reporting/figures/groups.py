@@ -43,7 +43,11 @@ def atlas(studies: Sequence[Shown], width: Width) -> Figure | None:
     figure = Figure(figsize=(width.inches, sum(counts) * row + 0.7 * len(studies) + 0.3), layout="constrained")
     most = max(_largest(point) for shown in studies for point in shown.file.front)
     panels = figure.subplots(
-        len(studies), 2, width_ratios=[1, 14], height_ratios=[count + 0.6 for count in counts], squeeze=False
+        len(studies),
+        2,
+        width_ratios=[1, 14 if width is Width.TWO_COLUMNS else 4],
+        height_ratios=[count + 0.6 for count in counts],
+        squeeze=False,
     )
     size = 6.5 if row > 0.2 else 5
     written = [text for shown, pair in zip(studies, panels, strict=True)
@@ -102,9 +106,9 @@ def _frame(
     layers.set(xlim=(0, depth), yticks=[])
     layers.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(depth, 12), steps=[1, 2, 4, 5, 10]))
     layers.tick_params(axis="x", length=2, width=0.6)
-    _head(globals_, (0, 1), (-2, 4), "trial", "right", size)
+    _head(globals_, (0, 1), (-4, 4), "trial", "right", size)
     _head(globals_, (0.5, 1), (0, 4), "global", "center", size)
-    _head(layers, (0.5, 1), (0, 4), "mid rank above, layer rank below", "center", size)
+    _head(layers, (0.5, 1), (0, 4), "mid above, layer below", "center", size)
     _columns(layers, shown, points, size)
 
 
