@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
@@ -29,8 +30,11 @@ def parameter_axis(axes: Axes, most: int = 6, label: str = "adapter parameters (
 def columns_of(labels: Sequence[str], width: Width) -> int:
     """Of a legend below a figure: as many as are no wider than the figure."""
     for columns in range(min(len(labels), 5), 1, -1):
-        rows = -(-len(labels) // columns)
-        parts = [labels[i : i + rows] for i in range(0, len(labels), rows)]
+        whole, more = divmod(
+            len(labels), columns
+        )  # matplotlib fills column by column, the first ones with one more
+        ends = [whole * i + min(i, more) for i in range(columns + 1)]
+        parts = [labels[low:high] for low, high in pairwise(ends)]
         if sum(HANDLE + LETTER * max(map(len, part)) for part in parts) <= width.inches:
             return columns
     return 1

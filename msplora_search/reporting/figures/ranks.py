@@ -47,7 +47,7 @@ def ranks_figure(shown: Shown, width: Width) -> Figure | None:
         picture = _draw(axes, shown, down, across, scale)
     bar = figure.colorbar(picture, ax=panels, shrink=0.85, aspect=28, pad=0.02, extend="min")
     bar.set_label(f"best {brief(shown.file.metric, 18)}")
-    bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.4)
     figure.suptitle(
         f"{brief(shown.title, 80 if wide else 40)}; numbers count trials", fontsize=8, x=0.01, ha="left"
     )
