@@ -30,9 +30,7 @@ def parameter_axis(axes: Axes, most: int = 6, label: str = "adapter parameters (
 def columns_of(labels: Sequence[str], width: Width) -> int:
     """Of a legend below a figure: as many as are no wider than the figure."""
     for columns in range(min(len(labels), 5), 1, -1):
-        whole, more = divmod(
-            len(labels), columns
-        )  # matplotlib fills column by column, the first ones with one more
+        whole, more = divmod(len(labels), columns)  # by column, the first ones with one more
         ends = [whole * i + min(i, more) for i in range(columns + 1)]
         parts = [labels[low:high] for low, high in pairwise(ends)]
         if sum(HANDLE + LETTER * max(map(len, part)) for part in parts) <= width.inches:
