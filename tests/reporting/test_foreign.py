@@ -19,7 +19,7 @@ from matplotlib import image
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.reporting.confirmation import confirmation_markdown, write_confirmation
-from msplora_search.reporting.figures.all import draw, write_figures
+from msplora_search.reporting.figures.all import FIGURES, draw
 from msplora_search.reporting.figures.front import front_figure
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.page import POLICY, page
@@ -140,11 +140,14 @@ def test_a_page_lets_a_browser_fetch_nothing_from_a_network() -> None:
 def test_plots_take_any_name(tmp_path: Path, text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_figures(Shown.of(spoilt(text)), tmp_path)
+        shown = Shown.of(spoilt(text))
+        for name, make in FIGURES.items():
+            draw(make, shown, tmp_path / name, (".svg",))
+        draw(front_figure, shown, tmp_path / "front", (".png", ".pdf"))
     for name in ("front", "groups", "ranks", "curves", "gain"):
         ET.parse(tmp_path / f"{name}.svg")
-        assert image.imread(tmp_path / f"{name}.png").shape[1] == 2100
-        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF-")
+    assert image.imread(tmp_path / "front.png").shape[1] == 2100
+    assert (tmp_path / "front.pdf").read_bytes().startswith(b"%PDF-")
 
 
 def drawn_bars(folder: Path, summary: Summary) -> Iterator[float]:
