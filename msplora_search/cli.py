@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from msplora_search import cli_analyze, cli_check, cli_full
+from msplora_search import cli_analyze, cli_check, cli_full, cli_plot
 from msplora_search.cli_parts import (
     STORAGE_VARIABLE,
     AsJson,
@@ -238,13 +238,9 @@ def report(context: typer.Context, output: Output, storage: Storage = None) -> N
 
 
 for command in (
-    cli_full.export,
-    cli_full.train,
-    cli_full.confirm,
-    cli_check.params,
-    cli_check.validate,
-    cli_analyze.analyze,
-):
+    cli_full.export, cli_full.train, cli_full.confirm, cli_plot.plot, cli_plot.table, cli_check.params,
+    cli_check.validate, cli_analyze.analyze,
+):  # fmt: skip
     app.command()(command)
 
 

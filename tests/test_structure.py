@@ -17,7 +17,7 @@ PACKAGE = ROOT / "msplora_search"
 FLOORS = [
     {"text"}, {"errors", "stopping"}, {"files"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"},
     {"proxy"}, {"search"}, {"scale"}, {"full"}, {"analysis"}, {"reporting"}, {"cli_parts"},
-    {"cli_full", "cli_check", "cli_analyze"},
+    {"cli_full", "cli_check", "cli_plot", "cli_analyze"},
     {"cli"},
 ]  # fmt: skip
 """Bottom to top; `__init__` stands above all of them."""
@@ -32,7 +32,7 @@ HOMES = {
     "sklearn": {"tasks", "search"},
     "datasets": {"tasks"},
     "pyarrow": {"tasks"},
-    "typer": {"cli", "cli_analyze", "cli_check", "cli_full", "cli_parts"},
+    "typer": {"cli", "cli_analyze", "cli_check", "cli_full", "cli_parts", "cli_plot"},
     "peft": {"adapters", "full"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,12 +16,29 @@ from msplora_search.analysis.redundancy import Redundancy
 from msplora_search.analysis.report import Analysis
 from msplora_search.analysis.transfer import Transfer
 from msplora_search.analysis.updates import Floats
-from msplora_search.reporting.plots import STYLE, save, title
+from msplora_search.reporting.figures.saving import save
 from msplora_search.text import brief, printable
 
 COLOURS = {"global": "#0072b2", "mid": "#e69f00", "layer": "#009e73"}
 """Of levels; told apart by those who see no red or green too."""
+STYLE: Any = {
+    "svg.hashsalt": "msplora-search",  # the same adapter gives the same file
+    "figure.dpi": 130,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "font.size": 10,
+    "text.usetex": False,
+    "text.parse_math": False,  # a dollar in a name is a dollar
+}
+KINDS = (".png", ".svg")
 MARKS = {"global": "o", "mid": "s", "layer": "^"}
+
+
+def title(name: str, what: str) -> str:
+    """Of a plot; long names are cut, so that they stay on it."""
+    return f"{brief(printable(name), 40)}: {brief(printable(what), 50)}"
 
 
 def draw_spectra(analysis: Analysis, path: Path) -> None:
@@ -55,7 +73,7 @@ def draw_spectra(analysis: Analysis, path: Path) -> None:
             _mark_groups(axes, analysis.trained.groups)
         figure.suptitle(title(analysis.trained.name, "spectra of the updates"), fontsize=11)
         figure.legend(*values.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3)
-        save(figure, path)
+        save(figure, path, KINDS)
 
 
 def draw_similarity(analysis: Analysis, path: Path) -> None:
@@ -79,7 +97,7 @@ def draw_similarity(analysis: Analysis, path: Path) -> None:
         handles, labels = panels[0].get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3)
-        save(figure, path)
+        save(figure, path, KINDS)
 
 
 def draw_transfer(found: Transfer, path: Path) -> None:
@@ -102,7 +120,7 @@ def draw_transfer(found: Transfer, path: Path) -> None:
             said = f"rank correlation {found.correlation.mean:.2f}"
             said += f" (95%: {found.correlation.low:.2f} to {found.correlation.high:.2f})"
             axes.set_title(said, fontsize=10, loc="left")
-        save(figure, path)
+        save(figure, path, KINDS)
 
 
 def _draw_matrix(axes: Axes, matrix: Floats, layers: tuple[int, ...], most: float) -> AxesImage:

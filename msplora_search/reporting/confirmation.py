@@ -12,8 +12,8 @@ from msplora_search.files import damaged, read_json
 from msplora_search.full.confirm import FOLDER
 from msplora_search.full.jobs import OneTraining
 from msplora_search.full.judgement import Confirmation
+from msplora_search.reporting.figures.confirm import draw_confirmation
 from msplora_search.reporting.folder import write_folder
-from msplora_search.reporting.plots import draw_confirmation
 from msplora_search.reporting.wording import duration, table, worse_at_most
 from msplora_search.results.noise import LEVEL
 from msplora_search.text import amount, amounts, markdown

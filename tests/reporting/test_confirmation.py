@@ -33,7 +33,13 @@ def output(tmp_path: Path) -> Path:
 
 def test_a_confirmation_is_written_as_data_words_and_plot(output: Path) -> None:
     folder = output / "confirm"
-    assert {p.name for p in folder.iterdir()} == {"confirm.json", "confirm.md", "confirm.png", "confirm.svg"}
+    assert {p.name for p in folder.iterdir()} == {
+        "confirm.json",
+        "confirm.md",
+        "confirm.png",
+        "confirm.svg",
+        "confirm.pdf",
+    }
     assert json.loads((folder / "confirm.json").read_text()) == confirmation().to_json()
     assert image.imread(folder / "confirm.png").shape[0] > 300
     text = (folder / "confirm.md").read_text()

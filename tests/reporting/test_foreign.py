@@ -19,8 +19,10 @@ from matplotlib import image
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.reporting.confirmation import confirmation_markdown, write_confirmation
+from msplora_search.reporting.figures.all import FIGURES, draw
+from msplora_search.reporting.figures.front import front_figure
+from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.html.text import rendered
-from msplora_search.reporting.plots import draw_front
 from msplora_search.reporting.report import CONFIRMED as PLOT
 from msplora_search.reporting.report import PICTURES, report_markdown, trials_csv, write_report
 from msplora_search.results.records import State
@@ -99,7 +101,7 @@ def test_a_page_holds_nothing_but_our_tags_and_pictures(text: str) -> None:
     found = read(rendered(report_markdown(spoilt(text)), THERE))
     assert found.tags <= TAGS
     assert found.odd == []
-    assert found.addresses == ["front.svg", "hypervolume.png"]
+    assert found.addresses == ["front.svg", "groups.svg", "ranks.svg", "curves.svg", "gain.svg"]
     shown = " ".join(printable(text).split())
     assert " ".join(found.text.split()).count(shown) >= 8
 
@@ -135,9 +137,14 @@ def test_a_text_has_no_link_and_no_picture_but_ours() -> None:
 def test_plots_take_any_name(tmp_path: Path, text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_front(spoilt(text), tmp_path)
-    ET.parse(tmp_path / "front.svg")
-    assert image.imread(tmp_path / "front.png").shape[1] == 1170
+        shown = Shown.of(spoilt(text))
+        for name, make in FIGURES.items():
+            draw(make, shown, tmp_path / name, (".svg",))
+        draw(front_figure, shown, tmp_path / "front", (".png", ".pdf"))
+    for name in ("front", "groups", "ranks", "curves", "gain"):
+        ET.parse(tmp_path / f"{name}.svg")
+    assert image.imread(tmp_path / "front.png").shape[1] == 2100
+    assert (tmp_path / "front.pdf").read_bytes().startswith(b"%PDF-")
 
 
 def drawn_bars(folder: Path, summary: Summary) -> Iterator[float]:
@@ -153,7 +160,7 @@ def drawn_bars(folder: Path, summary: Summary) -> Iterator[float]:
             return plain(self, x, y, **how)
 
         patch.setattr(Axes, "errorbar", listen)
-        draw_front(summary, folder)
+        draw(front_figure, Shown.of(summary), folder / "front", (".png",))
     for metrics, (below, above) in told:
         for metric, down, up in zip(metrics, below, above, strict=True):
             yield from (metric - down, metric + up)
