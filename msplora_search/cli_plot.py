@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from msplora_search.cli_parts import Storage, short
+from msplora_search.cli_parts import Storage
+from msplora_search.files import short
 
 Outputs = Annotated[
     list[Path], typer.Argument(help="Output folders of runs, or their front.json.", metavar="OUTPUT...")
