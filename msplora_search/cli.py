@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import os
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from msplora_search import cli_check, cli_compress, cli_full
+from msplora_search import cli_analyze, cli_check, cli_compress, cli_full, cli_plot
 from msplora_search.cli_parts import (
     STORAGE_VARIABLE,
     AsJson,
     Output,
     Storage,
     Workers,
+    as_given,
     loading,
     print_error,
     print_json,
-    short,
     speak_plainly,
     typed,
     wait_briefly,
 )
+from msplora_search.files import short
 
 if TYPE_CHECKING:
     from msplora_search.search.summary import Summary
@@ -123,10 +124,11 @@ def run(
     with loading(console, "loading model and data ..."):
         from msplora_search.full.checks import require_training
         from msplora_search.scale.engines import run_on
+    gc.freeze()  # what was imported stays: to look through it again and again is a fifth of a proposal
     require_training(settings)
     with search_display(console) as listen:
         folder = run_on(engine, settings, output, storage, workers, ray_address, listen, retry_failed)
-    summary = _write_report(folder, storage)
+    summary = _write_report(folder, storage, as_given(storage, context))
     print_front(console, summary)
     print_line(console, "")
     print_line(
@@ -141,7 +143,7 @@ def run(
     print_line(
         console,
         f"Next:   msplora-search export {typed(folder)} --pick one-se --to {typed(folder / 'recipe')}"
-        + _as_given(storage, context),
+        + as_given(storage, context),
         whole=True,
     )
 
@@ -173,6 +175,7 @@ def worker(
     console = open_console()
     with loading(console, "loading model and data ..."):
         from msplora_search.scale.search import join_search
+    gc.freeze()
     with search_display(console) as listen:
         join_search(settings, storage, workers, listen)
 
@@ -219,7 +222,7 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
 
 
 @app.command()
-def report(output: Output, storage: Storage = None) -> None:
+def report(context: typer.Context, output: Output, storage: Storage = None) -> None:
     """Rebuild report, plots and tables from the storage alone.
 
     Example: `msplora-search report runs/quickstart`
@@ -227,7 +230,7 @@ def report(output: Output, storage: Storage = None) -> None:
     from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front
 
-    summary = _write_report(output, storage)
+    summary = _write_report(output, storage, as_given(storage, context))
     console = open_console()
     print_front(console, summary)
     print_line(console, "")
@@ -235,26 +238,17 @@ def report(output: Output, storage: Storage = None) -> None:
 
 
 for command in (
-    cli_full.export, cli_full.train, cli_full.confirm, cli_compress.compress, cli_check.params, cli_check.validate
+    cli_full.export, cli_full.train, cli_full.confirm, cli_compress.compress, cli_plot.plot, cli_plot.table,
+    cli_check.params, cli_check.validate, cli_analyze.analyze,
 ):  # fmt: skip
     app.command()(command)
 
 
-def _as_given(storage: str | None, context: typer.Context) -> str:
-    """` --storage URL` for the next command: without its password, and not where the environment has it."""
-    from msplora_search.search.store.address import hide_password
-
-    source = context.get_parameter_source("storage")
-    if storage is None or source is None or source.name != "COMMANDLINE":
-        return ""
-    return f" --storage {shlex.quote(hide_password(storage))}"
-
-
-def _write_report(output: Path, storage: str | None) -> Summary:
+def _write_report(output: Path, storage: str | None, given: str) -> Summary:
     from msplora_search.reporting.report import write_report
     from msplora_search.search.results import load_results
     from msplora_search.search.summary import summarise
 
     summary = summarise(load_results(output, storage))
-    write_report(summary, output)
+    write_report(summary, output, given)
     return summary

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from msplora_search.cli_parts import AsJson, loading, print_json, short
+from msplora_search.cli_parts import AsJson, loading, print_json
+from msplora_search.files import short
 
 
 def compress(

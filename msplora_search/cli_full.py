@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from msplora_search.cli_parts import AsJson, Output, Storage, print_json, short
+from msplora_search.cli_parts import AsJson, Output, Storage, as_given, print_json
+from msplora_search.files import short
 
 
 def export(
@@ -105,6 +106,7 @@ def train(
 
 
 def confirm(
+    context: typer.Context,
     output: Output,
     seeds: Annotated[
         int, typer.Option(help="Full trainings of each point, with seeds that the search had not.")
@@ -142,7 +144,7 @@ def confirm(
     tell = (lambda _: None) if as_json else (lambda training: print_line(console, training_line(training)))
     found = confirm_front(load_results(output, storage), output, seeds, tell, workers, assignments or [], tried)
     path = write_confirmation(found, output)
-    write_report(summarise(found.results), output)
+    write_report(summarise(found.results), output, as_given(storage, context))
     if as_json:
         print_json(found.to_json())
         return

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from msplora_search.files import short
 from msplora_search.text import UNWRITABLE, printable
 
 if TYPE_CHECKING:
@@ -84,14 +85,16 @@ def print_json(data: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
 
-def short(path: Path) -> str:
-    """A path as the user would type it here."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)
-
-
 def typed(path: Path) -> str:
     """A path as it stands in a command that the user may type."""
     return shlex.quote(short(path))
+
+
+def as_given(storage: str | None, context: typer.Context) -> str:
+    """` --storage URL` for the next command: without its password, and not where the environment has it."""
+    from msplora_search.search.store.address import hide_password
+
+    source = context.get_parameter_source("storage")
+    if storage is None or source is None or source.name != "COMMANDLINE":
+        return ""
+    return f" --storage {shlex.quote(hide_password(storage))}"

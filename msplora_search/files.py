@@ -25,6 +25,14 @@ def user_path(path: str) -> Path:
         return Path(path)
 
 
+def short(path: Path) -> str:
+    """A path as the user would type it here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
 def write_whole(path: Path, content: str | bytes, flush: bool = True) -> None:
     """Write a file beside `path`, flush it to the disk, and rename it into place.
 

@@ -16,6 +16,12 @@ ACTIVE = re.compile(r"[\\`*_\[\]<>|&~$!@#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What means something in Markdown wherever it stands; addresses become links there without any brackets."""
 AT_THE_BEGINNING = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[-+=]))")
 """After this a line of Markdown begins a list or ends a heading."""
+LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': "{''}", "[": "{[}", "]": "{]}", "-": "{-}",
+    "'": "{'}", "`": "{`}", "*": "{*}", **{c: f"\\{c}" for c in "&%$#_{}"},
+}  # fmt: skip
+"""How LaTeX is told each character that means something in it, alone or beside its like, or first in a row."""
 ALIKE = {"±": "+-", "…": "..."}
 """For outputs that cannot take a character: what says the same."""
 UNWRITABLE = "msplora_search_written_out"
@@ -83,6 +89,17 @@ def code(text: str) -> str:
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     space = " " if line.strip(" ") and (line[0] in " `" or line[-1] in " `") else ""
     return f"{fence}{space}{line}{space}{fence}"
+
+
+def spreadsheet(text: str) -> str:
+    """Foreign text as a cell: one line; with an apostrophe before it where a spreadsheet would see a formula."""
+    line = printable(text)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
+def latex(text: str) -> str:
+    """Foreign text within a line of LaTeX: it is read as it stands; no command, comment or cell begins in it."""
+    return "".join(LATEX.get(c, c) for c in printable(text).strip())
 
 
 def fitting(text: str, encoding: str) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import resource
 import tempfile
@@ -121,7 +122,7 @@ def search(settings: StudySettings, url: str, folder: Path, workers: int, second
     with quiet_optuna(), opened(url) as common:
         open_study(settings, common)
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["scripts.made_up"])  # what takes seconds to import
     jobs = [(settings, url, folder, worker, seconds) for worker in range(workers)]
     with context.Pool(workers, maxtasksperchild=1) as pool:
         told = pool.starmap(work, jobs, chunksize=1)
@@ -144,6 +145,7 @@ def search(settings: StudySettings, url: str, folder: Path, workers: int, second
 
 def work(settings: StudySettings, url: str, folder: Path, worker: int, seconds: float) -> Told:
     """One worker's part."""
+    gc.freeze()  # as the commands do
     bench = WaitingBench(settings, np.random.default_rng(worker), seconds=seconds)
     starts, ends, shares = list[float](), list[float](), list[float]()
     output = folder / str(worker)

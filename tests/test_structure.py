@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "msplora_search"
 FLOORS = [
     {"text"}, {"errors", "stopping"}, {"files"}, {"design"}, {"settings"}, {"results"}, {"adapters"}, {"tasks"},
-    {"proxy"}, {"search"}, {"scale"}, {"full"}, {"compression"}, {"reporting"}, {"cli_parts"},
-    {"cli_full", "cli_check", "cli_compress"}, {"cli"},
+    {"proxy"}, {"search"}, {"scale"}, {"full"}, {"analysis", "compression"}, {"reporting"}, {"cli_parts"},
+    {"cli_full", "cli_check", "cli_plot", "cli_analyze", "cli_compress"},
+    {"cli"},
 ]  # fmt: skip
 """Bottom to top; `__init__` stands above all of them."""
 HOMES = {
@@ -25,12 +26,13 @@ HOMES = {
     "sqlalchemy": {"search"},
     "matplotlib": {"reporting"},
     "markdown_it": {"reporting"},
+    "plotly": {"reporting"},
     "yaml": {"settings"},
     "pydantic": {"settings"},
     "sklearn": {"tasks", "search"},
     "datasets": {"tasks"},
     "pyarrow": {"tasks"},
-    "typer": {"cli", "cli_check", "cli_compress", "cli_full", "cli_parts"},
+    "typer": {"cli", "cli_analyze", "cli_check", "cli_compress", "cli_full", "cli_parts", "cli_plot"},
     "peft": {"adapters", "full"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

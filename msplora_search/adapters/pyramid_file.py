@@ -93,7 +93,7 @@ def load_pyramid(
     holds other weights of the base, numbers that are not finite, or no head for the one that the model
     has; the model is then as it was.
     """
-    saved = _read(Path(folder))
+    saved = read_saved(Path(folder))
     names = dict(model.named_parameters())
     _require_own(model, saved, names, list(trainable or ()))
     bank = _attached(model, saved, names)
@@ -155,7 +155,8 @@ def _require_own(
         )
 
 
-def _read(folder: Path) -> Saved:
+def read_saved(folder: Path) -> Saved:
+    """What `save_pyramid` wrote, checked in itself. Raises InputError where it is missing or damaged."""
     try:
         tensors = load_file(folder / TENSORS) if (folder / CONFIG).exists() else {}
     except FileNotFoundError:

@@ -50,7 +50,8 @@ def truncated(matrices: Tensor, rank: int) -> Tensor:
     if rank == 0:
         return torch.zeros_like(matrices)
     u, s, v = torch.linalg.svd(matrices, full_matrices=False)
-    return (u[..., :rank] * s[..., None, :rank]) @ v[..., :rank, :]
+    found: Tensor = (u[..., :rank] * s[..., None, :rank]) @ v[..., :rank, :]
+    return found
 
 
 def fit(updates: Tensor, ranks: Ranks, groups: Spans, most: int = 300) -> Levels:
@@ -121,9 +122,10 @@ def _common(updates: Tensor, rank: int) -> Tensor:
     left = _leading((u * kept[:, None, :]) @ u.mT, rank)
     right = _leading((v.mT * kept[:, None, :]) @ v, rank)
     inverse = (v.mT * (kept / s.clamp_min(1e-300))[:, None, :]) @ u.mT
-    core = torch.linalg.pinv((right.mT @ inverse @ left).mean(0), rtol=1e-9)
+    core: Tensor = torch.linalg.pinv((right.mT @ inverse @ left).mean(0), rtol=1e-9)
     return left @ core @ right.mT
 
 
 def _leading(projectors: Tensor, rank: int) -> Tensor:
-    return torch.linalg.eigh(projectors.mean(0)).eigenvectors[:, -rank:]
+    found: Tensor = torch.linalg.eigh(projectors.mean(0)).eigenvectors[:, -rank:]
+    return found

@@ -74,7 +74,9 @@ def _skeleton(lora: Lora) -> tuple[nn.Module, list[nn.Parameter]]:
 
 def _bare(d_in: int, d_out: int, is_transposed: bool) -> nn.Module:
     with torch.device("meta"):
-        return Conv1D(d_out, d_in) if is_transposed else nn.Linear(d_in, d_out, bias=False)
+        if is_transposed:
+            return Conv1D(d_out, d_in)  # type: ignore[no-untyped-call]
+        return nn.Linear(d_in, d_out, bias=False)
 
 
 def _put(root: nn.Module, path: str, leaf: nn.Module, stack: str | None) -> nn.Module:
@@ -112,7 +114,7 @@ def _parts(family: SiteFamily, levels: Levels, point: Point, i: int) -> Iterator
 
 def _resplit(parts: list[tuple[Tensor, Tensor]], ranks: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
     up, down = torch.cat([u for u, _ in parts], dim=1), torch.cat([d for _, d in parts])
-    yield from zip(up.split(ranks, dim=1), down.split(ranks), strict=True)
+    yield from zip(torch.split(up, ranks, dim=1), torch.split(down, ranks), strict=True)
 
 
 def _set(adapter: LowRankAdapter, up: Tensor, down: Tensor) -> None:

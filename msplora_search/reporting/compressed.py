@@ -6,16 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from msplora_search.compression.compressing import Compression, Point
+from msplora_search.reporting.figures.axes import parameter_axis
+from msplora_search.reporting.figures.saving import drawing, save, settle
+from msplora_search.reporting.figures.style import FRONT, INK, LADDERS, Look, Width
 from msplora_search.reporting.folder import write_folder
-from msplora_search.reporting.front_panels import FRONT, LORA
-from msplora_search.reporting.plots import STYLE, parameter_axis, save_figure, title
+from msplora_search.text import brief, printable
 
 COLUMNS = ("params", "pyramid", "of the LoRA", "rel. error")
+PYRAMIDS = Look(FRONT, "o", 4.5, "-")
 RESISTS = 0.05
 """Sharing that saves less than this is not worth a form of its own."""
 
@@ -44,24 +46,24 @@ def verdict(compression: Compression) -> str:
 
 def draw_compression(compression: Compression, chosen: Point, folder: Path) -> None:
     """`compress.png` and `compress.svg`: relative error against parameters, truncated LoRA beside the front."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8, 4.6), layout="constrained")
+    with drawing():
+        figure = Figure(figsize=(Width.TWO_COLUMNS.inches, 3.4), layout="constrained")
         axes = figure.subplots()
-        for points, color, marker, label in (
-            (compression.truncated, LORA, "s", "LoRA truncated to a lower rank"),
-            (compression.front, FRONT, "o", "pyramids"),
+        for points, look, label in (
+            (compression.truncated, LADDERS[0], "LoRA truncated to a lower rank"),
+            (compression.front, PYRAMIDS, "pyramids"),
         ):
-            axes.plot([p.params for p in points], [p.error for p in points], marker, ls="-", ms=5, color=color,
-                      label=label)  # fmt: skip
-        axes.plot(
-            chosen.params, chosen.error, "o", ms=12, mfc="none", mec="black", label=f"written: {chosen.ranks}"
-        )
+            axes.plot([p.params for p in points], [p.error for p in points], color=look.colour, label=label,
+                      marker=look.marker, markersize=look.size, linestyle=look.line)  # fmt: skip
+        axes.plot(chosen.params, chosen.error, "o", markersize=10, markerfacecolor="none", markeredgecolor=INK,
+                  linestyle="none", label=f"written: {chosen.ranks}")  # fmt: skip
         parameter_axis(axes)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set(ylabel="relative error of the updates", ylim=(0, None))
-        axes.set_title(title(compression.lora.folder.resolve().name, "compressed"))
-        axes.legend(frameon=False)
-        save_figure(figure, folder / "compress")
+        axes.set_title(printable(brief(f"{compression.lora.folder.resolve().name}: compressed", 60)))
+        axes.legend()
+        settle(figure)
+        save(figure, folder / "compress", (".png", ".svg"))
 
 
 def write_compression(compression: Compression, chosen: Point, apart: float, folder: Path) -> dict[str, Any]:

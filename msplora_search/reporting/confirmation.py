@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msplora_search.files import damaged, read_json
 from msplora_search.full.confirm import FOLDER
 from msplora_search.full.jobs import OneTraining
 from msplora_search.full.judgement import Confirmation
+from msplora_search.reporting.figures.confirm import draw_confirmation
 from msplora_search.reporting.folder import write_folder
-from msplora_search.reporting.plots import draw_confirmation
 from msplora_search.reporting.wording import duration, table, worse_at_most
 from msplora_search.results.noise import LEVEL
 from msplora_search.text import amount, amounts, markdown
@@ -49,19 +50,31 @@ def training_line(training: OneTraining) -> str:
     )
 
 
+Told = TypeVar("Told")
+
+
+def stored_confirmation(output: Path, tell: Callable[[dict[str, Any]], Told]) -> Told | None:
+    """What `tell` makes of the confirmation of `output`; None where it was not confirmed.
+
+    Raises InputError where the confirmation is damaged.
+    """
+    stored = output / FOLDER / JSON
+    if not stored.is_file():
+        return None
+    told = read_json(stored, REMEDY)
+    try:
+        return tell(told)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise damaged(stored, f"{type(error).__name__}: {error}", REMEDY) from None
+
+
 def confirmation_section(output: Path, picture: str) -> list[str]:
     """A report's paragraphs on the confirmation of `output`; none where it was not confirmed.
 
     `picture`: how the report names the plot. Raises InputError where the confirmation is damaged.
     """
-    stored = output / FOLDER / JSON
-    if not stored.is_file():
-        return []
-    told = read_json(stored, REMEDY)
-    try:
-        return ["## Confirmed in full", *confirmation_markdown(told, picture)]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise damaged(stored, f"{type(error).__name__}: {error}", REMEDY) from None
+    said = stored_confirmation(output, lambda told: confirmation_markdown(told, picture))
+    return [] if said is None else ["## Confirmed in full", *said]
 
 
 def confirmation_markdown(told: dict[str, Any], picture: str) -> list[str]:

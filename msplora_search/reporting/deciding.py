@@ -53,11 +53,17 @@ def deciding_section(summary: Summary, picture: str) -> list[str]:
     ]
     return [
         "## What decides",
-        *map(markdown, deciding_sentence(summary) or [_untold(importance, summary)]),
+        *map(markdown, deciding_words(summary)),
         f"![what decides]({picture})",
         table(columns, rows),
         markdown(_method(importance, summary)),
     ]
+
+
+def deciding_words(summary: Summary) -> list[str]:
+    """`deciding_sentence`, or why nothing can be told; none where too little was measured."""
+    importance = summary.importance
+    return [] if importance is None else deciding_sentence(summary) or [_untold(importance, summary)]
 
 
 def _untold(importance: Importance, summary: Summary) -> str:

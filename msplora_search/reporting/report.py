@@ -5,18 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import extent_of
+from msplora_search.files import short
 from msplora_search.full.confirm import FOLDER
-from msplora_search.reporting.confirmation import PICTURE, confirmation_section
+from msplora_search.reporting.confirmation import PICTURE, confirmation_section, stored_confirmation
 from msplora_search.reporting.deciding import deciding_section
+from msplora_search.reporting.figures.all import write_figures
+from msplora_search.reporting.figures.curves import has_curves
+from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.folder import write_folder
-from msplora_search.reporting.page import page
-from msplora_search.reporting.plots import draw_front, draw_hypervolume, draw_importance
+from msplora_search.reporting.html.data import confirmed_points, page_data
+from msplora_search.reporting.html.page import page
+from msplora_search.reporting.html.text import embedded, rendered
+from msplora_search.reporting.tables import Form, front_table
 from msplora_search.reporting.wording import (
     against_lora,
     columns_sentence,
@@ -32,31 +40,47 @@ from msplora_search.reporting.wording import (
 )
 from msplora_search.results.records import Evaluation, State, TrialRecord
 from msplora_search.search.summary import Summary
-from msplora_search.text import code, markdown, printable
+from msplora_search.text import code, markdown, printable, spreadsheet
 
 
-def write_report(summary: Summary, output: Path) -> Path:
-    """Write every file of `output`/report and return the folder. Raises InputError where it cannot."""
-    folder, title = output / "report", summary.results.settings.name
+def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
+    """Write every file of `output`/report and return the folder. Raises InputError where it cannot.
+
+    `storage`: what commands need to find the study, ` --storage URL`; empty where that is in `output`.
+    """
+    folder = output / "report"
     text = report_markdown(summary, confirmation_section(output, CONFIRMED))
+    data = page_data(
+        summary, partial(export_command, output, storage), stored_confirmation(output, confirmed_points)
+    )
+    shown = Shown.of(summary)
 
     def fill(part: Path) -> None:
         (part / "front.json").write_text(json.dumps(summary.to_json(), indent=2) + "\n", encoding="utf-8")
         (part / "trials.csv").write_text(trials_csv(summary.results.records), encoding="utf-8")
-        draw_front(summary, part)
-        draw_hypervolume(summary, part)
-        draw_importance(summary, part)
+        for form in Form:
+            (part / f"front.{form}").write_text(front_table([shown], form), encoding="utf-8")
+        write_figures(shown, part)
         (part / "report.md").write_text(text, encoding="utf-8")
-        (part / "report.html").write_text(page(title, text, PICTURES), encoding="utf-8")
+        pictures = {name: embedded(part / name) for name in PICTURES}
+        pictures[CONFIRMED] = embedded(output / FOLDER / PICTURE)
+        (part / "report.html").write_text(page(summary, data, rendered(text, pictures)), encoding="utf-8")
 
     write_folder(folder, fill)
     return folder
 
 
-FRONT, HYPERVOLUME, IMPORTANCE = "front.svg", "hypervolume.png", "importance.svg"
+def export_command(output: Path, storage: str, trial: int) -> str:
+    """The command that exports a trial, as a user would type it in the folder of this process."""
+    folder, recipe = (shlex.quote(printable(short(path))) for path in (output, output / "recipe"))
+    return f"msplora-search export {folder}{storage} --pick trial={trial} --to {recipe}"
+
+
+FRONT, GROUPS, RANKS, CURVES = "front.svg", "groups.svg", "ranks.svg", "curves.svg"
+GAIN, IMPORTANCE = "gain.svg", "importance.svg"
 CONFIRMED = f"../{FOLDER}/{PICTURE}"
-PICTURES = (FRONT, HYPERVOLUME, IMPORTANCE, CONFIRMED)
-"""That a report shows, as seen from its folder."""
+PICTURES = (FRONT, GROUPS, RANKS, CURVES, GAIN, IMPORTANCE)
+"""Of a report, in its folder."""
 
 
 def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
@@ -74,6 +98,12 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         *map(markdown, comparisons(summary)),
         "## Front",
         f"![front]({FRONT})",
+        *_pictured(
+            bool(summary.front),
+            "depth groups",
+            GROUPS,
+            "A row a point of the front: its global rank, then over the layers the mid rank above the layer rank.",
+        ),
         table(columns, _marked(front_rows(summary))),
         "Ranks are global/mid/layer; groups are half-open layer ranges. " + markdown(columns_sentence(summary)),
         markdown(noise_sentence(summary)) + " The choice of training examples is in none of them.",
@@ -84,10 +114,22 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         *map(markdown, edge_sentence(summary)),
         *_how_compared(summary),
         *deciding_section(summary, IMPORTANCE),
+        *_pictured(
+            bool(summary.points),
+            "ranks",
+            RANKS,
+            "The best metric of each pair of ranks; hatched is what was never tried.",
+        ),
         *confirmed,
         "## Cost",
         cost_sentence(summary),
-        f"![hypervolume]({HYPERVOLUME})",
+        *_pictured(
+            has_curves(Shown.of(summary)),
+            "curves",
+            CURVES,
+            "The metric at each rung, and where trials were stopped.",
+        ),
+        f"![gain]({GAIN})",
         f"Hypervolume {summary.hypervolume:.4f} ({settings.task.metric_label} times decades of parameters) "
         f"against the reference point {settings.task.metric_label} {floor:.4f} ({markdown(facts['chance_is'])}), "
         f"{10**ceiling:,.0f} parameters (the most that the space or a baseline has). "
@@ -103,6 +145,11 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         *_failures(summary.results.in_state(State.FAILED)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _pictured(there: bool, name: str, picture: str, said: str) -> list[str]:
+    """A picture and its sentence, where it was drawn."""
+    return [f"![{name}]({picture})", said] if there else []
 
 
 def _ladders_sentence(summary: Summary) -> str:
@@ -140,12 +187,6 @@ def _marked(rows: list[tuple[str, ...]]) -> list[list[str]]:
     return [[*map(markdown, row[:4]), *row[4:]] for row in rows]
 
 
-def _inert(text: str) -> str:
-    """Foreign text as a cell: one line; with an apostrophe before it where a spreadsheet would see a formula."""
-    line = printable(text)
-    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
-
-
 def _of_pyramid(value: Callable[[Pyramid], object]) -> Callable[[TrialRecord], object]:
     return lambda record: value(record.pyramid) if record.pyramid else ""
 
@@ -157,9 +198,9 @@ def _of_last(value: Callable[[Evaluation], object]) -> Callable[[TrialRecord], o
 CSV_COLUMNS: dict[str, Callable[[TrialRecord], object]] = {
     "trial": lambda record: record.number,
     "state": lambda record: record.state.value,
-    "baseline": lambda record: _inert(record.baseline or ""),
+    "baseline": lambda record: spreadsheet(record.baseline or ""),
     "pyramid": _of_pyramid(str),
-    "targets": _of_pyramid(lambda pyramid: _inert(" ".join(pyramid.targets))),
+    "targets": _of_pyramid(lambda pyramid: spreadsheet(" ".join(pyramid.targets))),
     "alpha": _of_pyramid(lambda pyramid: pyramid.alpha.to_json()),
     "scaling": _of_pyramid(lambda pyramid: pyramid.scaling.value),
     "learning_rate": lambda record: record.learning_rate,
@@ -174,10 +215,10 @@ CSV_COLUMNS: dict[str, Callable[[TrialRecord], object]] = {
     "steps": lambda record: record.steps,
     "planned_steps": lambda record: record.planned_steps,
     "seconds": lambda record: round(record.seconds, 2),
-    "reason": lambda record: _inert(record.reason),
+    "reason": lambda record: spreadsheet(record.reason),
 }
 """Columns of `trials.csv`; `curve` holds the metric at each rung, separated by spaces. Texts that are not this
-program's own are one line each, and no formulas (see `_inert`)."""
+program's own are one line each, and no formulas (see `text.spreadsheet`)."""
 
 
 def _space_sentence(summary: Summary) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -153,6 +154,7 @@ def _work(
     listen_for_signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started the crew stops it
     Thread(target=_end_with_parent, daemon=True).start()
+    gc.freeze()  # what was imported is a million objects, and stays
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     if devices := _cuda_devices():
         os.environ[VISIBLE] = devices[worker % len(devices)]

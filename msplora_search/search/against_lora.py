@@ -63,6 +63,29 @@ def gain_over(ladder: Sequence[Point], front: Sequence[Point]) -> Gain | None:
     return Gain(float(np.median(found)), _central(found), (round(over[0]), round(over[1])))
 
 
+def gains_over(ladder: Sequence[Point], measured: Sequence[Point]) -> list[Gain | None]:
+    """The gain of the front of the first point, of the first two, and so on, over the ladder as it is in the end.
+
+    All over the sizes at which the last is compared; None before the whole of that range can be compared.
+    """
+    over = common_sizes(_metrics(measured), _sizes(measured), _metrics(ladder), _sizes(ladder))
+    if over is None:
+        return [None] * len(measured)
+    (theirs, their_sizes), found, before = _chosen(ladder), list[Gain | None](), list[Point]()
+    for point in measured:
+        front = _front([*before, point])
+        if front == before and found:
+            found.append(found[-1])
+            continue
+        before, (ours, our_sizes) = front, _chosen(front)
+        if our_sizes[0] > over[0]:
+            found.append(None)
+            continue
+        drawn = gain_draws(ours, our_sizes, theirs, their_sizes, over)
+        found.append(Gain(float(np.median(drawn)), _central(drawn), (round(over[0]), round(over[1]))))
+    return found
+
+
 def size_ratio_to(ladder: Sequence[Point], front: Sequence[Point]) -> SizeRatio | None:
     """None where one of the two has no points, or too few draws have a metric that both reach."""
     (ours, our_sizes), (theirs, their_sizes) = _chosen(front), _chosen(ladder)
@@ -76,10 +99,14 @@ def size_ratio_to(ladder: Sequence[Point], front: Sequence[Point]) -> SizeRatio 
 
 def _chosen(points: Sequence[Point]) -> tuple[Floats, Floats]:
     """Draws (draws, n) and parameters (n,) of those on the front as measured, by rising parameters."""
-    there = [points[i] for i in pareto.front(_metrics(points), _sizes(points))]
+    there = _front(points)
     if not there:
         return np.empty((0, 0)), np.empty(0)
     return np.stack([point.told for point in there], axis=1), _sizes(there)
+
+
+def _front(points: Sequence[Point]) -> list[Point]:
+    return [points[i] for i in pareto.front(_metrics(points), _sizes(points))]
 
 
 def _metrics(points: Sequence[Point]) -> Floats:

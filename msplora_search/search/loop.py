@@ -59,6 +59,7 @@ class Loop:
         self.watch.require_there()
         begun, has_begun = None, False
         while not has_begun:
+            self._history.look()  # what others did meanwhile is read before one's turn, while they have theirs
             try:
                 with self.turns.mine():
                     self.others.look_after()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from msplora_search.files import public_name
 from msplora_search.results import pareto
 from msplora_search.results.noise import LEVEL
 from msplora_search.results.records import State, TrialRecord
@@ -133,6 +134,7 @@ class Summary:
         floor, ceiling = self.results.reference_point
         return {
             "study": self.results.settings.name,
+            "model": public_name(self.results.settings.model),
             "metric": self.results.settings.task.metric_label,
             "direction": "maximize",
             "training_sd": self.noise and self.noise.to_json(),

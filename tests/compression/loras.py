@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,11 @@ def save_lora(folder: Path, shared: bool = False, **changes: Any) -> Path:
 
 def logits(folder: Path, adapter: Path) -> torch.Tensor:
     """Of the base with a PEFT adapter, on some tokens."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return outputs(PeftModel.from_pretrained(base(folder), str(adapter)))
+    return outputs(PeftModel.from_pretrained(base(folder), str(adapter)))
 
 
 @torch.no_grad()
 def outputs(model: Any) -> torch.Tensor:
     """Logits for fixed tokens."""
-    return model.eval()(input_ids=torch.arange(1, 17).reshape(2, 8)).logits
+    found: torch.Tensor = model.eval()(input_ids=torch.arange(1, 17).reshape(2, 8)).logits
+    return found

@@ -18,11 +18,14 @@ from msplora_search.compression.lora import read_lora
 from msplora_search.errors import InputError
 from tests.compression.loras import base, logits, outputs, save_lora
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+
 
 def run(*words: str) -> dict[str, Any]:
     done = CliRunner().invoke(app, ["compress", *words, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def test_a_pyramid_is_found_again_and_computes_the_same_in_both_forms(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_search_whose_trials_fail_one_after_the_other_ends_in_one_line(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "status", "report", "export", "train", "confirm", "params", "validate"]
+    "command", ["run", "status", "report", "export", "train", "confirm", "params", "validate", "analyze"]
 )
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     done = call(command, "--help")

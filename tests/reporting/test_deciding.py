@@ -10,7 +10,9 @@ from rich.console import Console
 
 from msplora_search import load_front
 from msplora_search.reporting.deciding import deciding_section, deciding_sentence
-from msplora_search.reporting.plots import draw_importance
+from msplora_search.reporting.figures.all import draw
+from msplora_search.reporting.figures.importance import importance_figure
+from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.report import report_markdown, write_report
 from msplora_search.reporting.terminal import print_front
 from msplora_search.search.importance import Importance, Share
@@ -93,7 +95,7 @@ def test_a_study_in_which_something_decides_says_so_everywhere(tmp_path: Path) -
     assert said.startswith("What decides the accuracy here: the layer rank (")
     folder = write_report(summary, tmp_path)
     assert "What decides the accuracy here: the layer rank" in (folder / "report.md").read_text()
-    assert 'src="importance.svg"' in (folder / "report.html").read_text()
+    assert 'alt="what decides"' in (folder / "report.html").read_text(encoding="utf-8")
     assert (folder / "importance.png").stat().st_size > 5_000
     drawn = (folder / "importance.svg").read_text()
     for comment in ("layer rank", "alone, told apart", "95% interval", "quickstart: what decides the accuracy"):
@@ -109,10 +111,10 @@ def test_a_study_in_which_something_decides_says_so_everywhere(tmp_path: Path) -
 def test_the_same_study_gives_the_same_plot(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        draw_importance(telling(FOUND), tmp_path / name)
+        draw(importance_figure, Shown.of(telling(FOUND)), tmp_path / name / "importance")
     assert (tmp_path / "a" / "importance.svg").read_bytes() == (tmp_path / "b" / "importance.svg").read_bytes()
 
 
 def test_nothing_is_drawn_where_nothing_is_said(tmp_path: Path) -> None:
-    draw_importance(telling(None), tmp_path)
+    draw(importance_figure, Shown.of(telling(None)), tmp_path / "importance")
     assert list(tmp_path.iterdir()) == []

@@ -19,8 +19,11 @@ from matplotlib import image
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.reporting.confirmation import confirmation_markdown, write_confirmation
-from msplora_search.reporting.page import POLICY, page
-from msplora_search.reporting.plots import draw_front
+from msplora_search.reporting.figures.all import FIGURES, draw
+from msplora_search.reporting.figures.front import front_figure
+from msplora_search.reporting.figures.shown import Shown
+from msplora_search.reporting.html.text import rendered
+from msplora_search.reporting.report import CONFIRMED as PLOT
 from msplora_search.reporting.report import PICTURES, report_markdown, trials_csv, write_report
 from msplora_search.results.records import State
 from msplora_search.search.points import Point
@@ -30,9 +33,9 @@ from tests.example import confirmation, record, records, results, split
 from tests.test_text import HOSTILE
 
 TAGS = {
-    "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "code", "img", "strong",
-    "table", "thead", "tbody", "tr", "th", "td",
+    "h1", "h2", "p", "code", "img", "strong", "table", "thead", "tbody", "tr", "th", "td",
 }  # fmt: skip
+THERE = {name: name for name in (*PICTURES, PLOT)}
 foreign = st.text(min_size=1) | st.sampled_from(HOSTILE).filter(bool)
 
 
@@ -95,10 +98,10 @@ def read(text: str) -> Read:
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if text])
 def test_a_page_holds_nothing_but_our_tags_and_pictures(text: str) -> None:
-    found = read(page("quickstart", report_markdown(spoilt(text)), PICTURES))
+    found = read(rendered(report_markdown(spoilt(text)), THERE))
     assert found.tags <= TAGS
     assert found.odd == []
-    assert found.addresses == ["front.svg", "hypervolume.png"]
+    assert found.addresses == ["front.svg", "groups.svg", "ranks.svg", "curves.svg", "gain.svg"]
     shown = " ".join(printable(text).split())
     assert " ".join(found.text.split()).count(shown) >= 8
 
@@ -107,7 +110,7 @@ def test_a_page_holds_nothing_but_our_tags_and_pictures(text: str) -> None:
 @given(foreign)
 def test_markdown_of_a_report_has_the_same_shape_whatever_the_names(text: str) -> None:
     """As many paragraphs, headings, cells and pictures as with a plain word."""
-    found, plain = (page("x", report_markdown(spoilt(t)), PICTURES) for t in (text, "word"))
+    found, plain = (rendered(report_markdown(spoilt(t)), THERE) for t in (text, "word"))
     for tag in ("<p>", "<h1>", "<h2>", "<td>", "<th>", "<code>", "<img ", "<table>"):
         assert found.count(tag) == plain.count(tag), tag
 
@@ -120,27 +123,28 @@ def test_names_in_a_confirmation_are_text(text: str) -> None:
     told = CONFIRMED
     spoilt: dict[str, Any] = {**told, "metric": text, "front": [text]}
     spoilt["points"] = [{**point, "name": text, "pyramid": text} for point in told["points"]]
-    found = read(page("x", "\n\n".join(confirmation_markdown(spoilt, PICTURES[2])), PICTURES))
+    found = read(rendered("\n\n".join(confirmation_markdown(spoilt, PLOT)), THERE))
     assert found.tags <= TAGS
-    assert found.addresses == [PICTURES[2]]
+    assert found.addresses == [PLOT]
 
 
-def test_a_page_lets_a_browser_fetch_nothing_from_a_network() -> None:
+def test_a_text_has_no_link_and_no_picture_but_ours() -> None:
     text = "![x](http://a.example/b.png) ![y](front.svg) [z](http://a.example) <https://a.example>\n\n[r]: //a"
-    found = read(page("x", text, PICTURES))
-    assert found.addresses == ["front.svg"]
-    assert "default-src 'none'" in POLICY
-    assert "http" not in POLICY
-    assert f'content="{POLICY}"' in page("x", text, PICTURES)
+    assert read(rendered(text, THERE)).addresses == ["front.svg"]
 
 
 @pytest.mark.parametrize("text", ["$\\frac{1", "a $x$ b", "--> <b>&", "\x1b[31m\n", "\udcff", "x" * 3_000, "模型"])
 def test_plots_take_any_name(tmp_path: Path, text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_front(spoilt(text), tmp_path)
-    ET.parse(tmp_path / "front.svg")
-    assert image.imread(tmp_path / "front.png").shape[1] == 1170
+        shown = Shown.of(spoilt(text))
+        for name, make in FIGURES.items():
+            draw(make, shown, tmp_path / name, (".svg",))
+        draw(front_figure, shown, tmp_path / "front", (".png", ".pdf"))
+    for name in ("front", "groups", "ranks", "curves", "gain"):
+        ET.parse(tmp_path / f"{name}.svg")
+    assert image.imread(tmp_path / "front.png").shape[1] == 2100
+    assert (tmp_path / "front.pdf").read_bytes().startswith(b"%PDF-")
 
 
 def drawn_bars(folder: Path, summary: Summary) -> Iterator[float]:
@@ -156,7 +160,7 @@ def drawn_bars(folder: Path, summary: Summary) -> Iterator[float]:
             return plain(self, x, y, **how)
 
         patch.setattr(Axes, "errorbar", listen)
-        draw_front(summary, folder)
+        draw(front_figure, Shown.of(summary), folder / "front", (".png",))
     for metrics, (below, above) in told:
         for metric, down, up in zip(metrics, below, above, strict=True):
             yield from (metric - down, metric + up)

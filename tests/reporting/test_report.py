@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -9,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import image
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from msplora_search import load_front
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.reporting.front_panels import draw_points
-from msplora_search.reporting.plots import draw_front
+from msplora_search.reporting.figures.all import draw
+from msplora_search.reporting.figures.front import front_figure
+from msplora_search.reporting.figures.shown import Shown
+from msplora_search.reporting.figures.style import Width
 from msplora_search.reporting.report import report_markdown, trials_csv, write_report
 from msplora_search.reporting.terminal import search_display, seconds_left
 from msplora_search.reporting.wording import (
@@ -34,6 +36,8 @@ from msplora_search.search.summary import Summary, summarise
 from msplora_search.settings import load_study
 from tests.example import GOLDEN, JUDGE, LAYERS, evaluation, golden_texts, record, records, results, split
 from tests.search.test_proposal import SPACE
+
+KINDS = ("png", "svg", "pdf")
 
 
 @pytest.mark.parametrize("name", sorted(golden_texts()))
@@ -61,14 +65,17 @@ def test_another_file_is_no_front(tmp_path: Path, text: str) -> None:
         load_front(tmp_path)
 
 
-def test_a_report_has_every_file_and_links_to_those_there_are(tmp_path: Path) -> None:
+def test_a_report_has_every_file_and_its_page_holds_the_pictures(tmp_path: Path) -> None:
     folder = write_report(summarise(results()), tmp_path)
     names = {p.name for p in folder.iterdir()}
-    assert names == {
-        "report.md", "report.html", "front.json", "trials.csv", "front.png", "front.svg", "hypervolume.png",
-    }  # fmt: skip
-    page = (folder / "report.html").read_text()
-    assert set(re.findall(r'src="([^"]+)"', page)) == {"front.svg", "hypervolume.png"}
+    pictures = {f"{name}.{kind}" for name in ("front", "groups", "ranks", "curves", "gain") for kind in KINDS}
+    tables = {f"front.{kind}" for kind in ("csv", "md", "tex")}
+    others = {"report.md", "report.html", "front.json", "trials.csv", "hypervolume.png"}
+    assert names == {*pictures, *tables, *others}
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    kept = re.findall(r'<img src="data:image/([a-z+]+);base64,([^"]+)"', page)
+    assert [kind for kind, _ in kept] == ["svg+xml"] * 5
+    assert base64.b64decode(kept[0][1]) == (folder / "front.svg").read_bytes()
     assert page.count("<table>") == 3
     for name in ("front.png", "hypervolume.png"):
         pixels = image.imread(folder / name)
@@ -76,11 +83,10 @@ def test_a_report_has_every_file_and_links_to_those_there_are(tmp_path: Path) ->
         assert pixels[..., :3].std() > 0.05
 
 
-def test_the_same_study_gives_the_same_svg(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        draw_front(summarise(results()), tmp_path / name)
-    assert (tmp_path / "a" / "front.svg").read_bytes() == (tmp_path / "b" / "front.svg").read_bytes()
+def test_the_same_study_gives_the_same_pictures(tmp_path: Path) -> None:
+    folders = [write_report(summarise(results()), tmp_path / name) for name in ("a", "b")]
+    files = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
+    assert files[0] == files[1]
 
 
 def test_a_plot_names_baselines_axes_and_groups(tmp_path: Path) -> None:
@@ -91,7 +97,8 @@ def test_a_plot_names_baselines_axes_and_groups(tmp_path: Path) -> None:
         "accuracy",
         "paper's pyramid",
         "r=1",
-        "pruned below this plot",
+        "stopped early (metric when stopped)",
+        "all trials",
     ):
         assert f"<!-- {comment} -->" in drawn
 
@@ -99,24 +106,29 @@ def test_a_plot_names_baselines_axes_and_groups(tmp_path: Path) -> None:
 def test_a_plot_has_a_line_a_ladder_and_names_them_where_there_are_several(tmp_path: Path) -> None:
     key = replace(records()[1], number=20, baseline="lora-1@key", pyramid=Pyramid.lora(1, LAYERS, ("key",)))
     for trials, there, missing in (
-        (records(), ["plain LoRA (rank)"], ["plain LoRA on query+value (rank)"]),
-        ((*records(), key), [f"plain LoRA on {w} (rank)" for w in ("query+value", "key")], ["plain LoRA (rank)"]),
+        (records(), ["plain LoRA (r: rank)"], ["plain LoRA on query+value (r: rank)"]),
+        (
+            (*records(), key),
+            [f"plain LoRA on {w} (r: rank)" for w in ("query+value", "key")],
+            ["plain LoRA (r: rank)"],
+        ),
     ):
-        draw_front(summarise(results(trials)), tmp_path)
+        draw(front_figure, Shown.of(summarise(results(trials))), tmp_path / "front", (".svg",))
         drawn = (tmp_path / "front.svg").read_text()
         assert all(f"<!-- {label} -->" in drawn for label in there)
         assert not any(f"<!-- {label} -->" in drawn for label in missing)
 
 
-def test_a_plot_shows_the_judging_part_where_there_is_one(tmp_path: Path) -> None:
-    axes = [Figure().subplots() for _ in range(2)]
-    rows = [draw_points(on, of) for on, of in zip(axes, (judged_study(60), summarise(results())), strict=True)]
-    legends = [[text.get_text() for text in on.get_legend().get_texts()] for on in axes]  # type: ignore[union-attr]
+def test_a_plot_shows_the_judging_part_where_there_is_one() -> None:
+    judged, plain = (
+        front_figure(Shown.of(s), Width.TWO_COLUMNS) for s in (judged_study(60), summarise(results()))
+    )
+    legends = [[text.get_text() for text in of.legends[0].get_texts()] for of in (judged, plain)]
     assert ["the same on the judging part" in legend for legend in legends] == [True, False]
-    assert rows == [1, 2]
-    hollow = [np.asarray(line.get_ydata()) for line in axes[0].lines if line.get_markerfacecolor() == "white"]
+    axes = judged.axes[0]
+    hollow = [np.asarray(line.get_ydata()) for line in axes.lines if line.get_markerfacecolor() == "white"]
     assert [list(values) for values in hollow if len(values)] == [[0.675, 0.725]]
-    low, high = axes[0].get_ylim()
+    low, high = axes.get_ylim()
     assert low < 0.675
     assert high > 0.725
 

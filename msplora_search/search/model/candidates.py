@@ -100,6 +100,18 @@ class Candidates:
         drawn = _built(random_choice(ground.space, draw) for _ in range(DRAWN))
         return cls.made(chain(_built(_alike(ground.space)), _evenly(list(drawn), ground, draw)), ground)
 
+    def some(self, most: int, seed: int) -> Candidates:
+        """At most so many of them, drawn at random."""
+        if len(self.proposals) <= most:
+            return self
+        drawn = sorted(np.random.default_rng(seed).choice(len(self.proposals), most, replace=False))
+        return Candidates(
+            tuple(self.proposals[place] for place in drawn),
+            tuple(self.configurations[place] for place in drawn),
+            self.costs[drawn],
+            self.features[drawn],
+        )
+
     def beside(self, pyramids: Iterable[Pyramid], ground: Ground) -> Candidates:
         """With the neighbours of these pyramids, where not all configurations are here already."""
         if ground.is_listed:

@@ -35,8 +35,12 @@ def initial_choice(
     """The cheapest free candidate where nothing as cheap is known, else one as far from all known costs as can be.
 
     Of several rates the one in the middle, of an even number the two in turn: who gives a choice of rates gives it
-    about the one that is believed best. Of those that are equally far one is drawn, always the same for a seed.
+    about the one that is believed best; but the cheapest soon once more, see `_cheapest_again`. Of those that are
+    equally far one is drawn, always the same for a seed.
     """
+    again = _cheapest_again(candidates, free, known) if len(known) >= FEWEST_INITIAL else None
+    if again is not None:
+        return again
     sizes = np.log(candidates.costs)
     middle = free & (candidates.rates == _middle(candidates.rates, known))
     free = middle if middle.any() else free
@@ -48,6 +52,25 @@ def initial_choice(
     apart = np.abs(sizes[:, None] - there).min(axis=1)
     far = np.flatnonzero(free & (apart >= apart[free].max() - NEAR * (high - low)))
     return int(np.random.default_rng(seed).choice(far))
+
+
+def _cheapest_again(candidates: Candidates, free: NDArray[np.bool_], known: Collection[Candidate]) -> int | None:
+    """The cheapest configuration at the next higher rate, where it is known at one rate alone.
+
+    Its step of the envelope is the longest, and small pyramids want high rates. On `digits` a search has half the
+    regret after six to nine trials by it, and the same from the twelfth on.
+    """
+    those = [one for one in known if one.params == candidates.costs.min()]
+    if len(those) != 1:
+        return None
+    higher = [
+        place
+        for place in np.flatnonzero(
+            free & (candidates.costs == those[0].params) & (candidates.rates > those[0].rate)
+        )
+        if candidates.configurations[place].pyramid == those[0].pyramid
+    ]
+    return int(min(higher, key=lambda place: candidates.rates[place])) if higher else None
 
 
 def _middle(rates: Floats, known: Collection[Candidate]) -> float:

@@ -25,6 +25,8 @@ from msplora_search.search.repeats import training_variance
 MEASURED = (State.COMPLETE, State.PRUNED, State.FAILED)
 """States of trials that say something of their configuration."""
 Found = TypeVar("Found")
+GAUGED = 4_000
+"""Candidates among which the best gain is looked for where it is only compared with."""
 FEWEST = 3
 """Trials that were trained to the end, before the model is asked."""
 CONVERGED = 0.02
@@ -86,6 +88,11 @@ class Forecaster:
         """What may be proposed; of a large space without the neighbours of its front."""
         return Candidates.of(self.ground, self.seed)
 
+    @cached_property
+    def _few(self) -> Candidates:
+        """Some of them."""
+        return self.candidates.some(GAUGED, self.seed)
+
     def next_proposal(self, records: Sequence[TrialRecord]) -> Proposal | None:
         """What to train next, given all that was begun so far; None where no candidate is left."""
         free = self.candidates.free(_taken(records))
@@ -103,16 +110,18 @@ class Forecaster:
         return self._prospect.of(_told(records), lambda: self._best_of(records, _pending(records)))
 
     def gauge(self, records: Sequence[TrialRecord]) -> Prospect | None:
-        """`prospect`, or what it was when up to a twentieth less was measured: for what is only compared with it.
+        """`prospect`, or the best of some when up to a twentieth less was measured: for what is compared with it.
 
-        Scoring all candidates takes long, and the best gain changes little from one trial to the next.
+        Scoring all candidates takes long; the best gain changes little from one trial to the next, and is little
+        more than that of the best of thousands. Where many workers search, each of them sees a twentieth more at
+        each of its proposals.
         """
         measured = [record for record in records if record.state in MEASURED]
         count = gauged_from(len(measured))
         if count == len(measured):
             return self.prospect(records)
         first = measured[:count]
-        return self._gauge.of(_told(first), lambda: self._best_of(first, []))
+        return self._gauge.of(_told(first), lambda: self._best_of(first, [], self._few))
 
     def worth_thawing(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
         """The stopped proposal that, trained on, would gain more a step than the best new one; None: none would.
@@ -213,14 +222,21 @@ class Forecaster:
         spread = math.sqrt(variance + measured.one_training + outlook.surrogate.luck)
         return float(ndtr((metric - height) / spread))
 
-    def _best_of(self, records: Sequence[TrialRecord], pending: Sequence[Candidate]) -> Prospect | None:
+    def _best_of(
+        self, records: Sequence[TrialRecord], pending: Sequence[Candidate], among: Candidates | None = None
+    ) -> Prospect | None:
         measured = self._measured(records)
-        return None if measured is None else self._best(measured, _taken(records), pending)
+        return None if measured is None else self._best(measured, _taken(records), pending, among)
 
     def _best(
-        self, measured: Measurements, taken: Collection[Candidate], pending: Sequence[Candidate]
+        self,
+        measured: Measurements,
+        taken: Collection[Candidate],
+        pending: Sequence[Candidate],
+        among: Candidates | None = None,
     ) -> Prospect:
-        candidates = self.candidates.beside([one.pyramid for one in measured.front()], self.ground)
+        front = [one.pyramid for one in measured.front()]
+        candidates = (among or self.candidates).beside(front, self.ground)
         outlook = self._outlook(measured, pending)
         gains = outlook.gains(candidates)
         place = best_choice(gains, candidates.free(taken))

@@ -60,6 +60,15 @@ def test_a_search_begins_at_the_middle_rate_or_at_the_two_in_turn(
     assert [one.rate for one in known] == first
 
 
+def test_the_cheapest_is_soon_tried_at_a_higher_rate() -> None:
+    ground = replace(GROUND, space=replace(SPACE, learning_rate=(1e-3, 2e-3, 4e-3)))
+    candidates, known = Candidates.of(ground), list[Candidate]()
+    for _ in range(8):
+        known.append(candidates.configurations[initial_choice(candidates, candidates.free(known), known, seed=0)])
+    assert known[4] == replace(known[0], rate=4e-3)
+    assert [one.rate for one in known[5:]] == [2e-3] * 3
+
+
 def test_short_searches_ask_the_model_too() -> None:
     """All but the last two proposals of a short one are spread, of the shortest four."""
     assert [initial_count(trials) for trials in (1, 6, 9, 12, 24, None)] == [4, 4, 7, 10, 10, 10]

@@ -1,0 +1,172 @@
+"""What stands on figures: all of it within them, no text on another, and what they promise to show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from msplora_search.errors import InputError
+from msplora_search.reporting.figures.all import FIGURES
+from msplora_search.reporting.figures.front import view_of
+from msplora_search.reporting.figures.gain import gains_of
+from msplora_search.reporting.figures.labels import Box
+from msplora_search.reporting.figures.ranks import cells_of
+from msplora_search.reporting.figures.relative import gains_of_points
+from msplora_search.reporting.figures.saving import content, drawing
+from msplora_search.reporting.figures.several import Kind, several_figure
+from msplora_search.reporting.figures.shown import Shown
+from msplora_search.reporting.figures.style import Width
+from msplora_search.results.records import State, TrialRecord
+from msplora_search.search.summary import Summary, summarise
+from tests.example import evaluation, record, records, results, split
+
+LONG = "WWWW a $very$ long_name% with \\commands{} & more " * 4
+
+
+@cache
+def crowded() -> Summary:
+    """48 trials, of which 14 are on the front, a ladder beside it, and some stopped far below."""
+    front = [record(20 + i, split(i, 0, 0), 90 - 2 * i) for i in range(1, 15)]
+    rest = [record(40 + i, split(1 + i % 14, 1, 1), 100 + i % 7) for i in range(24)]
+    stopped = [
+        record(70 + i, split(3, i, 0), 0, state=State.PRUNED, curve=(evaluation(0.5, 190 + i),), steps=60)
+        for i in range(2, 8)
+    ]
+    return summarise(results((*records()[:3], *front, *rest, *stopped)))
+
+
+def texts_of(figure: Figure) -> Iterator[tuple[Text, Box]]:
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        extent = Text.get_window_extent(text)
+        if text.get_text().strip() and text.get_visible() and extent.width > 0:
+            yield text, Box(*extent.extents)
+
+
+def shrunk(box: Box, by: float) -> Box:
+    return Box(box.left + by, box.bottom + by, box.right - by, box.top - by)
+
+
+@pytest.mark.parametrize("width", list(Width))
+@pytest.mark.parametrize("name", [name for name in FIGURES if name != "importance"])
+@pytest.mark.parametrize("long", [False, True])
+def test_texts_lie_within_the_figure_and_on_no_other(name: str, width: Width, long: bool) -> None:
+    shown = Shown.of(crowded())
+    if long:
+        shown = replace(shown, file=replace(shown.file, study=LONG, model=LONG, metric=LONG))
+    with drawing():
+        figure = FIGURES[name](shown, width)
+        assert figure is not None
+        figure.draw_without_rendering()
+        require_tidy(figure)
+
+
+def require_tidy(figure: Figure) -> None:
+    canvas = Box(-2, -2, figure.bbox.width + 2, figure.bbox.height + 2)
+    beyond = not_drawn(figure)
+    found = [(text.get_text(), box) for text, box in texts_of(figure) if id(text) not in beyond]
+    assert not [text for text, box in found if not box.within(canvas)]
+    pairs = combinations([(text, shrunk(box, 0.15 * (box.top - box.bottom))) for text, box in found], 2)
+    meeting = [(one, other) for (one, box), (other, second) in pairs if box.meets(second)]
+    assert not meeting
+
+
+def not_drawn(figure: Figure) -> set[int]:
+    """Labels of ticks beyond the limits of their axes, which exist all the same."""
+    found = set[int]()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in axis.get_major_ticks():
+            if not low <= tick.get_loc() <= high:
+                found |= {id(tick.label1), id(tick.label2)}
+    return found
+
+
+def test_trials_far_off_are_shown_apart_and_only_then() -> None:
+    assert view_of(Shown.of(crowded()))[1]
+    near = [r for r in crowded().results.records if r.state == State.COMPLETE]
+    view, apart = view_of(Shown.of(summarise(results(tuple(near)))))
+    assert not apart
+    assert all(view.holds((r.adapter_params, r.final.metric)) for r in near)
+
+
+def test_a_front_names_its_trials() -> None:
+    figure = FIGURES["front"](Shown.of(crowded()), Width.TWO_COLUMNS)
+    assert figure is not None
+    texts = {text.get_text() for text, _ in texts_of(figure)}
+    assert {str(p.record.number) for p in crowded().front} <= texts
+    assert {"r=1", "r=2", "all trials"} <= texts
+
+
+def test_a_map_of_ranks_tells_never_tried_from_stopped() -> None:
+    cells = cells_of(Shown.of(summarise(results())), 0, 2)
+    assert cells[1, 0].best == pytest.approx(1 - 76 / 400)
+    assert (cells[4, 2].best, cells[4, 2].count) == (None, 1)
+    assert (16, 0) not in cells
+
+
+def test_the_gain_over_steps_ends_with_the_gain_of_the_study() -> None:
+    summary = crowded()
+    found, told = gains_of(summary), summary.gain_over_lora
+    assert found is not None
+    assert told is not None
+    steps, middle, low, high = found
+    assert steps[-1] == summary.cost.steps
+    assert (middle[-1], low[-1], high[-1]) == pytest.approx((told.metric, *told.interval))
+    assert np.all(np.diff(steps) >= 0)
+
+
+def test_a_gain_is_over_the_best_plain_lora_that_is_no_larger() -> None:
+    found = {p.trial: gain for p, gain, _ in gains_of_points(Shown.of(summarise(results())))}
+    assert found[4] == pytest.approx(100 * (0.85 - 0.80))
+    assert found[3] == pytest.approx(100 * (0.81 - 0.80))
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("width", list(Width))
+def test_several_studies_share_a_figure(kind: Kind, width: Width) -> None:
+    one, other = Shown.of(crowded()), replace(Shown.of(summarise(results())), label=LONG)
+    with drawing():
+        for overlay in (False,) if kind is Kind.GROUPS else (True, False):
+            figure = several_figure(kind, [one, other], width, overlay, relative=False)
+            figure.draw_without_rendering()
+            require_tidy(figure)
+
+
+def test_an_overlay_needs_one_metric_or_gains() -> None:
+    one = Shown.of(summarise(results()))
+    other = replace(one, file=replace(one.file, metric="f1"), summary=None, label="other")
+    with pytest.raises(InputError, match=r"--overlay: the metrics differ \(accuracy, f1\); use --panels"):
+        several_figure(Kind.FRONT, [one, other], Width.TWO_COLUMNS, True, False)
+    assert len(several_figure(Kind.FRONT, [one, other], Width.TWO_COLUMNS, None, False).axes) == 2
+    assert len(several_figure(Kind.FRONT, [one, other], Width.TWO_COLUMNS, None, True).axes) == 1
+    for kind in (Kind.GAIN, Kind.CURVES):
+        with pytest.raises(InputError, match=f"--kind {kind}: 'other' is a front.json, which has none"):
+            several_figure(kind, [other], Width.TWO_COLUMNS, None, False)
+    with pytest.raises(InputError, match="at most 7 can be told apart"):
+        several_figure(Kind.FRONT, [one] * 8, Width.TWO_COLUMNS, True, False)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_same_study_gives_the_same_bytes(suffix: str) -> None:
+    def once() -> bytes:
+        with drawing():
+            figure = FIGURES["front"](Shown.of(summarise(results())), Width.ONE_COLUMN)
+            assert figure is not None
+            return content(figure, suffix)
+
+    first = once()
+    assert first == once()
+    assert b"20" + b"26-" not in first
+
+
+def test_a_study_with_one_rung_has_no_curves() -> None:
+    trials: tuple[TrialRecord, ...] = (record(0, split(1, 0, 0), 60, curve=(evaluation(1.0, 60),)),)
+    assert FIGURES["curves"](Shown.of(summarise(results(trials))), Width.TWO_COLUMNS) is None
