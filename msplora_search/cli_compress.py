@@ -23,7 +23,7 @@ def compress(
     ranks: Annotated[
         str | None,
         typer.Option(
-            help="Ranks to try at every level, such as 0,2,8; by default 0 and powers of two up to its own."
+            help="Ranks to try at every level, such as 0,2,8; by default 0 and its own, halved up to 3 times."
         ),
     ] = None,
     as_json: AsJson = False,

@@ -18,7 +18,7 @@ from msplora_search.results.pareto import front
 from msplora_search.text import brief
 
 MOST_GROUPS = 4
-FEW, MOST = 2, 60
+FEW, MOST = 1, 60
 """Rounds of a first look at every point of the lattice, and of those that it leaves."""
 
 
@@ -86,8 +86,8 @@ class Compression:
 
 
 def lattice(largest: int) -> tuple[int, ...]:
-    """0, the powers of two below `largest`, and `largest`."""
-    return (0, *(2**i for i in range(largest.bit_length()) if 2**i < largest), largest)
+    """0, and `largest` halved up to three times: enough sizes, few enough fits."""
+    return tuple(sorted({0, *(largest >> i for i in range(4))}))
 
 
 def compress(lora: Lora, ranks: Sequence[int] | None = None) -> Compression:
@@ -121,7 +121,7 @@ def _params(own: Iterable[SiteFamily], ranks: Ranks, groups: Spans) -> int:
 def _candidates(own: Sequence[SiteFamily], lora: Lora, choices: Sequence[int]) -> Iterator[tuple[Ranks, Spans]]:
     """What can lie on the front: beside a layer level that holds the LoRA whole, sharing adds nothing."""
     whole = [f for f in own if len(f.sites) == lora.layers]
-    energies = [sharing_energies(f.cores) for f in whole]
+    energies = [sharing_energies(f.sketch()) for f in whole]
     for layer in choices:
         shares = layer < lora.rank and lora.layers > 1
         for top in choices if shares else (0,):

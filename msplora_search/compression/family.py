@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from msplora_search.compression.factors import Factors, squared_norm
 from msplora_search.compression.levels import Levels, Ranks, Spans, fit, squared_error
 from msplora_search.compression.lora import Lora, LoraSite
 
@@ -21,13 +22,13 @@ class SiteFamily:
     """Orthonormal, (d_out, p)."""
     right: Tensor
     """Orthonormal, (d_in, q)."""
-    cores: Tensor
-    """(layers, p, q): an update is `left @ core @ right.T`, and has the core's norm."""
+    cores: Factors
+    """(p, q) a layer: an update is `left @ core @ right.T`, and has the core's norm."""
 
     @property
     def energy(self) -> float:
         """The squared norm of all updates."""
-        return float((self.cores**2).sum())
+        return squared_norm([self.cores])
 
     def spans(self, groups: Spans) -> Spans:
         """The depth groups as ranges of this family's own sites, which may be empty."""
@@ -42,16 +43,25 @@ class SiteFamily:
         """The energy that they leave over."""
         return squared_error(self.cores, levels)
 
-    def factors(self, core: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-        """Balanced factors (d_out, rank) and (rank, d_in) of a core of that rank; zeros where its own is lower."""
-        u, s, v = torch.linalg.svd(core, full_matrices=False)
-        known = min(rank, len(s))
-        root = s[:known].sqrt()
+    def factors(self, level: Factors, i: int, rank: int) -> tuple[Tensor, Tensor]:
+        """Balanced factors (d_out, rank) and (rank, d_in) of a level in layer i; zeros where its own is lower."""
+        columns, rows = level.up[level.of[i]], level.down[level.of[i]]
+        (left, a), (right, b) = torch.linalg.qr(self.left @ columns), torch.linalg.qr((rows @ self.right.T).T)
+        u, s, v = torch.linalg.svd(a @ b.T)
+        root = s.sqrt()
         up = self.left.new_zeros(self.left.shape[0], rank)
         down = self.left.new_zeros(rank, self.right.shape[0])
-        up[:, :known] = self.left @ (u[:, :known] * root)
-        down[:known] = (root[:, None] * v[:known]) @ self.right.T
+        up[:, : len(s)] = left @ (u * root)
+        down[: len(s)] = (root[:, None] * v) @ right.T
         return up, down
+
+    def sketch(self, most: int = 64) -> Tensor:
+        """The cores (layers, p, q) in the at most `most` directions of most energy on either side."""
+        ups, downs = self.cores.up * self.cores.down.norm(dim=2)[:, None], self.cores.down
+        left = torch.linalg.eigh((ups @ ups.mT).sum(0)).eigenvectors[:, -most:]
+        right = torch.linalg.eigh((downs.mT @ downs).sum(0)).eigenvectors[:, -most:]
+        found: Tensor = (left.T @ self.cores.up) @ (self.cores.down @ right)
+        return found
 
 
 def families(lora: Lora) -> list[SiteFamily]:
@@ -65,5 +75,18 @@ def families(lora: Lora) -> list[SiteFamily]:
 def _family(sites: tuple[LoraSite, ...]) -> SiteFamily:
     left = torch.linalg.qr(torch.cat([s.up for s in sites], dim=1)).Q
     right = torch.linalg.qr(torch.cat([s.down.T for s in sites], dim=1)).Q
-    cores = torch.stack([(left.T @ s.up) @ (s.down @ right) for s in sites])
-    return SiteFamily(sites, left, right, cores)
+    rank = max(s.rank for s in sites)
+    ups = torch.stack([_padded(left.T @ s.up, rank) for s in sites])
+    downs = torch.stack([_padded((s.down @ right).T, rank).T for s in sites])
+    return SiteFamily(sites, left, right, orthogonal(Factors(ups, downs, torch.arange(len(sites)))))
+
+
+def _padded(columns: Tensor, count: int) -> Tensor:
+    return torch.nn.functional.pad(columns, (0, count - columns.shape[1]))
+
+
+def orthogonal(given: Factors) -> Factors:
+    """The same matrices by orthonormal columns and orthogonal rows, as an SVD has them."""
+    (left, a), (right, b) = torch.linalg.qr(given.up), torch.linalg.qr(given.down.mT)
+    u, s, v = torch.linalg.svd(a @ b.mT, full_matrices=False)
+    return Factors(left @ u, s[..., None] * (v @ right.mT), given.of)

@@ -1,8 +1,8 @@
-"""Fits the three levels of a pyramid to given low-rank updates, by alternating truncated SVD.
+"""Fits the three levels of a pyramid to given low-rank updates, by alternating least squares.
 
-For the updates `X_l` of one family of sites, in the small space that their factors span, it minimises
-`sum_l ||X_l - G - M_g(l) - L_l||^2`. With the other two levels fixed, the best level is the truncated SVD
-(Eckart and Young, 1936) of the residual, of its mean for a level that several layers share: the sum never rises.
+For the updates `X_l` of one family of sites, in the small space that their factors span, it lowers
+`sum_l ||X_l - G - M_g(l) - L_l||^2`, one level at a time with the others fixed; the sum never rises. All
+matrices stay factors, so that a round costs as little as the ranks are small.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from msplora_search.compression.factors import Factors, refitted, squared_norm
+
 Spans = tuple[tuple[int, int], ...]
-ENOUGH = 1e-4
+ENOUGH = 3e-4
 """Relative improvement of the squared error below which a fit ends."""
+FIRST_STEPS = 3
+"""Of subspace iteration, for the first guess at a level."""
 
 
 @dataclass(frozen=True)
@@ -33,53 +37,46 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Levels:
-    """What each layer gets from each level; each (layers, p, q), shared parts repeated."""
+    """What each layer gets from each level."""
 
-    top: Tensor
-    mid: Tensor
-    layer: Tensor
+    top: Factors
+    mid: Factors
+    layer: Factors
 
     @property
-    def whole(self) -> Tensor:
-        """The sum of the levels, (layers, p, q)."""
-        return self.top + self.mid + self.layer
+    def all(self) -> tuple[Factors, Factors, Factors]:
+        """The three of them."""
+        return self.top, self.mid, self.layer
 
 
-def truncated(matrices: Tensor, rank: int) -> Tensor:
-    """The best approximation of each matrix (..., p, q) by one of `rank`."""
-    if rank == 0:
-        return torch.zeros_like(matrices)
-    u, s, v = torch.linalg.svd(matrices, full_matrices=False)
-    found: Tensor = (u[..., :rank] * s[..., None, :rank]) @ v[..., :rank, :]
-    return found
+def fit(updates: Factors, ranks: Ranks, groups: Spans, most: int = 300) -> Levels:
+    """The levels for `updates`, one a layer, from the better of two starts, after at most `most` rounds."""
+    starts = [guessed(updates, ranks, groups)]
+    if ranks.top + ranks.mid:
+        starts.append(common(updates, ranks, groups))
+    best = min(starts, key=lambda levels: squared_error(updates, levels))
+    return _descended(updates, best, most)
 
 
-def fit(updates: Tensor, ranks: Ranks, groups: Spans, most: int = 300) -> Levels:
-    """The levels for `updates` (layers, p, q), from the better of two starts, after at most `most` rounds."""
-    starts = (_top_down(updates, ranks, groups), _common_spaces(updates, ranks, groups))
-    ends = [_descended(updates, start, ranks, groups, most) for start in starts]
-    return min(ends, key=lambda levels: squared_error(updates, levels))
-
-
-def squared_error(updates: Tensor, levels: Levels) -> float:
+def squared_error(updates: Factors, levels: Levels) -> float:
     """The energy that the levels leave over."""
-    return float(((updates - levels.whole) ** 2).sum())
+    return squared_norm([updates, *(replace(f, up=-f.up) for f in levels.all)])
 
 
-def rounds(updates: Tensor, levels: Levels, ranks: Ranks, groups: Spans) -> Iterator[Levels]:
+def rounds(updates: Factors, levels: Levels) -> Iterator[Levels]:
     """Better and better levels, without end; each round fits every level once, the others fixed."""
     while True:
-        mean = (updates - levels.mid - levels.layer).mean(0)
-        levels = replace(levels, top=truncated(mean, ranks.top).expand_as(updates))
-        levels = replace(levels, mid=_shared(updates - levels.top - levels.layer, ranks.mid, groups))
-        levels = replace(levels, layer=truncated(updates - levels.top - levels.mid, ranks.layer))
+        levels = replace(levels, top=refitted(updates, levels.top, (levels.mid, levels.layer)))
+        levels = replace(levels, mid=refitted(updates, levels.mid, (levels.top, levels.layer)))
+        levels = replace(levels, layer=refitted(updates, levels.layer, (levels.top, levels.mid)))
         yield levels
 
 
-def _descended(updates: Tensor, levels: Levels, ranks: Ranks, groups: Spans, most: int) -> Levels:
-    best, before = levels, squared_error(updates, levels)
-    floor = 1e-20 * float((updates**2).sum())
-    for best in islice(rounds(updates, levels, ranks, groups), most):
+def _descended(updates: Factors, levels: Levels, most: int) -> Levels:
+    before = squared_error(updates, levels)
+    floor = 1e-14 * squared_norm([updates])
+    best = levels
+    for best in islice(rounds(updates, levels), most):
         now = squared_error(updates, best)
         if before - now <= ENOUGH * before or now <= floor:
             break
@@ -87,45 +84,89 @@ def _descended(updates: Tensor, levels: Levels, ranks: Ranks, groups: Spans, mos
     return best
 
 
-def _shared(updates: Tensor, rank: int, groups: Spans) -> Tensor:
-    means = torch.stack([updates[a:b].mean(0) if b > a else torch.zeros_like(updates[0]) for a, b in groups])
-    best = truncated(means, rank)
-    return torch.cat([best[i].expand(b - a, *best[i].shape) for i, (a, b) in enumerate(groups)])
+def blank(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
+    """Zeros, with rows to begin a fit from: random ones, and each layer's own leading ones."""
+    layers, p, q = len(updates.of), updates.up.shape[1], updates.down.shape[2]
+    draw = torch.Generator().manual_seed(0)
+
+    def level(rank: int, of: Tensor, count: int) -> Factors:
+        rows = torch.randn(1, rank, q, generator=draw, dtype=updates.up.dtype)
+        return Factors(updates.up.new_zeros(count, p, rank), rows.repeat(count, 1, 1), of)
+
+    leading = updates.down[:, : ranks.layer]
+    own = Factors(updates.up.new_zeros(layers, p, leading.shape[1]), leading, torch.arange(layers))
+    of = torch.cat([torch.full((b - a,), i) for i, (a, b) in enumerate(groups)])
+    return Levels(
+        level(ranks.top, torch.zeros(layers, dtype=torch.long), 1),
+        level(ranks.mid, of, len(groups)),
+        own,
+    )
 
 
-def _top_down(updates: Tensor, ranks: Ranks, groups: Spans) -> Levels:
+def guessed(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
     """The mean of all, the means of the groups' rest, each layer's rest."""
-    top = truncated(updates.mean(0), ranks.top).expand_as(updates)
-    mid = _shared(updates - top, ranks.mid, groups)
-    return Levels(top, mid, truncated(updates - top - mid, ranks.layer))
+    levels = blank(updates, ranks, groups)
+    for _ in range(FIRST_STEPS):
+        levels = replace(levels, top=refitted(updates, levels.top, ()))
+    for _ in range(FIRST_STEPS):
+        levels = replace(levels, mid=refitted(updates, levels.mid, (levels.top,)))
+    return replace(levels, layer=_layers(updates, levels))
 
 
-def _common_spaces(updates: Tensor, ranks: Ranks, groups: Spans) -> Levels:
+def common(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
     """The same by the spaces that all updates have in common: exact where the updates are a pyramid."""
-    top = _common(updates, ranks.top).expand_as(updates)
-    rest = updates - top
-    mids = [_common(rest[a:b], ranks.mid).expand_as(rest[a:b]) for a, b in groups if b > a]
-    mid = torch.cat(mids)
-    return Levels(top, mid, truncated(rest - mid, ranks.layer))
+    levels = blank(updates, ranks, groups)
+    if ranks.top:
+        up, down = shared(updates, slice(None), ranks.top)
+        levels = replace(levels, top=Factors(up[None], down[None], levels.top.of))
+    if ranks.mid:
+        parts = [_beyond(shared(updates, slice(a, b), ranks.top + ranks.mid), levels.top, ranks.mid)
+                 if b > a else (levels.mid.up[0], levels.mid.down[0]) for a, b in groups]  # fmt: skip
+        mid = Factors(torch.stack([u for u, _ in parts]), torch.stack([d for _, d in parts]), levels.mid.of)
+        levels = replace(levels, mid=mid)
+    return replace(levels, layer=_layers(updates, levels))
 
 
-def _common(updates: Tensor, rank: int) -> Tensor:
-    """What matrices (layers, p, q) share: of `rank`, (p, q).
+def _layers(updates: Factors, levels: Levels) -> Factors:
+    return refitted(updates, levels.layer, (levels.top, levels.mid))
+
+
+def _beyond(whole: tuple[Tensor, Tensor], top: Factors, rank: int) -> tuple[Tensor, Tensor]:
+    """What a group has in common beyond what all have: factors of `rank`."""
+    left, a = torch.linalg.qr(torch.cat([whole[0], -top.up[0]], dim=1))
+    right, b = torch.linalg.qr(torch.cat([whole[1], top.down[0]]).mT)
+    u, s, v = torch.linalg.svd(a @ b.mT, full_matrices=False)
+    up, down = left @ (u[:, :rank] * s[:rank]), v[:rank] @ right.mT
+    missing = rank - up.shape[1]
+    return torch.nn.functional.pad(up, (0, missing)), torch.nn.functional.pad(down, (0, 0, 0, missing))
+
+
+def shared(updates: Factors, layers: slice, rank: int) -> tuple[Tensor, Tensor]:
+    """What the matrices of some layers share: factors (p, rank) and (rank, q).
 
     Where `X = U S V + R`, and R has no column in the span of U and no row in that of V, `V X^+ U` is the inverse
-    of S, whatever R is; the spans common to all layers are the leading ones of their projectors' mean.
+    of S, whatever R is; the spans common to all layers are the leading ones of their projectors' mean. `updates`
+    has orthonormal columns, and orthogonal rows.
     """
-    if rank == 0:
-        return torch.zeros_like(updates[0])
-    u, s, v = torch.linalg.svd(updates, full_matrices=False)
-    kept = (s > 1e-9 * s[:, :1]).to(s.dtype)
-    left = _leading((u * kept[:, None, :]) @ u.mT, rank)
-    right = _leading((v.mT * kept[:, None, :]) @ v, rank)
-    inverse = (v.mT * (kept / s.clamp_min(1e-300))[:, None, :]) @ u.mT
-    core: Tensor = torch.linalg.pinv((right.mT @ inverse @ left).mean(0), rtol=1e-9)
-    return left @ core @ right.mT
+    up, down = updates.up[layers], updates.down[layers]
+    sizes = down.norm(dim=2)
+    kept = (sizes > 1e-9 * sizes.amax(1, keepdim=True)).to(up.dtype)
+    rows = down * (kept / sizes.clamp_min(1e-300))[..., None]
+    left, right = _leading(up * kept[:, None, :], rank), _leading(rows.mT, rank)
+    inverse = (rows @ right).mT @ ((kept / sizes.clamp_min(1e-300))[..., None] * (up.mT @ left))
+    core: Tensor = torch.linalg.pinv(inverse.mean(0), rtol=1e-9)
+    return left @ core, right.mT
 
 
-def _leading(projectors: Tensor, rank: int) -> Tensor:
-    found: Tensor = torch.linalg.eigh(projectors.mean(0)).eigenvectors[:, -rank:]
-    return found
+def _leading(bases: Tensor, rank: int) -> Tensor:
+    """(layers, p, k) to (p, rank): by subspace iteration on the mean of the projectors."""
+    flat = bases.transpose(0, 1).flatten(1)
+    if flat.shape[0] <= 4 * rank + 32:
+        found: Tensor = torch.linalg.eigh(flat @ flat.mT).eigenvectors[:, -rank:]
+        return found
+    draw = torch.Generator().manual_seed(0)
+    basis = torch.randn(flat.shape[0], rank + 8, generator=draw, dtype=flat.dtype)
+    for _ in range(8):
+        basis = torch.linalg.qr(flat @ (flat.mT @ basis)).Q
+    inner: Tensor = torch.linalg.eigh(basis.mT @ (flat @ (flat.mT @ basis))).eigenvectors
+    return basis @ inner[:, -rank:]

@@ -107,9 +107,9 @@ def _fill(bank: AdapterBank, family: SiteFamily, levels: Levels, point: Point) -
 
 def _parts(family: SiteFamily, levels: Levels, point: Point, i: int) -> Iterator[tuple[Tensor, Tensor]]:
     ranks = point.ranks
-    for core, rank in ((levels.top, ranks.top), (levels.mid, ranks.mid), (levels.layer, ranks.layer)):
+    for level, rank in ((levels.top, ranks.top), (levels.mid, ranks.mid), (levels.layer, ranks.layer)):
         if rank:
-            yield family.factors(core[i], rank)
+            yield family.factors(level, i, rank)
 
 
 def _resplit(parts: list[tuple[Tensor, Tensor]], ranks: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
