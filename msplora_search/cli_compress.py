@@ -37,11 +37,12 @@ def compress(
     console = open_console()
     with loading(console, "fitting pyramids ..."):
         from msplora_search.compression.compressing import compress as compress_lora
-        from msplora_search.compression.compressing import read_ranks
+        from msplora_search.compression.compressing import read_ranks, require_bounds
         from msplora_search.compression.lora import read_lora
         from msplora_search.compression.writing import write_point
         from msplora_search.reporting.compressed import COLUMNS, point_rows, verdict, write_compression
 
+        require_bounds(max_error, max_params, to)
         lora = read_lora(adapter)
         found = compress_lora(lora, read_ranks(ranks, lora.rank))
         chosen = found.picked(max_error, max_params)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Compression:
     families: list[SiteFamily]
     front: list[Point]
     truncated: list[Point]
-    """0/0/r, for every r of the lattice."""
+    """0/0/r, for every r up to the largest of the lattice."""
 
     def picked(self, max_error: float, max_params: int | None) -> Point:
         """The most exact of at most `max_params`, else the smallest of at most `max_error`."""
@@ -56,7 +57,7 @@ class Compression:
             if not fit:
                 least = self.front[-1].error
                 raise InputError(
-                    f"--max-error {max_error:g}: the nearest point has {least:.3g}; give more --ranks"
+                    f"--max-error {max_error:g}: the nearest point has {least:.3g}; give higher --ranks"
                 )
             return fit[0]
         small = [p for p in self.front if p.params <= max_params]
@@ -98,7 +99,7 @@ def compress(lora: Lora, ranks: Sequence[int] | None = None) -> Compression:
     choices = sorted(set(ranks or lattice(lora.rank)))
     candidates = list(_candidates(own, lora, choices))
     kept = _front(measured(own, r, g, FEW) for r, g in candidates)
-    plain = [measured(own, Ranks(0, 0, r), ((0, lora.layers),), FEW) for r in choices if r]
+    plain = [measured(own, Ranks(0, 0, r), ((0, lora.layers),), FEW) for r in range(1, choices[-1] + 1)]
     final = _front([*(measured(own, p.ranks, p.groups, MOST) for p in kept), *plain])
     return Compression(lora, own, final, plain)
 
@@ -138,6 +139,16 @@ def _front(points: Iterable[Point]) -> list[Point]:
     every = list(points)
     exactness = np.array([-max(p.error, 1e-12) for p in every])
     return [every[i] for i in front(exactness, np.array([float(p.params) for p in every]))]
+
+
+def require_bounds(max_error: float, max_params: int | None, folder: Path) -> None:
+    """Before anything is fitted. Raises InputError naming the option."""
+    if not 0 <= max_error < 1:
+        raise InputError(f"--max-error {max_error:g}: from 0 to below 1 is right, such as 0.1")
+    if max_params is not None and max_params < 1:
+        raise InputError(f"--max-params {max_params}: 1 or more is right")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--to {brief(str(folder))}: is a file; a folder is right")
 
 
 def read_ranks(text: str | None, largest: int) -> tuple[int, ...] | None:

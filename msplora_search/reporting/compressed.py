@@ -12,12 +12,12 @@ from matplotlib.ticker import PercentFormatter
 from msplora_search.compression.compressing import Compression, Point
 from msplora_search.reporting.figures.axes import parameter_axis
 from msplora_search.reporting.figures.saving import drawing, save, settle
-from msplora_search.reporting.figures.style import FRONT, INK, LADDERS, Look, Width
+from msplora_search.reporting.figures.style import FRONT, INK, LORA, Look, Width
 from msplora_search.reporting.folder import write_folder
 from msplora_search.text import brief, printable
 
 COLUMNS = ("params", "pyramid", "of the LoRA", "rel. error")
-PYRAMIDS = Look(FRONT, "o", 4.5, "-")
+PYRAMIDS, TRUNCATED = Look(FRONT, "o", 3.5, "-"), Look(LORA, "s", 6.5, "--")
 RESISTS = 0.05
 """Sharing that saves less than this is not worth a form of its own."""
 
@@ -37,10 +37,8 @@ def verdict(compression: Compression) -> str:
     """Whether sharing beats truncating each layer."""
     most = compression.most_saved
     if most < RESISTS:
-        return (
-            f"the layers resist sharing: at equal error it never saves more than {most:.1%} of the parameters of "
-            "LoRA truncated to a lower rank"
-        )
+        saved = f"at most {most:.1%} of the" if most >= 5e-4 else "no"
+        return f"the layers resist sharing: at equal error it saves {saved} parameters of truncated LoRA"
     return f"sharing saves up to {most:.1%} of the parameters of LoRA truncated to a lower rank, at equal error"
 
 
@@ -50,13 +48,14 @@ def draw_compression(compression: Compression, chosen: Point, folder: Path) -> N
         figure = Figure(figsize=(Width.TWO_COLUMNS.inches, 3.4), layout="constrained")
         axes = figure.subplots()
         for points, look, label in (
-            (compression.truncated, LADDERS[0], "LoRA truncated to a lower rank"),
-            (compression.front, PYRAMIDS, "pyramids"),
+            (compression.truncated, TRUNCATED, "LoRA truncated to a lower rank"),
+            (compression.front, PYRAMIDS, "pyramids, truncated LoRA among them"),
         ):
             axes.plot([p.params for p in points], [p.error for p in points], color=look.colour, label=label,
-                      marker=look.marker, markersize=look.size, linestyle=look.line)  # fmt: skip
-        axes.plot(chosen.params, chosen.error, "o", markersize=10, markerfacecolor="none", markeredgecolor=INK,
-                  linestyle="none", label=f"written: {chosen.ranks}")  # fmt: skip
+                      marker=look.marker, markersize=look.size, linestyle=look.line, drawstyle="steps-post",
+                      markerfacecolor="none", clip_on=False)  # fmt: skip
+        axes.plot(chosen.params, chosen.error, "o", color="none", markeredgecolor=INK, markersize=12,
+                  clip_on=False, linestyle="none", label=f"written: {chosen.ranks}")  # fmt: skip
         parameter_axis(axes)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set(ylabel="relative error of the updates", ylim=(0, None))

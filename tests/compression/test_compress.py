@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from msplora_search.adapters.pyramid_file import load_pyramid
 from msplora_search.cli import app
-from msplora_search.compression.compressing import compress, read_ranks
+from msplora_search.compression.compressing import compress, read_ranks, require_bounds
 from msplora_search.compression.lora import read_lora
 from msplora_search.errors import InputError
 from tests.compression.loras import base, logits, outputs, save_lora
@@ -98,3 +98,18 @@ def test_too_strict_a_bound_is_refused(tmp_path: Path) -> None:
         found.picked(0.001, None)
     with pytest.raises(InputError, match="from 0 to 4"):
         read_ranks("0,9", 4)
+
+
+@pytest.mark.parametrize(
+    ("error", "params", "to", "said"),
+    [
+        (float("nan"), None, "out", "--max-error nan: from 0 to below 1"),
+        (-1.0, None, "out", "--max-error -1"),
+        (0.1, 0, "out", "--max-params 0"),
+        (0.1, None, "file", "--to .*file: is a file"),
+    ],
+)
+def test_bounds_are_refused_before_a_fit(tmp_path: Path, error: float, params: Any, to: str, said: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=said):
+        require_bounds(error, params, tmp_path / to)
