@@ -15,6 +15,7 @@ from msplora_search.adapters.pyramid_file import load_pyramid
 from msplora_search.cli import app
 from msplora_search.compression.compressing import compress, read_ranks, require_bounds
 from msplora_search.compression.lora import read_lora
+from msplora_search.compression.writing import write_point
 from msplora_search.errors import InputError
 from tests.compression.loras import base, logits, outputs, save_lora
 
@@ -51,6 +52,19 @@ def test_random_layers_resist_and_it_is_said(tmp_path: Path) -> None:
     assert "resist sharing" in told["verdict"]
     assert told["written"]["params"] <= 1600
     assert told["front"][-1]["error"] < 1e-6
+
+
+def test_what_is_written_is_as_far_from_the_lora_as_is_said(tmp_path: Path) -> None:
+    lora = save_lora(tmp_path)
+    found = compress(read_lora(lora), (0, 1, 2))
+    parted = [p for p in found.front if p.ranks.mid and p.ranks.layer and (5, 6) in p.groups]
+    assert parted  # a group of one layer, where mid and layer level are the same
+    write_point(found, parted[-1], tmp_path / "out")
+    whole, near = read_lora(lora), read_lora(tmp_path / "out" / "peft")
+    own, new = ({s.path: s.up @ s.down for s in of.sites} for of in (whole, near))
+    lost = sum(float(((own[path] - new[path]) ** 2).sum()) for path in own)
+    energy = sum(float((update**2).sum()) for update in own.values())
+    assert (lost / energy) ** 0.5 == pytest.approx(parted[-1].error, rel=1e-4)
 
 
 @pytest.mark.parametrize(
