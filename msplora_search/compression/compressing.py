@@ -19,7 +19,7 @@ from msplora_search.results.pareto import front
 from msplora_search.text import brief
 
 MOST_GROUPS = 4
-FEW, MOST = 1, 60
+FEW, MOST = 1, 30
 """Rounds of a first look at every point of the lattice, and of those that it leaves."""
 
 
@@ -123,16 +123,14 @@ def _candidates(own: Sequence[SiteFamily], lora: Lora, choices: Sequence[int]) -
     """What can lie on the front: beside a layer level that holds the LoRA whole, sharing adds nothing."""
     whole = [f for f in own if len(f.sites) == lora.layers]
     energies = [sharing_energies(f.sketch()) for f in whole]
-    for layer in choices:
-        shares = layer < lora.rank and lora.layers > 1
-        for top in choices if shares else (0,):
-            if top + layer:
-                yield Ranks(top, 0, layer), ((0, lora.layers),)
-            for mid in choices if shares and energies else ():
-                if mid:
-                    costs = sharing_costs(energies, top + mid)
-                    for count in range(2, min(MOST_GROUPS, lora.layers) + 1):
-                        yield Ranks(top, mid, layer), best_groups(costs, count)
+    sharing = [r for r in choices if r < lora.rank] if lora.layers > 1 else []
+    for top in choices:
+        yield from ((Ranks(top, 0, layer), ((0, lora.layers),)) for layer in sharing if top)
+        for mid in choices if energies else ():
+            costs = sharing_costs(energies, top + mid)
+            for count in range(2, min(MOST_GROUPS, lora.layers) + 1) if mid else ():
+                groups = best_groups(costs, count)
+                yield from ((Ranks(top, mid, layer), groups) for layer in sharing)
 
 
 def _front(points: Iterable[Point]) -> list[Point]:

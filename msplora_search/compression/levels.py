@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 
 import torch
@@ -51,9 +52,9 @@ class Levels:
 
 def fit(updates: Factors, ranks: Ranks, groups: Spans, most: int = 300) -> Levels:
     """The levels for `updates`, one a layer, from the better of two starts, after at most `most` rounds."""
-    starts = [guessed(updates, ranks, groups)]
-    if ranks.top + ranks.mid:
-        starts.append(common(updates, ranks, groups))
+    if ranks.top + ranks.mid == 0:
+        return guessed(updates, ranks, groups)  # each layer's truncated SVD: nothing is better
+    starts = guessed(updates, ranks, groups), common(updates, ranks, groups)
     best = min(starts, key=lambda levels: squared_error(updates, levels))
     return _descended(updates, best, most)
 
@@ -117,10 +118,10 @@ def common(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
     """The same by the spaces that all updates have in common: exact where the updates are a pyramid."""
     levels = blank(updates, ranks, groups)
     if ranks.top:
-        up, down = shared(updates, slice(None), ranks.top)
+        up, down = shared(updates, (0, len(updates.of)), ranks.top)
         levels = replace(levels, top=Factors(up[None], down[None], levels.top.of))
     if ranks.mid:
-        parts = [_beyond(shared(updates, slice(a, b), ranks.top + ranks.mid), levels.top, ranks.mid)
+        parts = [_beyond(shared(updates, (a, b), ranks.top + ranks.mid), levels.top, ranks.mid)
                  if b > a else (levels.mid.up[0], levels.mid.down[0]) for a, b in groups]  # fmt: skip
         mid = Factors(torch.stack([u for u, _ in parts]), torch.stack([d for _, d in parts]), levels.mid.of)
         levels = replace(levels, mid=mid)
@@ -141,14 +142,15 @@ def _beyond(whole: tuple[Tensor, Tensor], top: Factors, rank: int) -> tuple[Tens
     return torch.nn.functional.pad(up, (0, missing)), torch.nn.functional.pad(down, (0, 0, 0, missing))
 
 
-def shared(updates: Factors, layers: slice, rank: int) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=32)  # the same for every rank of the layer level
+def shared(updates: Factors, layers: tuple[int, int], rank: int) -> tuple[Tensor, Tensor]:
     """What the matrices of some layers share: factors (p, rank) and (rank, q).
 
     Where `X = U S V + R`, and R has no column in the span of U and no row in that of V, `V X^+ U` is the inverse
     of S, whatever R is; the spans common to all layers are the leading ones of their projectors' mean. `updates`
     has orthonormal columns, and orthogonal rows.
     """
-    up, down = updates.up[layers], updates.down[layers]
+    up, down = updates.up[slice(*layers)], updates.down[slice(*layers)]
     sizes = down.norm(dim=2)
     kept = (sizes > 1e-9 * sizes.amax(1, keepdim=True)).to(up.dtype)
     rows = down * (kept / sizes.clamp_min(1e-300))[..., None]
