@@ -54,7 +54,10 @@ class Visit:
         return visit
 
     def place_of(self, trial: int, role: str) -> tuple[float, float]:
-        """Where a point of the front's figure stands on the screen."""
+        """Where a point of the front's figure stands on the screen, to which it is scrolled."""
+        self.page.evaluate(
+            "document.getElementById('front').scrollIntoView({behavior: 'instant', block: 'start'})"
+        )
         found = self.page.evaluate(
             """([trial, role]) => {
               const figure = document.getElementById("front-figure"), box = figure.getBoundingClientRect();
