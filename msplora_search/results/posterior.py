@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from msplora_search.results.one_thread import one_thread
 from msplora_search.results.training_noise import TrainingNoise
 
 Floats = NDArray[np.float64]
@@ -54,6 +55,7 @@ class Measured:
     """(n,): how many trainings each is the mean of."""
 
 
+@one_thread()
 def draw_true(
     measured: Measured,
     noise: TrainingNoise | None,

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
+from msplora_search.results.one_thread import one_thread
+
 LENGTH, LENGTH_OF_ALL = 0.7, 1.2
 """Of the Matern kernels of a factor's features, which range over about 1, and of that of all features."""
 DEVIATION, NOISE, SPREAD, NOISE_SPREAD = 0.2, 0.3, 1.5, 1.0
@@ -61,6 +63,7 @@ class AdditiveProcess:
         """Of each part, of variance 1: (parts, n, n)."""
         return self._kernels(self.features)
 
+    @one_thread()
     def draws(self, features: Floats, seed: int = 0) -> Floats:
         """Values on other features (m, d) of functions that the measurements leave possible: (`DRAWS`, m).
 
@@ -86,6 +89,7 @@ class AdditiveProcess:
             found += scale**2 * (moved @ kernel.T)
         return np.asarray((found + moved.sum(axis=1, keepdims=True)) * self.unit + self.metrics.mean())
 
+    @one_thread()
     def chance(self, seed: int = 0) -> float:
         """How often metrics that have nothing to do with the features would go with some part of them as closely.
 

@@ -14,6 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+from msplora_search.results.one_thread import one_thread
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Widths = Mapping[str, float]
@@ -79,6 +81,7 @@ class Surrogate:
     unit: float
 
     @classmethod
+    @one_thread()
     def fitted(
         cls, features: Floats, metrics: Floats, variances: Floats, luck: float, like: Surrogate | None = None
     ) -> Surrogate:
@@ -106,6 +109,7 @@ class Surrogate:
             process.fit(features, (cut - centre) / unit)
         return cls(process, centre, unit)
 
+    @one_thread()
     def predicted(self, features: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the true metric, (m,) each, of scaled features (m, d)."""
         blocks = [features[start : start + BLOCK] for start in range(0, len(features), BLOCK)]
