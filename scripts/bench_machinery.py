@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import json
 import os
 import resource
@@ -145,6 +146,7 @@ def search(folder: Path, sampler: str, trials: int) -> dict[str, float]:
         space, records = loop.untried.space, tuple(loop.objective.history.records())
         listen(SearchStarted(space, space.size, 0, None, 0, STEPS, records, ()))
         loop.take()  # lists the space, and fits the model's kernel
+        gc.freeze()
         before = time.process_time() - began
         for times in spent.values():
             times.clear()

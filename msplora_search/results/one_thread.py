@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 def one_thread() -> Iterator[None]:
     """Let BLAS work on one thread, in a block or as a decorator.
 
-    A Cholesky factor of a few hundred rows takes 0.2 ms. Numpy's and scipy's BLAS each keep threads that spin while
+    A Cholesky factor of a hundred rows takes 0.2 ms. Numpy's and scipy's BLAS each keep threads that spin while
     they wait for work, so on two processors 2,000 factors and solutions by turns took 24 s instead of 0.6.
     """
     with _libraries().limit(limits=1, user_api="blas"):

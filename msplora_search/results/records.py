@@ -203,10 +203,15 @@ class TrialRecord:
     repeat_of: int | None = None
     """The trial whose configuration it trains again, with another seed."""
 
-    @property
+    @cached_property
     def configuration(self) -> Configuration:
         """What makes two trials the same, but for the seed."""
         return self.pyramid, self.learning_rate
+
+    @cached_property
+    def stage(self) -> tuple[int, State, int]:
+        """What tells two records of a study apart: one changes with its state, or by another measurement."""
+        return self.number, self.state, len(self.curve)
 
     @property
     def counts(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -105,8 +106,10 @@ def work_off(
         loop = make_loop(study, workbench, baselines, turns, watch, crew, seed, listen, unfinished, heart)
         listen(_started(workbench, baselines, loop, carried_sentence(study)))
         workbench.room.tell = lambda what: listen(Notice(what))
-        while loop.take() or (crew.stays and loop.others.are_at_work()):
-            pass
+        going = loop.take()
+        gc.freeze()  # what was read and listed stays: looking through it takes half a second each time
+        while going or (crew.stays and loop.others.are_at_work()):
+            going = loop.take()
         listen(SearchEnded(loop.reason(), _further(workbench, loop)))
 
 

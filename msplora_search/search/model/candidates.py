@@ -84,7 +84,8 @@ class Candidates:
     def free(self, taken: Iterable[Candidate]) -> NDArray[np.bool_]:
         """Which of them are none of these, (n,)."""
         found = np.ones(len(self.configurations), dtype=bool)
-        found[[self._places[one] for one in taken if one in self._places]] = False
+        places = (self._places.get(one) for one in taken)
+        found[[place for place in places if place is not None]] = False
         return found
 
     @classmethod
@@ -104,12 +105,15 @@ class Candidates:
         """At most so many of them, drawn at random."""
         if len(self.proposals) <= most:
             return self
-        drawn = sorted(np.random.default_rng(seed).choice(len(self.proposals), most, replace=False))
+        return self.at(np.sort(np.random.default_rng(seed).choice(len(self.proposals), most, replace=False)))
+
+    def at(self, places: NDArray[np.intp]) -> Candidates:
+        """Those at some places, in that order."""
         return Candidates(
-            tuple(self.proposals[place] for place in drawn),
-            tuple(self.configurations[place] for place in drawn),
-            self.costs[drawn],
-            self.features[drawn],
+            tuple(self.proposals[place] for place in places),
+            tuple(self.configurations[place] for place in places),
+            self.costs[places],
+            self.features[places],
         )
 
     def beside(self, pyramids: Iterable[Pyramid], ground: Ground) -> Candidates:

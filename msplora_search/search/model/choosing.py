@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msplora_search.search.model.candidates import Candidates
+from msplora_search.search.model.candidates import Candidates, Proposal
 from msplora_search.search.model.features import Candidate
 
 INITIAL, FEWEST_INITIAL, LEFT_FOR_THE_MODEL = 10, 4, 2
@@ -15,7 +16,26 @@ INITIAL, FEWEST_INITIAL, LEFT_FOR_THE_MODEL = 10, 4, 2
 NEAR = 0.02
 """Share of the range of log parameters within which sizes count as equally far."""
 
+CONVERGED = 0.02
+"""Part of the standard error of a metric: a proposal that is expected to add less is not worth its training."""
+
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """The proposal that is expected to raise the front most."""
+
+    proposal: Proposal
+    gain: float
+    """Of the mean of the envelope over log parameters, in units of the metric."""
+    metric_se: float
+    """Of one measurement, beside what all have in common."""
+
+    @property
+    def is_worth_little(self) -> bool:
+        """Whether the front has converged: measurements are too inexact to tell it from what is left."""
+        return self.gain < CONVERGED * self.metric_se
 
 
 def initial_count(trials: int | None) -> int:

@@ -13,44 +13,34 @@ from scipy.special import ndtr
 
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.candidates import Candidates, Ground, Proposal
-from msplora_search.search.model.choosing import INITIAL, best_choice, gauged_from, initial_choice, kernel_from
+from msplora_search.search.model.choosing import INITIAL, Prospect, best_choice, initial_choice, kernel_from
 from msplora_search.search.model.ending import Endings
 from msplora_search.search.model.features import Candidate
 from msplora_search.search.model.gain import Envelope
-from msplora_search.search.model.measurements import MOST_MODELLED, Measurements, candidate_of
+from msplora_search.search.model.measurements import (
+    MEASURED,
+    MOST_MODELLED,
+    Measurements,
+    candidate_of,
+    first_measured,
+    pending_in,
+    stages,
+    taken_by,
+)
 from msplora_search.search.model.outlook import Outlook
 from msplora_search.search.model.surrogate import Scaler, Surrogate
 from msplora_search.search.repeats import training_variance
 
-MEASURED = (State.COMPLETE, State.PRUNED, State.FAILED)
-"""States of trials that say something of their configuration."""
 Found = TypeVar("Found")
 GAUGED = 4_000
-"""Candidates among which the best gain is looked for where it is only compared with."""
+"""Candidates among which the best gain is looked for where it is only compared with, drawn at random; and those
+that are scored for each proposal, where they are more: the best when all were scored last."""
 FEWEST = 3
 """Trials that were trained to the end, before the model is asked."""
-CONVERGED = 0.02
-"""Part of the standard error of a metric: a proposal that is expected to add less is not worth its training."""
 LOOKED_AHEAD = 8
 """Proposals."""
 MOST_OF_THE_LAST = 0.98
 """Part of a proposal's gain that the next has, at most, when those that are not looked at are estimated."""
-
-
-@dataclass(frozen=True)
-class Prospect:
-    """The proposal that is expected to raise the front most."""
-
-    proposal: Proposal
-    gain: float
-    """Of the mean of the envelope over log parameters, in units of the metric."""
-    metric_se: float
-    """Of one measurement, beside what all have in common."""
-
-    @property
-    def is_worth_little(self) -> bool:
-        """Whether the front has converged: measurements are too inexact to tell it from what is left."""
-        return self.gain < CONVERGED * self.metric_se
 
 
 class Latest(Generic[Found]):
@@ -79,6 +69,7 @@ class Forecaster:
     _kernels: dict[int, Surrogate] = field(default_factory=dict)
     _prospect: Latest[Prospect | None] = field(default_factory=Latest)
     _gauge: Latest[Prospect | None] = field(default_factory=Latest)
+    _best_then: Latest[Candidates] = field(default_factory=Latest)
     _known: Latest[Measurements | None] = field(default_factory=Latest)
     _whole: Latest[Endings] = field(default_factory=Latest)
     _seen: Latest[Outlook] = field(default_factory=Latest)
@@ -95,19 +86,21 @@ class Forecaster:
 
     def next_proposal(self, records: Sequence[TrialRecord]) -> Proposal | None:
         """What to train next, given all that was begun so far; None where no candidate is left."""
-        free = self.candidates.free(_taken(records))
+        free = self.candidates.free(taken_by(records))
         if not free.any():
             return None
         proposed = sum(record.baseline is None and record.repeat_of is None for record in records)
         prospect = self.prospect(records) if proposed >= self.initial else None
         if prospect is not None:
             return prospect.proposal
-        place = initial_choice(self.candidates, free, _taken(records), self.seed + len(records))
+        place = initial_choice(self.candidates, free, taken_by(records), self.seed + len(records))
         return self.candidates.proposals[place]
 
     def prospect(self, records: Sequence[TrialRecord]) -> Prospect | None:
         """The best proposal; None where too little was measured to tell."""
-        return self._prospect.of(_told(records), lambda: self._best_of(records, _pending(records)))
+        return self._prospect.of(
+            stages(records), lambda: self._best_of(records, pending_in(records), self._promising(records))
+        )
 
     def gauge(self, records: Sequence[TrialRecord]) -> Prospect | None:
         """`prospect`, or the best of some when up to a twentieth less was measured: for what is compared with it.
@@ -116,12 +109,29 @@ class Forecaster:
         more than that of the best of thousands. Where many workers search, each of them sees a twentieth more at
         each of its proposals.
         """
-        measured = [record for record in records if record.state in MEASURED]
-        count = gauged_from(len(measured))
-        if count == len(measured):
+        first, is_all = first_measured(records)
+        if is_all:
             return self.prospect(records)
-        first = measured[:count]
-        return self._gauge.of(_told(first), lambda: self._best_of(first, [], self._few))
+        return self._gauge.of(stages(first), lambda: self._best_of(first, [], self._few))
+
+    def _promising(self, records: Sequence[TrialRecord]) -> Candidates:
+        """The best `GAUGED` candidates when up to a twentieth less was measured; all where they are no more.
+
+        Scoring tens of thousands takes half a second, and what was far from the best stays so for a while: as with
+        kernels, until enough more was measured, whatever else changes.
+        """
+        if len(self.candidates.proposals) <= GAUGED:
+            return self.candidates
+        first, _ = first_measured(records)
+        return self._best_then.of(len(first), lambda: self._most_promising(first))
+
+    def _most_promising(self, records: Sequence[TrialRecord]) -> Candidates:
+        measured = self._measured(records)
+        if measured is None:
+            return self.candidates
+        gains = self._outlook(measured, []).gains(self.candidates)
+        gains[~self.candidates.free(taken_by(records))] = -np.inf
+        return self.candidates.at(np.sort(np.argsort(-gains, kind="stable")[:GAUGED]))
 
     def worth_thawing(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
         """The stopped proposal that, trained on, would gain more a step than the best new one; None: none would.
@@ -141,7 +151,7 @@ class Forecaster:
             stopped = [record for record in stopped if record.configuration in nearest]
         if not stopped:
             return None
-        outlook, each = self._outlook(measured, _pending(records)), [candidate_of(record) for record in stopped]
+        outlook, each = self._outlook(measured, pending_in(records)), [candidate_of(record) for record in stopped]
         mean, sd = outlook.expected(self.ground.features.of_all(each))
         gains = outlook.envelope.expected_gain(mean, sd, np.array([float(one.params) for one in each]))
         left = np.array([record.planned_steps - record.steps for record in stopped])
@@ -158,7 +168,7 @@ class Forecaster:
         measured = self._measured(records)
         if measured is None:
             return None
-        trials = min(trials, int(self.candidates.free(_taken(records)).sum()))
+        trials = min(trials, int(self.candidates.free(taken_by(records)).sum()))
         return trials, self._expected(measured, records, trials) * self._came_true(measured, records)
 
     def _expected(self, measured: Measurements, records: Sequence[TrialRecord], trials: int) -> float:
@@ -167,7 +177,7 @@ class Forecaster:
         Each is believed to end at its expectation before the next is chosen; after the first few, gains are taken
         to fall on as they fell among these.
         """
-        taken, pending, gains = _taken(records), _pending(records), list[float]()
+        taken, pending, gains = taken_by(records), pending_in(records), list[float]()
         for _ in range(min(trials, LOOKED_AHEAD)):
             prospect = self._best(measured, taken, pending)
             choice, rate = prospect.proposal
@@ -195,7 +205,7 @@ class Forecaster:
         if then is None:
             return 1.0
         expected = self._expected(then, first, len(proposals) - half)
-        whole, known = measured.configurations[: measured.complete], _taken(first)
+        whole, known = measured.configurations[: measured.complete], taken_by(first)
         believed, _ = self._outlook(measured, []).expected(self.ground.features.of_all(whole))
         costs, over = self.candidates.costs, measured.costs[: measured.complete]
         at_half = np.array([one in known for one in whole])
@@ -215,7 +225,7 @@ class Forecaster:
         measured, ending = self._measured(others), self._endings(others).expected(record)
         if ending is None or measured is None:
             return None
-        outlook = self._outlook(measured, _pending(others))
+        outlook = self._outlook(measured, pending_in(others))
         mean, sd = outlook.expected(self.ground.features.of_all([candidate_of(record)]))
         metric, variance = _combined((float(mean[0]), float(sd[0]) ** 2), ending)
         height = float(outlook.envelope.at(np.array([float(record.adapter_params)]))[0])
@@ -226,7 +236,7 @@ class Forecaster:
         self, records: Sequence[TrialRecord], pending: Sequence[Candidate], among: Candidates | None = None
     ) -> Prospect | None:
         measured = self._measured(records)
-        return None if measured is None else self._best(measured, _taken(records), pending, among)
+        return None if measured is None else self._best(measured, taken_by(records), pending, among)
 
     def _best(
         self,
@@ -239,7 +249,10 @@ class Forecaster:
         candidates = (among or self.candidates).beside(front, self.ground)
         outlook = self._outlook(measured, pending)
         gains = outlook.gains(candidates)
-        place = best_choice(gains, candidates.free(taken))
+        free = candidates.free(taken)
+        if not free.any() and among is not None and among is not self.candidates:
+            return self._best(measured, taken, pending, self.candidates)
+        place = best_choice(gains, free)
         metric_se = math.sqrt(measured.one_training + outlook.surrogate.luck)
         return Prospect(candidates.proposals[place], float(gains[place]), metric_se)
 
@@ -251,11 +264,11 @@ class Forecaster:
             found = Measurements.of(those, training_variance(those, 1.0), self._endings(those))
             return found if found.complete >= FEWEST and len(self.candidates.costs) else None
 
-        return self._known.of(_told(those), measured)
+        return self._known.of(stages(those), measured)
 
     def _endings(self, records: Sequence[TrialRecord]) -> Endings:
         whole = [record for record in records if record.state == State.COMPLETE]
-        return self._whole.of(_told(whole), lambda: Endings.of(whole))
+        return self._whole.of(stages(whole), lambda: Endings.of(whole))
 
     def _outlook(self, measured: Measurements, pending: Sequence[Candidate]) -> Outlook:
         def seen() -> Outlook:
@@ -273,19 +286,6 @@ class Forecaster:
             metrics, variances = measured.metrics[:count], measured.variances[:count]
             self._kernels[count] = Surrogate.fitted(known, metrics, variances, measured.luck)
         return self._kernels[count]
-
-
-def _told(records: Sequence[TrialRecord]) -> list[tuple[int, State, int]]:
-    """What tells two states of a study apart: a record changes with its state, or by another measurement."""
-    return [(record.number, record.state, len(record.curve)) for record in records]
-
-
-def _taken(records: Sequence[TrialRecord]) -> set[Candidate]:
-    return {candidate_of(record) for record in records if record.pyramid is not None}
-
-
-def _pending(records: Sequence[TrialRecord]) -> list[Candidate]:
-    return [candidate_of(r) for r in records if r.state == State.RUNNING and r.repeat_of is None]
 
 
 def _combined(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:

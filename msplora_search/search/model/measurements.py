@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from msplora_search.results import pareto
 from msplora_search.results.records import Configuration, State, TrialRecord
+from msplora_search.search.model.choosing import gauged_from
 from msplora_search.search.model.ending import Endings
 from msplora_search.search.model.features import Candidate
 
+MEASURED = (State.COMPLETE, State.PRUNED, State.FAILED)
+"""States of trials that say something of their configuration."""
 MOST_MODELLED = 250
 """Configurations that a model is made of, stopped ones included: those on the front and the nearest to it. The
 time that a model takes grows with their cube."""
@@ -84,6 +87,28 @@ def candidate_of(record: TrialRecord) -> Candidate:
     """What a trial trains. Raises AssertionError for one that adapts nothing."""
     assert record.pyramid is not None
     return Candidate(record.pyramid, record.learning_rate, record.adapter_params)
+
+
+def stages(records: Sequence[TrialRecord]) -> list[tuple[int, State, int]]:
+    """What tells two states of a study apart."""
+    return [record.stage for record in records]
+
+
+def first_measured(records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], bool]:
+    """The first of what was measured, up to a twentieth less than all (`gauged_from`), and whether it is all."""
+    measured = [record for record in records if record.state in MEASURED]
+    count = gauged_from(len(measured))
+    return measured[:count], count == len(measured)
+
+
+def taken_by(records: Iterable[TrialRecord]) -> set[Candidate]:
+    """What need not be proposed any more."""
+    return {candidate_of(record) for record in records if record.pyramid is not None}
+
+
+def pending_in(records: Iterable[TrialRecord]) -> list[Candidate]:
+    """What is being trained for the first time."""
+    return [candidate_of(r) for r in records if r.state == State.RUNNING and r.repeat_of is None]
 
 
 def _own_variance(records: Sequence[TrialRecord]) -> float:

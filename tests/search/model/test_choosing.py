@@ -65,7 +65,7 @@ def test_the_cheapest_is_soon_tried_at_a_higher_rate() -> None:
     candidates, known = Candidates.of(ground), list[Candidate]()
     for _ in range(8):
         known.append(candidates.configurations[initial_choice(candidates, candidates.free(known), known, seed=0)])
-    assert known[4] == replace(known[0], rate=4e-3)
+    assert known[4] == known[0]._replace(rate=4e-3)
     assert [one.rate for one in known[5:]] == [2e-3] * 3
 
 

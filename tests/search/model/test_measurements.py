@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from msplora_search.design.listing import every_choice
 from msplora_search.design.space import SearchSpace
 from msplora_search.design.splits import FreeSplits
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model import forecast, measurements
-from msplora_search.search.model.candidates import Ground
-from msplora_search.search.model.choosing import gauged_from
+from msplora_search.search.model.candidates import Candidates, Ground
+from msplora_search.search.model.choosing import Prospect, gauged_from
 from msplora_search.search.model.features import Features
 from msplora_search.search.model.forecast import Forecaster
 from msplora_search.search.model.measurements import Measurements, candidate_of
+from msplora_search.search.model.outlook import Outlook
 from tests.search.model.trained import trained
 
 SPACE = SearchSpace(4, (("query",),), (0, 1, 2, 4), (0, 1, 2), (0, 1), FreeSplits((1, 2)))
 GROUND = Ground(SPACE, lambda pyramid: 100 * pyramid.rank_units, Features.of(SPACE.targets))
+WIDE = replace(GROUND, space=replace(SPACE, learning_rate=(1e-3, 2e-3, 4e-3)))
 RUNGS = (0.5, 1.0)
 
 
@@ -67,7 +72,7 @@ def test_a_thaw_is_decided_without_scoring_all_candidates_each_time(monkeypatch:
     scored, forecaster = list[int](), Forecaster(GROUND, 0.5, 0)
     best = Forecaster._best
 
-    def counted(self: Forecaster, *arguments: object) -> forecast.Prospect:
+    def counted(self: Forecaster, *arguments: object) -> Prospect:
         scored.append(1)
         return best(self, *arguments)  # type: ignore[arg-type]
 
@@ -77,3 +82,30 @@ def test_a_thaw_is_decided_without_scoring_all_candidates_each_time(monkeypatch:
         forecaster.worth_thawing(some[:count])
     assert 1 <= len(scored) <= 4
     assert Forecaster(GROUND, 0.5, 0).gauge(some[:89]) == forecaster.gauge(some[:89])
+
+
+def test_among_the_best_of_all_when_last_scored_is_the_best_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "GAUGED", 60)
+    few, every = Forecaster(WIDE, 0.5, 0), list[int]()
+    gains = Outlook.gains
+
+    def counted(self: Outlook, candidates: Candidates) -> NDArray[np.float64]:
+        every.append(len(candidates.costs))
+        return gains(self, candidates)
+
+    monkeypatch.setattr(Outlook, "gains", counted)
+    some = records(60, stopped=20)
+    proposed = [few.next_proposal(some[:count]) for count in range(50, 60)]
+    assert 1 <= every.count(len(few.candidates.costs)) <= 5
+    assert every.count(60) == 10
+    monkeypatch.setattr(forecast, "GAUGED", 10**6)
+    assert proposed == [Forecaster(WIDE, 0.5, 0).next_proposal(some[:count]) for count in range(50, 60)]
+
+
+def test_where_all_of_these_are_taken_every_candidate_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "GAUGED", 1)
+    some, few = records(60, stopped=0), Forecaster(WIDE, 0.5, 0)
+    only = few.next_proposal(some)
+    assert only is not None
+    begun = replace(trained(60, only[0].pyramid(), [], rate=only[1]), state=State.RUNNING)
+    assert few.next_proposal([*some, begun]) not in (None, only)
