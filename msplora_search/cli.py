@@ -218,7 +218,7 @@ def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> 
     known = {record.number: running_line(record) for record in results.records}
     for number in results.interrupted:
         print_line(console, f"interrupted: {known.get(number, f'trial {number}')}; the same run trains it anew")
-    print_front(console, summary)
+    print_front(console, summary, deciding=False)
 
 
 @app.command()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msplora_search.reporting.wording import table
-from msplora_search.search.importance import Importance, Share
 from msplora_search.search.summary import Summary
 from msplora_search.text import markdown
+
+if TYPE_CHECKING:
+    from msplora_search.search.importance import Importance, Share
 
 NAMES = {
     "ranks": "the ranks",

@@ -55,14 +55,14 @@ def search_display(console: Console) -> Iterator[Listener]:
         yield display.listen
 
 
-def print_front(console: Console, summary: Summary) -> None:
-    """The front as a table, and what it says in sentences."""
+def print_front(console: Console, summary: Summary, deciding: bool = True) -> None:
+    """The front as a table, and what it says in sentences; `deciding`: what decides the metric, too."""
     title = f"Front of {summary.results.settings.name}"
     console.print()
     console.print(PlainTable(front_columns(summary), front_rows(summary), title=title))
     found = (*against_lora(summary), verdict(summary), *comparisons(summary))
     said = (*found, *edge_sentence(summary), noise_sentence(summary), cost_sentence(summary))
-    for sentence in ("", *said, *deciding_sentence(summary)):
+    for sentence in ("", *said, *(deciding_sentence(summary) if deciding else ())):
         print_line(console, sentence)
 
 

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from msplora_search.results.records import Measure
 
@@ -64,9 +65,7 @@ def replicates(measure: Measure, drawn: Floats) -> Floats:
 
 def quantile(level: float, degrees: float) -> float:
     """Of Student's t with so many degrees of freedom, two-sided: 95% of it lies within ± `quantile(0.95, ...)`."""
-    from scipy import stats
-
-    return float(stats.t.ppf((1 + level) / 2, max(1.0, degrees)))
+    return float(stdtrit(max(1.0, degrees), (1 + level) / 2))
 
 
 def interval(centre: float, half: float, bounds: tuple[float, float]) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from scipy.special import stdtr
+
 from msplora_search.results.noise import LEVEL, quantile
 from msplora_search.results.training_noise import TrainingNoise
 
@@ -31,11 +33,9 @@ class Spread:
 
     def p_value(self, difference: float) -> float:
         """Two-sided, of a true difference of 0; 1 where nothing varies."""
-        from scipy import stats
-
         if not self.variance:
             return 1.0
-        return float(2 * stats.t.sf(abs(difference) / self.se, max(1.0, self.degrees)))
+        return float(2 * stdtr(max(1.0, self.degrees), -abs(difference) / self.se))
 
 
 def spread_over_seeds(of_examples: float, units: int, noise: TrainingNoise | None, share: float) -> Spread:

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.special import gammaincinv
 
 from msplora_search.results.noise import LEVEL, difference_se
 from msplora_search.results.records import Measure
@@ -41,9 +42,7 @@ class TrainingNoise:
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Of the standard deviation, by the chi-squared distribution of a variance."""
-        from scipy import stats
-
-        ends = (stats.chi2.ppf((1 + side * level) / 2, self.degrees) for side in (1, -1))
+        ends = (2 * gammaincinv(self.degrees / 2, (1 + side * level) / 2) for side in (1, -1))
         low, high = (math.sqrt(max(0.0, self.sum_squares / float(end) - self.of_examples)) for end in ends)
         return low, high
 

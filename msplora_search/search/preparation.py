@@ -25,7 +25,7 @@ from msplora_search.search.store.sameness import FACTS, require_same_data
 from msplora_search.search.warm_start import propose_first
 from msplora_search.settings.document import dump
 from msplora_search.settings.models import StudySettings
-from msplora_search.tasks.task import FORMAT
+from msplora_search.tasks.cache import FORMAT
 
 
 def prepare_study(

@@ -22,7 +22,7 @@ from msplora_search.search.store.identity import is_gone
 from msplora_search.search.store.own_file import STUDY_FILE, holds_study
 from msplora_search.search.store.sameness import FACTS, require_readable, settings_of
 from msplora_search.search.store.storage import opened
-from msplora_search.search.store.stored import attributes_of, reading, trials_of
+from msplora_search.search.store.stored import attributes_of, much_made, reading, trials_of
 from msplora_search.settings.document import Document
 from msplora_search.settings.models import StudySettings
 from msplora_search.tasks.judge import Judge
@@ -75,7 +75,7 @@ def load_results(output: Path, storage: str | None = None) -> StudyResults:
             "(and --storage, if the run had one)"
         )
     url = storage or default_url(output.resolve())
-    with opened(url) as connected:
+    with much_made(), opened(url) as connected:
         study = optuna.load_study(study_name=_study_name(connected, output, url), storage=connected)
         require_readable(study)
         stored = attributes_of(study).get(FACTS)

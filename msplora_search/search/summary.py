@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from msplora_search.results.records import State, TrialRecord
 from msplora_search.results.training_noise import TrainingNoise
 from msplora_search.search.against_lora import Gain, SizeRatio, gain_over, size_ratio_to
 from msplora_search.search.baselines import AT, word_of
-from msplora_search.search.importance import Importance, importance_of
 from msplora_search.search.points import Point, best_of_baselines, error_of_difference, points_of
 from msplora_search.search.results import StudyResults
+
+if TYPE_CHECKING:
+    from msplora_search.search.importance import Importance
 
 WIDER = 1.2
 """How far a bound lies from the mean of the draws, over what they say: their scales are learned from a few dozen
@@ -100,6 +102,8 @@ class Summary:
     @cached_property
     def importance(self) -> Importance | None:
         """What decides the metric; None where too little was measured."""
+        from msplora_search.search.importance import importance_of  # loads scikit-learn, which takes a second
+
         return importance_of(self.results)
 
     @property

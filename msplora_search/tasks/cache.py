@@ -17,6 +17,8 @@ from msplora_search.tasks.checksums import damage_of, write_manifest
 from msplora_search.text import printable
 
 CACHE_VARIABLE = "MSPLORA_SEARCH_CACHE"
+FORMAT = 4
+"""Part of the key of tokenised data: to be raised when what is cached changes."""
 PATIENCE = 10.0
 """Seconds to wait for another process before saying so."""
 

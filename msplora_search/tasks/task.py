@@ -15,7 +15,7 @@ from msplora_search.errors import InputError
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import DatasetSource
-from msplora_search.tasks.cache import cached_folder
+from msplora_search.tasks.cache import FORMAT, cached_folder
 from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.kind import Kind
 from msplora_search.tasks.kinds import kind_of
@@ -26,9 +26,6 @@ from msplora_search.tasks.reading.groups import load_groups, save_groups
 from msplora_search.tasks.reading.local_files import FIELD
 from msplora_search.tasks.reading.tables import TEST_FIELD, fingerprint, read_table, source_of_test
 from msplora_search.text import printable, shown
-
-FORMAT = 4
-"""Part of the cache key: to be raised when what is cached changes."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from msplora_search.errors import InputError
 from msplora_search.settings import StudySettings
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.backbone import load_processor
+from msplora_search.tasks.cache import FORMAT
 from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.parts import Corpus, Part
 from msplora_search.tasks.reading.groups import load_groups, save_groups
 from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.reading.tables import fingerprint
-from msplora_search.tasks.task import FORMAT, Task, prepare, read_corpus
+from msplora_search.tasks.task import Task, prepare, read_corpus
 from tests.small import sentences, study_fields, tokenizer, write_jsonl
 from tests.tasks.models import save_vit, stripes, study_of
 

@@ -12,7 +12,7 @@ from msplora_search.errors import InputError
 from msplora_search.search.store.stored import attributes_of
 from msplora_search.settings.load import stored_settings
 from msplora_search.settings.models import PruningSettings, StudySettings
-from msplora_search.tasks.task import FORMAT
+from msplora_search.tasks.cache import FORMAT
 from msplora_search.text import shown
 
 SETTINGS = "settings"
@@ -22,7 +22,7 @@ VERSION = "settings_version"
 CURRENT = 1
 """Rises where what an older version stored means something else now; new fields with defaults need no new one."""
 READING_OF_0_1 = 3
-"""What `tasks.task.FORMAT` was before it was stored."""
+"""What `tasks.cache.FORMAT` was before it was stored."""
 FACTS = "facts"
 """Study attribute with what a report needs beside the trials."""
 NOT_RESULT_BEARING: Mapping[str, set[str]] = {
