@@ -15,6 +15,8 @@ from msplora_search.search.model.measurements import Measurements
 from msplora_search.search.model.surrogate import Scaler, Surrogate
 
 Floats = NDArray[np.float64]
+BLOCK = 5_000
+"""Configurations whose gain over every step of the envelope is computed at a time, for the sake of memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,4 +68,6 @@ class Outlook:
     def gains(self, candidates: Candidates) -> Floats:
         """By how much each is expected to raise the mean of the envelope over log parameters, (n,)."""
         mean, sd = self.expected(candidates.features)
-        return self.envelope.expected_gain(mean, sd, candidates.costs)
+        blocks = (slice(start, start + BLOCK) for start in range(0, len(mean), BLOCK))
+        each = [self.envelope.expected_gain(mean[of], sd[of], candidates.costs[of]) for of in blocks]
+        return np.concatenate(each)
