@@ -161,7 +161,7 @@ class Replay:
                 metrics.append(self._true(record))
                 costs.append(float(record.adapter_params))
             if record.baseline is None:
-                found.append(self._regret(metrics, costs))
+                found.append(self.regret(metrics, costs))
         return np.array(steps[1:]), np.array(found)
 
     def lost(self) -> tuple[int, float]:
@@ -174,7 +174,7 @@ class Replay:
         members = set(pareto.front(self._truth.ravel(), table.costs()).tolist())
         places = {int(np.ravel_multi_index(self._place(record), self._truth.shape)) for record in stopped}
         trained = [record for record in last if record.state == State.COMPLETE]
-        both = [self._regret([self._true(r) for r in of], [float(r.adapter_params) for r in of])
+        both = [self.regret([self._true(r) for r in of], [float(r.adapter_params) for r in of])
                 for of in (trained, [*trained, *stopped])]  # fmt: skip
         return len(members & places), both[0] - both[1]
 
@@ -189,7 +189,8 @@ class Replay:
     def _true(self, record: TrialRecord) -> float:
         return float(self._truth[self._place(record)])
 
-    def _regret(self, metrics: Sequence[float], costs: Sequence[float]) -> float:
+    def regret(self, metrics: Sequence[float], costs: Sequence[float]) -> float:
+        """The mean gap below the envelope of the table of what has these true metrics and costs."""
         table = self.bench.table
         every, low, high = table.costs(), float(table.parameters.min()), float(table.parameters.max())
         tried = np.array(metrics), np.array(costs)
