@@ -161,6 +161,7 @@ class Loop:
         due = noise_repeats(standing.records, self.baselines, self._search)
         for repeat in due:
             enqueue_repeat(self.study, repeat)
+        standing.waiting |= bool(due)
         return bool(due)
 
     def _proposal_is_left(self, standing: Standing) -> bool:
@@ -172,12 +173,14 @@ class Loop:
             return False
         if (stopped := self.budget.forecaster.worth_thawing(standing.records)) is not None:
             enqueue_thaw(self.study, stopped)
+            standing.waiting = True
             return True
         if standing.answered < PATIENCE:
             return True
         drawn = self.untried.draw(standing.known)
         if drawn is not None:
             self.study.enqueue_trial(drawn)
+            standing.waiting = True
         return drawn is not None
 
     def _contest_is_due(self, standing: Standing) -> bool:
@@ -186,4 +189,5 @@ class Loop:
         due = next_contest(points, standing.records, self._search.seed)
         if due is not None:
             enqueue_repeat(self.study, due)
+            standing.waiting = True
         return due is not None

@@ -45,6 +45,8 @@ class Objective:
     forecaster: Forecaster
     listen: Listener
     crew: Crew
+    asks_alone: bool = True
+    """Whether nobody else begins a trial while one begins here."""
     unfinished: Path | None = None
     """Where trainings are kept, so that what was stopped, or ran out of time, can go on; None: it begins anew."""
 
@@ -54,7 +56,7 @@ class Objective:
         Only one worker at a time may ask and begin: the others then see what it took.
         """
         record = self._plan(trial)
-        if not self.crew.alone:
+        if not self.asks_alone:
             self.history.look()  # no turn holds back who searches from another folder
         answered = self._answer(record, trial.user_attrs.get(RESTART))
         begun = answered or replace(record, planned_steps=self.bench.steps)

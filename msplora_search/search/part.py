@@ -139,7 +139,9 @@ def make_loop(
     untried = Untried(proposer, ground, lambda: forecaster.candidates, seed)
     sampler = sampler_for(search, untried, history, forecaster, inside, seed)
     view = SamplerView(study, sampler, history, bench.task.chance)
-    objective = Objective(bench, proposer, history, forecaster, listen, crew, unfinished)
+    objective = Objective(
+        bench, proposer, history, forecaster, listen, crew, crew.alone or turns.of_all, unfinished
+    )
 
     def heal_all() -> None:
         heal(study, crew, bench.task.chance)

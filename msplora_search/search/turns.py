@@ -31,6 +31,8 @@ class Turns:
 
     lock: Lock
     listen: Listener
+    of_all: bool = True
+    """Whether nobody else asks meanwhile, from whatever machine and folder."""
 
     @classmethod
     def of(cls, output: Path, storage: str | None, study: str, listen: Listener) -> Turns:
@@ -42,7 +44,8 @@ class Turns:
         if storage is not None and is_postgres(storage):
             return cls(AdvisoryLock(storage, f"study {study}"), listen)
         file = file_of(storage) if storage is not None else None
-        return cls(LockFile.at(output / ASKING if file is None else Path(f"{file.absolute()}{ASKING}")), listen)
+        lock = LockFile.at(output / ASKING if file is None else Path(f"{file.absolute()}{ASKING}"))
+        return cls(lock, listen, storage is None or file is not None)
 
     @contextmanager
     def mine(self) -> Iterator[None]:

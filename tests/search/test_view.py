@@ -98,6 +98,7 @@ def test_a_failure_that_was_started_anew_is_not_seen(loop: Loop) -> None:
 def test_trials_that_run_are_seen_but_for_those_with_further_seeds(loop: Loop) -> None:
     complete = next(r for r in by_number(loop).values() if r.state == State.COMPLETE and not r.baseline)
     enqueue_repeat(loop.study, Repeat.again(complete, 2, contest=False))
+    loop.objective.history.look()
     with quiet():
         repeat, proposal = loop.view.ask(), loop.view.ask()
     found = seen(loop)

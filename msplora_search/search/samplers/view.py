@@ -60,6 +60,11 @@ class SamplerView(optuna.Study):
         chosen = [trial for trial in seen if states is None or trial.state in states]
         return copy.deepcopy(chosen) if deepcopy else chosen
 
+    def _pop_waiting_trial_id(self) -> int | None:
+        """Asks the storage for one that waits only where there is one: Optuna would read all that run."""
+        standing = self._history.last or self._history.look()
+        return super()._pop_waiting_trial_id() if standing.waiting else None
+
     def _look(self) -> list[FrozenTrial]:
         standing = self._history.last or self._history.look()
         return best_and_latest([seen for trial in standing.trials if (seen := self._seen(trial)) is not None])

@@ -9,9 +9,10 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
-import optuna
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+
+from msplora_search.search.store.lean import LeanStorage
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
 """Seconds before each new attempt: two minutes in all."""
@@ -30,7 +31,7 @@ METHODS = (
 an orphan, and one whose end is told twice has ended."""
 
 
-class PatientStorage(optuna.storages.RDBStorage):
+class PatientStorage(LeanStorage):
     """Asks again where the connection broke, for two minutes; then it raises what Optuna raises."""
 
     waiting: Callable[[str], None] = staticmethod(lambda _: None)
@@ -38,7 +39,7 @@ class PatientStorage(optuna.storages.RDBStorage):
 
 
 def _patient(name: str) -> Callable[..., Any]:
-    method = getattr(optuna.storages.RDBStorage, name)
+    method = getattr(LeanStorage, name)
 
     @functools.wraps(method)
     def call(self: PatientStorage, *arguments: Any, **named: Any) -> Any:

@@ -14,6 +14,7 @@ import sqlalchemy
 from msplora_search.errors import InputError
 from msplora_search.search.store.address import file_of, for_optuna, hide_password, redact, require_clear
 from msplora_search.search.store.engine import engine_options, is_server
+from msplora_search.search.store.lean import LeanStorage
 from msplora_search.search.store.patient import PatientStorage
 from msplora_search.search.store.stored import StoredError
 
@@ -89,7 +90,7 @@ def answering(url: str) -> Iterator[None]:
 
 def _made(url: str, heartbeat: int | None) -> optuna.storages.RDBStorage:
     """Where another process makes the tables at the same moment, its tables."""
-    kind = PatientStorage if is_server(url) else optuna.storages.RDBStorage
+    kind = PatientStorage if is_server(url) else LeanStorage
     grace = None if heartbeat is None else MISSED * heartbeat
     for pause in (*PAUSES, None):
         try:
