@@ -8,9 +8,10 @@ of w workers makes its share w / max(w) of the trials, so all take as long. The 
 --storage. Told are
 
 - the seconds between the end of a trial and the start of the next (proposal and all bookkeeping; median and 99th
-  percentile), what rungs and results add to a trial, and the efficiency: the part of the workers' time, from the
-  first start to the last end, in which they train;
-- the size of the database, a trial, and the processor time of all workers, a trial.
+  percentile), what rungs and results add to a trial, and the efficiency: the part of the time in which workers
+  train, from when all have trained twice, which lists the space, until the first has nothing left;
+- the same from the first start to the last end, with what the start of so many processes takes on this machine;
+- the size of the database, a trial, and the processor time of all workers, a trial after their first two.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ from msplora_search.settings import StudySettings
 from scripts.made_up import MadeUpBench, settings_for
 from tests.servers import Postgres
 
+WARM = 2
+"""Trials of a worker: at the second, the space is listed."""
+
 
 @dataclass(frozen=True)
 class WaitingBench(MadeUpBench):
@@ -69,15 +73,36 @@ class WaitingBench(MadeUpBench):
 class Told:
     """Of one worker."""
 
-    between: list[float]
-    """Seconds between trials."""
-    trials: list[float]
-    """Seconds of each, of those that were trained to the end."""
-    trained: float
-    """Seconds of waiting in all trials."""
-    began: float
-    ended: float
+    starts: list[float]
+    ends: list[float]
+    shares: list[float]
+    """Of a whole training, of each trial."""
     processor: float
+    """Seconds, of all trials after the first two."""
+
+    @property
+    def between(self) -> list[float]:
+        """Seconds between trials after the first two."""
+        return [start - end for start, end in zip(self.starts[WARM:], self.ends[WARM - 1 :], strict=False)]
+
+    @property
+    def trials(self) -> list[float]:
+        """Seconds of each, of those that were trained to the end."""
+        each = zip(self.starts[WARM:], self.ends[WARM:], self.shares[WARM:], strict=True)
+        return [end - start for start, end, share in each if share == 1.0]
+
+    def trained(self, seconds: float, begin: float, end: float) -> float:
+        """Seconds in which it trained, between two moments, where a whole training takes so many."""
+        found = 0.0
+        for start, stop, share in zip(self.starts, self.ends, self.shares, strict=True):
+            inside = max(0.0, min(stop, end) - max(start, begin))
+            found += seconds * share * inside / (stop - start)
+        return found
+
+
+def efficiency(told: list[Told], seconds: float, begin: float, end: float) -> float:
+    """The part of the time of all between two moments in which they train."""
+    return sum(one.trained(seconds, begin, end) for one in told) / (len(told) * (end - begin))
 
 
 def main() -> None:
@@ -100,7 +125,7 @@ def main() -> None:
             for workers in options.workers:
                 name = f"{sampler}-{workers}"
                 url = server.fresh(name) if server else options.storage
-                trials = max(3 * workers, options.trials * workers // max(options.workers))
+                trials = max(5 * workers, options.trials * workers // max(options.workers))
                 settings = settings_for(sampler).model_copy(update={"name": name})
                 settings = settings.model_copy(
                     update={"search": settings.search.model_copy(update={"trials": trials})}
@@ -110,7 +135,8 @@ def main() -> None:
                 print(
                     f"{sampler}, {workers} workers, {trials} trials: {found['between_median']:.3f} s between "
                     f"trials, 99% {found['between_99']:.3f}; a trial takes {found['trial']:.3f} s; efficiency "
-                    f"{found['efficiency']:.1%}; {found['kb_a_trial']:.1f} kB and {found['cpu_a_trial']:.3f} s of "
+                    f"{found['efficiency']:.1%}, with the start {found['with_start']:.1%} of "
+                    f"{found['wall']:.0f} s; {found['kb_a_trial']:.1f} kB and {found['cpu_a_trial']:.3f} s of "
                     "processor a trial", flush=True,
                 )  # fmt: skip
     if options.json:
@@ -127,7 +153,8 @@ def search(settings: StudySettings, url: str, folder: Path, workers: int, second
     with context.Pool(workers, maxtasksperchild=1) as pool:
         told = pool.starmap(work, jobs, chunksize=1)
     between = np.concatenate([one.between for one in told])
-    wall = max(one.ended for one in told) - min(one.began for one in told)
+    began, ended = min(one.starts[0] for one in told), max(one.ends[-1] for one in told)
+    all_train = max(one.ends[WARM - 1] for one in told), min(one.ends[-1] for one in told)
     engine = sqlalchemy.create_engine(url)
     with engine.connect() as server:
         size = server.execute(sqlalchemy.text("SELECT pg_database_size(current_database())")).scalar_one()
@@ -137,9 +164,11 @@ def search(settings: StudySettings, url: str, folder: Path, workers: int, second
         "between_median": float(np.median(between)),
         "between_99": float(np.quantile(between, 0.99)),
         "trial": float(np.mean(np.concatenate([one.trials for one in told]))),
-        "efficiency": sum(one.trained for one in told) / (workers * wall),
+        "efficiency": efficiency(told, seconds, *all_train),
+        "with_start": efficiency(told, seconds, began, ended),
+        "wall": ended - began,
         "kb_a_trial": size / 1000 / count,
-        "cpu_a_trial": sum(one.processor for one in told) / count,
+        "cpu_a_trial": sum(one.processor for one in told) / (count - WARM * workers),
     }
 
 
@@ -147,7 +176,7 @@ def work(settings: StudySettings, url: str, folder: Path, worker: int, seconds: 
     """One worker's part."""
     gc.freeze()  # as the commands do
     bench = WaitingBench(settings, np.random.default_rng(worker), seconds=seconds)
-    starts, ends, shares = list[float](), list[float](), list[float]()
+    starts, ends, shares, used = list[float](), list[float](), list[float](), list[float]()
     output = folder / str(worker)
     output.mkdir(parents=True)
 
@@ -157,6 +186,8 @@ def work(settings: StudySettings, url: str, folder: Path, worker: int, seconds: 
                 starts.append(time.monotonic())
             case TrialEnded(record) if not record.state.needs_no_training:
                 ends.append(time.monotonic())
+                if len(ends) == WARM:
+                    used.append(processor())
                 shares.append(record.steps / bench.steps)
 
     with quiet_optuna(), opened(url, settings.scale.heartbeat) as common:
@@ -165,18 +196,17 @@ def work(settings: StudySettings, url: str, folder: Path, worker: int, seconds: 
         heart = Heart(common, settings.scale.heartbeat)
         seed = seed_for(settings.search, 0, STRIDE * worker)
         loop = make_loop(study, bench, [], turns, Watch(None), crew, seed, listen, heart=heart)
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        while loop.take():
-            pass
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return Told(
-        between=[start - end for start, end in zip(starts[1:], ends, strict=False)],
-        trials=[end - start for start, end, share in zip(starts, ends, shares, strict=True) if share == 1.0],
-        trained=seconds * sum(shares),
-        began=starts[0],
-        ended=ends[-1],
-        processor=after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
-    )
+        going = loop.take()
+        gc.freeze()
+        while going:
+            going = loop.take()
+    return Told(starts, ends, shares, processor() - used[0])
+
+
+def processor() -> float:
+    """Seconds of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
