@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,12 @@ def _own_cache(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A PostgreSQL server for all tests of a process."""
-    made = Postgres.create(tmp_path_factory.mktemp("postgres") / "data")
-    yield made
-    made.stop()
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for all tests of a process.
+
+    Not in a folder of pytest's, which a further pytest that begins closes to other users, such as the server's.
+    """
+    with tempfile.TemporaryDirectory(prefix="msplora-postgres-") as folder:
+        made = Postgres.create(Path(folder) / "data")
+        yield made
+        made.stop()

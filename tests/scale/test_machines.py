@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -160,7 +161,8 @@ def test_a_host_whose_network_was_cut_finds_its_trial_taken_and_goes_on(
     tmp_path: Path, begin: Callable[..., Running], far: Host
 ) -> None:
     """Nothing there hangs meanwhile: `status` says in one line that the database does not answer."""
-    server = Postgres.create(tmp_path / "server", address=far.here)
+    own = Path(tempfile.mkdtemp(prefix="msplora-postgres-"))
+    server = Postgres.create(own / "data", address=far.here)
     try:
         url, from_there = server.fresh("cut"), server.url_of("cut", far.here)
         study = write_study(tmp_path, search=FIELDS, proxy=LONG, scale={"heartbeat": 1})
@@ -181,6 +183,7 @@ def test_a_host_whose_network_was_cut_finds_its_trial_taken_and_goes_on(
         assert_whole(load_results(tmp_path / "first", url), TRAINED)
     finally:
         server.stop()
+        shutil.rmtree(own)
 
 
 def test_a_worker_without_a_storage_is_told_to_name_it(tmp_path: Path, begin: Callable[..., Running]) -> None:
