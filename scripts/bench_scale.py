@@ -10,7 +10,8 @@ of w workers makes its share w / max(w) of the trials, so all take as long. The 
 - the seconds between the end of a trial and the start of the next (proposal and all bookkeeping; median and 99th
   percentile), what rungs and results add to a trial, and the efficiency: the part of the time in which workers
   train, from when all have trained twice, which lists the space, until the first has nothing left;
-- the same from the first start to the last end, with what the start of so many processes takes on this machine;
+- how long a turn to ask takes: one worker after another has it, so no more trials begin than turns fit in;
+- the efficiency from the first start to the last end, with what starting so many processes takes on this machine;
 - the size of the database, a trial, and the processor time of all workers, a trial after their first two.
 """
 
@@ -24,7 +25,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from msplora_search.search.part import STRIDE, make_loop, quiet_optuna
 from msplora_search.search.samplers import seed_for
 from msplora_search.search.store.heart import Heart
 from msplora_search.search.store.identity import Crew
+from msplora_search.search.store.locks import Lock
 from msplora_search.search.store.own_file import Watch
 from msplora_search.search.store.sameness import open_study
 from msplora_search.search.store.storage import opened
@@ -77,8 +79,10 @@ class Told:
     ends: list[float]
     shares: list[float]
     """Of a whole training, of each trial."""
+    turns: list[float]
+    """Seconds in which it kept the others from asking, each."""
     processor: float
-    """Seconds, of all trials after the first two."""
+    """Of all trials after the first two, seconds."""
 
     @property
     def between(self) -> list[float]:
@@ -98,6 +102,34 @@ class Told:
             inside = max(0.0, min(stop, end) - max(start, begin))
             found += seconds * share * inside / (stop - start)
         return found
+
+
+@dataclass
+class TimedLock:
+    """Tells how long it was held."""
+
+    lock: Lock
+    held: list[float]
+    since: float = 0.0
+
+    def acquire(self, timeout: float) -> bool:
+        """As the lock does."""
+        got = self.lock.acquire(timeout)
+        self.since = time.monotonic()
+        return got
+
+    def release(self) -> None:
+        """As the lock does."""
+        self.held.append(time.monotonic() - self.since)
+        self.lock.release()
+
+    def is_held(self) -> bool:
+        """As the lock does."""
+        return self.lock.is_held()
+
+    def holder(self) -> str:
+        """As the lock does."""
+        return self.lock.holder()
 
 
 def efficiency(told: list[Told], seconds: float, begin: float, end: float) -> float:
@@ -134,10 +166,10 @@ def main() -> None:
                 figures.append({"sampler": sampler, "workers": workers, "trials": trials, **found})
                 print(
                     f"{sampler}, {workers} workers, {trials} trials: {found['between_median']:.3f} s between "
-                    f"trials, 99% {found['between_99']:.3f}; a trial takes {found['trial']:.3f} s; efficiency "
-                    f"{found['efficiency']:.1%}, with the start {found['with_start']:.1%} of "
-                    f"{found['wall']:.0f} s; {found['kb_a_trial']:.1f} kB and {found['cpu_a_trial']:.3f} s of "
-                    "processor a trial", flush=True,
+                    f"trials, 99% {found['between_99']:.3f}, of which one's turn {found['turn']:.3f}; a trial takes "
+                    f"{found['trial']:.3f} s; efficiency {found['efficiency']:.1%}, with the start "
+                    f"{found['with_start']:.1%} of {found['wall']:.0f} s; {found['kb_a_trial']:.1f} kB and "
+                    f"{found['cpu_a_trial']:.3f} s of processor a trial", flush=True,
                 )  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -163,6 +195,7 @@ def search(settings: StudySettings, url: str, folder: Path, workers: int, second
     return {
         "between_median": float(np.median(between)),
         "between_99": float(np.quantile(between, 0.99)),
+        "turn": float(np.median(np.concatenate([one.turns[WARM:] for one in told]))),
         "trial": float(np.mean(np.concatenate([one.trials for one in told]))),
         "efficiency": efficiency(told, seconds, *all_train),
         "with_start": efficiency(told, seconds, began, ended),
@@ -193,6 +226,8 @@ def work(settings: StudySettings, url: str, folder: Path, worker: int, seconds: 
     with quiet_optuna(), opened(url, settings.scale.heartbeat) as common:
         study = open_study(settings, common)
         crew, turns = Crew.of_this_call(url, stays=False), Turns.of(output, url, settings.name, listen)
+        held = list[float]()
+        turns = replace(turns, lock=TimedLock(turns.lock, held))
         heart = Heart(common, settings.scale.heartbeat)
         seed = seed_for(settings.search, 0, STRIDE * worker)
         loop = make_loop(study, bench, [], turns, Watch(None), crew, seed, listen, heart=heart)
@@ -200,7 +235,7 @@ def work(settings: StudySettings, url: str, folder: Path, worker: int, seconds: 
         gc.freeze()
         while going:
             going = loop.take()
-    return Told(starts, ends, shares, processor() - used[0])
+    return Told(starts, ends, shares, held, processor() - used[0])
 
 
 def processor() -> float:
