@@ -166,8 +166,8 @@ def main() -> None:
                 figures.append({"sampler": sampler, "workers": workers, "trials": trials, **found})
                 print(
                     f"{sampler}, {workers} workers, {trials} trials: {found['between_median']:.3f} s between "
-                    f"trials, 99% {found['between_99']:.3f}, of which one's turn {found['turn']:.3f}; a trial takes "
-                    f"{found['trial']:.3f} s; efficiency {found['efficiency']:.1%}, with the start "
+                    f"trials, 99% {found['between_99']:.3f}, of which one's turn {found['turn']:.3f}; "
+                    f"a trial takes {found['trial']:.3f} s; efficiency {found['efficiency']:.1%}, with the start "
                     f"{found['with_start']:.1%} of {found['wall']:.0f} s; {found['kb_a_trial']:.1f} kB and "
                     f"{found['cpu_a_trial']:.3f} s of processor a trial", flush=True,
                 )  # fmt: skip
