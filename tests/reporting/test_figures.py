@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -165,6 +166,19 @@ def test_the_same_study_gives_the_same_bytes(suffix: str) -> None:
     first = once()
     assert first == once()
     assert b"20" + b"26-" not in first
+
+
+def test_every_trial_has_its_curve() -> None:
+    figure = FIGURES["curves"](Shown.of(crowded()), Width.TWO_COLUMNS)
+    assert figure is not None
+    others, stopped = (of for of in figure.axes[0].collections if isinstance(of, LineCollection))
+    assert len(others.get_segments()) == 14  # configurations; the rest are trainings of these
+    known = {r.number: r for r in crowded().results.records}
+    assert [list(map(tuple, line)) for line in stopped.get_segments()] == [
+        [(e.step, e.metric) for e in known[70 + i].curve] for i in range(2, 8)
+    ]
+    low, high = figure.axes[0].get_ylim()
+    assert all(low < e.metric < high for r in known.values() for e in r.curve)
 
 
 def test_a_study_with_one_rung_has_no_curves() -> None:
