@@ -14,8 +14,7 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import extent_of
 from msplora_search.files import short
-from msplora_search.full.confirm import FOLDER
-from msplora_search.reporting.confirmation import PICTURE, confirmation_section, stored_confirmation
+from msplora_search.reporting.confirmation import FOLDER, PICTURE, confirmation_section, stored_confirmation
 from msplora_search.reporting.deciding import deciding_section
 from msplora_search.reporting.figures.all import write_figures
 from msplora_search.reporting.figures.curves import has_curves
