@@ -18,6 +18,8 @@ from msplora_search.reporting.figures.style import PRINT
 from msplora_search.text import brief
 
 SUFFIXES = (".png", ".svg", ".pdf")
+FOR_SCREENS = (".png", ".svg")
+"""Of the figures of a report; `plot` makes a PDF of those that are wanted in print."""
 SHORTEST = 8
 """Letters of a title that was cut."""
 UNDATED: dict[str, Any] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
