@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from plotly import graph_objects
 
 from msplora_search.design.pyramid import Pyramid
@@ -23,7 +26,7 @@ from msplora_search.reporting.report import export_command
 from msplora_search.results.records import State
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary, summarise
-from msplora_search.text import printable
+from msplora_search.text import brief, printable
 from tests.example import GOLDEN, LAYERS, confirmation, decided, evaluation, record, records, results, split
 from tests.reporting.test_report import judged_study
 
@@ -58,6 +61,17 @@ def test_every_figure_of_a_point_is_that_of_the_front_file(summary: Summary) -> 
     assert [n for ladder in data["ladders"] for n in ladder["points"]] == [
         point["trial"] for point in told["baselines"]["lora"]
     ]
+
+
+@pytest.mark.parametrize("summary", [PLAIN, judged_study(30)], ids=["plain", "judged"])
+def test_every_point_has_the_intervals_of_its_own_measures(summary: Summary) -> None:
+    shown, found = data_of(summary)["points"], summary.results
+    assert set(shown) == {str(point.record.number) for point in summary.points}
+    for point in summary.points:
+        told = shown[str(point.record.number)]
+        assert told["interval_95"] == list(found.validation.interval(point.measure))
+        judged = found.judging and point.judged and list(found.judging.interval(point.judged))
+        assert told["judged_interval_95"] == judged
 
 
 def test_every_trial_is_there_with_its_record() -> None:
@@ -227,6 +241,11 @@ def tags_of_a_plain_name() -> list[str]:
 def test_labels_are_no_markup_for_plotly() -> None:
     assert plain("<a href='x'>%{y}</a> &lt;") == "&lt;a href='x'&gt;%&#123;y}&lt;/a&gt; &amp;lt;"
     assert lines("a" * 50, "") == f"{'a' * 44}<br>{'a' * 6}"
+
+
+@given(st.text(max_size=200))
+def test_a_line_of_a_label_is_wrapped_to_its_width(text: str) -> None:
+    assert lines(text) == "<br>".join(map(plain, textwrap.wrap(brief(text, 160), 44)))
 
 
 def test_a_page_allows_its_own_scripts_and_nothing_from_a_network() -> None:
