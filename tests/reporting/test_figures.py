@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
@@ -153,6 +154,18 @@ def test_an_overlay_needs_one_metric_or_gains() -> None:
             several_figure(kind, [other], Width.TWO_COLUMNS, None, False)
     with pytest.raises(InputError, match="at most 7 can be told apart"):
         several_figure(Kind.FRONT, [one] * 8, Width.TWO_COLUMNS, True, False)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_is_written_stands_where_it_was_laid_out(name: str) -> None:
+    """Labels are placed by pixels of the layout, so that writing must not lay out anew."""
+    with mpl.rc_context({"figure.autolayout": True}), drawing():
+        figure = FIGURES[name](Shown.of(crowded()), Width.ONE_COLUMN)
+        if figure is not None:
+            panels = [axes for axes in figure.axes if axes.get_box_aspect() is None]  # no bars of colours
+            before = [axes.get_position().bounds for axes in panels]
+            content(figure, ".png")
+            assert [axes.get_position().bounds for axes in panels] == before
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])

@@ -40,12 +40,14 @@ def settle(figure: Figure) -> None:
     """
     if figure.get_suptitle():
         _cut(figure.texts[0], 0.97 * figure.bbox.width)
+    engine = figure.get_layout_engine()
+    assert engine is not None
     for _ in range(2):  # by about the room that axes will have, for a long title leaves them none; then by theirs
         for axes in figure.axes:
             for title in _titles(axes):
                 _cut(title, axes.get_window_extent().width)
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+        engine.execute(figure)
+    figure.set_layout_engine(None)  # "none" leaves a placeholder, for which `savefig` draws everything twice
 
 
 def _titles(axes: Axes) -> list[Text]:
