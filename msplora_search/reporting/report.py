@@ -7,7 +7,6 @@ import io
 import json
 import shlex
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from msplora_search.design.pyramid import Pyramid
@@ -51,9 +50,7 @@ def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
     """
     folder = output / "report"
     text = report_markdown(summary, confirmation_section(output, CONFIRMED))
-    data = page_data(
-        summary, partial(export_command, output, storage), stored_confirmation(output, confirmed_points)
-    )
+    data = page_data(summary, export_commands(output, storage), stored_confirmation(output, confirmed_points))
     shown = Shown.of(summary)
 
     def fill(part: Path) -> None:
@@ -71,10 +68,10 @@ def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
     return folder
 
 
-def export_command(output: Path, storage: str, trial: int) -> str:
-    """The command that exports a trial, as a user would type it in the folder of this process."""
+def export_commands(output: Path, storage: str) -> Callable[[int], str]:
+    """What gives the command that exports a trial, as a user would type it in the folder of this process."""
     folder, recipe = (shlex.quote(printable(short(path))) for path in (output, output / "recipe"))
-    return f"msplora-search export {folder}{storage} --pick trial={trial} --to {recipe}"
+    return lambda trial: f"msplora-search export {folder}{storage} --pick trial={trial} --to {recipe}"
 
 
 FRONT, GROUPS, RANKS, CURVES = "front.svg", "groups.svg", "ranks.svg", "curves.svg"

@@ -22,7 +22,7 @@ from msplora_search.reporting.html.figures import figures
 from msplora_search.reporting.html.front_figure import ticks
 from msplora_search.reporting.html.labels import lines, plain
 from msplora_search.reporting.html.page import in_json, inline, own_script, page, source_hash
-from msplora_search.reporting.report import export_command
+from msplora_search.reporting.report import export_commands
 from msplora_search.results.records import State
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary, summarise
@@ -34,7 +34,7 @@ PLAIN = summarise(results())
 
 
 def export(trial: int) -> str:
-    return export_command(Path("runs/x"), "", trial)
+    return export_commands(Path("runs/x"), "")(trial)
 
 
 def data_of(summary: Summary, confirmed: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def test_a_confirmation_of_version_0_1_is_drawn() -> None:
 
 
 def test_the_command_names_the_folder_the_storage_and_the_trial() -> None:
-    assert export_command(Path("runs/my study"), " --storage x", 7) == (
+    assert export_commands(Path("runs/my study"), " --storage x")(7) == (
         "msplora-search export 'runs/my study' --storage x --pick trial=7 --to 'runs/my study/recipe'"
     )
 
