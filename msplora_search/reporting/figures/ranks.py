@@ -113,9 +113,10 @@ def _cell(axes: Axes, at: tuple[int, int], cell: Tried | None, scale: Normalize)
     if cell.best is None:
         axes.add_patch(Rectangle(corner, 1, 1, facecolor="#eeeeee", edgecolor=QUIET, linewidth=0.4))
     light = cell.best is None or float(scale(cell.best)) > 0.55
-    axes.text(
+    count = axes.text(
         *at, f"{cell.count}", ha="center", va="center", fontsize=6, color="black" if light else "white", zorder=3
     )
+    count.set_in_layout(False)  # within the axes
 
 
 def _scale(metrics: list[float]) -> Normalize:
