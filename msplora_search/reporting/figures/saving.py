@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -38,6 +39,7 @@ def settle(figure: Figure) -> None:
 
     Titles are cut so that they are no wider than the axes, and the title above all no wider than the figure.
     """
+    FigureCanvasAgg(figure)  # which keeps what measures texts; without it that is made for each of them
     if figure.get_suptitle():
         _cut(figure.texts[0], 0.97 * figure.bbox.width)
     engine = figure.get_layout_engine()
