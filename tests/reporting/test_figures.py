@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from msplora_search.errors import InputError
+from msplora_search.reporting.figures import front
 from msplora_search.reporting.figures.all import FIGURES
 from msplora_search.reporting.figures.front import view_of
 from msplora_search.reporting.figures.gain import gains_of
@@ -105,6 +106,17 @@ def test_a_front_names_its_trials() -> None:
     texts = {text.get_text() for text, _ in texts_of(figure)}
     assert {str(p.record.number) for p in crowded().front} <= texts
     assert {"r=1", "r=2", "all trials"} <= texts
+
+
+@pytest.mark.parametrize("most", [5, 1_000])
+def test_many_points_are_one_picture_in_an_svg(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "MOST_POINTS", most)
+    with drawing():
+        figure = FIGURES["front"](Shown.of(crowded()), Width.TWO_COLUMNS)
+        assert figure is not None
+        drawn = content(figure, ".svg").decode()
+    assert ("<image" in drawn) == (most < 14)  # so many trials are neither stopped nor on the front
+    assert "<!-- other trials -->" in drawn
 
 
 def test_a_map_of_ranks_tells_never_tried_from_stopped() -> None:
