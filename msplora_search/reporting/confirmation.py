@@ -6,18 +6,21 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msplora_search.files import damaged, read_json
-from msplora_search.full.confirm import FOLDER
-from msplora_search.full.jobs import OneTraining
-from msplora_search.full.judgement import Confirmation
 from msplora_search.reporting.figures.confirm import draw_confirmation
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.wording import duration, table, worse_at_most
 from msplora_search.results.noise import LEVEL
 from msplora_search.text import amount, amounts, markdown
 
+if TYPE_CHECKING:  # these load all that trains a model, of which a report needs nothing
+    from msplora_search.full.jobs import OneTraining
+    from msplora_search.full.judgement import Confirmation
+
+FOLDER = "confirm"
+"""In an output folder, as in `full.confirm`."""
 JSON, TEXT, PICTURE = "confirm.json", "confirm.md", "confirm.svg"
 REMEDY = "delete it, and let `msplora-search confirm` make it anew from the trainings that are done"
 

@@ -7,15 +7,13 @@ import io
 import json
 import shlex
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import extent_of
 from msplora_search.files import short
-from msplora_search.full.confirm import FOLDER
-from msplora_search.reporting.confirmation import PICTURE, confirmation_section, stored_confirmation
+from msplora_search.reporting.confirmation import FOLDER, PICTURE, confirmation_section, stored_confirmation
 from msplora_search.reporting.deciding import deciding_section
 from msplora_search.reporting.figures.all import write_figures
 from msplora_search.reporting.figures.curves import has_curves
@@ -39,10 +37,12 @@ from msplora_search.reporting.wording import (
     verdict,
 )
 from msplora_search.results.records import Evaluation, State, TrialRecord
+from msplora_search.search.store.stored import much_made
 from msplora_search.search.summary import Summary
 from msplora_search.text import code, markdown, printable, spreadsheet
 
 
+@much_made()
 def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
     """Write every file of `output`/report and return the folder. Raises InputError where it cannot.
 
@@ -50,9 +50,7 @@ def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
     """
     folder = output / "report"
     text = report_markdown(summary, confirmation_section(output, CONFIRMED))
-    data = page_data(
-        summary, partial(export_command, output, storage), stored_confirmation(output, confirmed_points)
-    )
+    data = page_data(summary, export_commands(output, storage), stored_confirmation(output, confirmed_points))
     shown = Shown.of(summary)
 
     def fill(part: Path) -> None:
@@ -70,10 +68,10 @@ def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
     return folder
 
 
-def export_command(output: Path, storage: str, trial: int) -> str:
-    """The command that exports a trial, as a user would type it in the folder of this process."""
+def export_commands(output: Path, storage: str) -> Callable[[int], str]:
+    """What gives the command that exports a trial, as a user would type it in the folder of this process."""
     folder, recipe = (shlex.quote(printable(short(path))) for path in (output, output / "recipe"))
-    return f"msplora-search export {folder}{storage} --pick trial={trial} --to {recipe}"
+    return lambda trial: f"msplora-search export {folder}{storage} --pick trial={trial} --to {recipe}"
 
 
 FRONT, GROUPS, RANKS, CURVES = "front.svg", "groups.svg", "ranks.svg", "curves.svg"

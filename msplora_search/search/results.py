@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,14 @@ class StudyResults:
 
     def in_state(self, state: State) -> list[TrialRecord]:
         """The records in `state`."""
-        return [record for record in self.records if record.state == state]
+        return list(self._by_state.get(state, ()))
+
+    @cached_property
+    def _by_state(self) -> dict[State, list[TrialRecord]]:
+        found: dict[State, list[TrialRecord]] = {}
+        for record in self.records:
+            found.setdefault(record.state, []).append(record)
+        return found
 
 
 def load_results(output: Path, storage: str | None = None) -> StudyResults:

@@ -3,13 +3,17 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from matplotlib import image
 
 from msplora_search.errors import InputError
+from msplora_search.full import confirm
 from msplora_search.full.judgement import Tried, judge_found
+from msplora_search.reporting import confirmation as reported
 from msplora_search.reporting.confirmation import (
     confirmation_lines,
     confirmation_markdown,
@@ -44,6 +48,13 @@ def test_a_confirmation_is_written_as_data_words_and_plot(output: Path) -> None:
     assert image.imread(folder / "confirm.png").shape[0] > 300
     text = (folder / "confirm.md").read_text()
     assert all(f"| {c.point.params:,} | {c.mean:.4f} |" in text for c in confirmation().points)
+
+
+def test_a_report_looks_where_it_is_written_and_loads_nothing_that_trains() -> None:
+    assert confirm.FOLDER == reported.FOLDER
+    probe = "import sys, msplora_search.reporting.report; print({'transformers', 'peft'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
 
 
 def test_a_report_shows_it_with_a_picture_that_is_there(output: Path) -> None:

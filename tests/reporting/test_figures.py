@@ -7,12 +7,15 @@ from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from msplora_search.errors import InputError
+from msplora_search.reporting.figures import front
 from msplora_search.reporting.figures.all import FIGURES
 from msplora_search.reporting.figures.front import view_of
 from msplora_search.reporting.figures.gain import gains_of
@@ -105,6 +108,17 @@ def test_a_front_names_its_trials() -> None:
     assert {"r=1", "r=2", "all trials"} <= texts
 
 
+@pytest.mark.parametrize("most", [5, 1_000])
+def test_many_points_are_one_picture_in_an_svg(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "MOST_POINTS", most)
+    with drawing():
+        figure = FIGURES["front"](Shown.of(crowded()), Width.TWO_COLUMNS)
+        assert figure is not None
+        drawn = content(figure, ".svg").decode()
+    assert ("<image" in drawn) == (most < 14)  # so many trials are neither stopped nor on the front
+    assert "<!-- other trials -->" in drawn
+
+
 def test_a_map_of_ranks_tells_never_tried_from_stopped() -> None:
     cells = cells_of(Shown.of(summarise(results())), 0, 2)
     assert cells[1, 0].best == pytest.approx(1 - 76 / 400)
@@ -154,6 +168,18 @@ def test_an_overlay_needs_one_metric_or_gains() -> None:
         several_figure(Kind.FRONT, [one] * 8, Width.TWO_COLUMNS, True, False)
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_is_written_stands_where_it_was_laid_out(name: str) -> None:
+    """Labels are placed by pixels of the layout, so that writing must not lay out anew."""
+    with mpl.rc_context({"figure.autolayout": True}), drawing():
+        figure = FIGURES[name](Shown.of(crowded()), Width.ONE_COLUMN)
+        if figure is not None:
+            panels = [axes for axes in figure.axes if axes.get_box_aspect() is None]  # no bars of colours
+            before = [axes.get_position().bounds for axes in panels]
+            content(figure, ".png")
+            assert [axes.get_position().bounds for axes in panels] == before
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_same_study_gives_the_same_bytes(suffix: str) -> None:
     def once() -> bytes:
@@ -165,6 +191,19 @@ def test_the_same_study_gives_the_same_bytes(suffix: str) -> None:
     first = once()
     assert first == once()
     assert b"20" + b"26-" not in first
+
+
+def test_every_trial_has_its_curve() -> None:
+    figure = FIGURES["curves"](Shown.of(crowded()), Width.TWO_COLUMNS)
+    assert figure is not None
+    others, stopped = (of for of in figure.axes[0].collections if isinstance(of, LineCollection))
+    assert len(others.get_segments()) == 14  # configurations; the rest are trainings of these
+    known = {r.number: r for r in crowded().results.records}
+    assert [list(map(tuple, line)) for line in stopped.get_segments()] == [
+        [(e.step, e.metric) for e in known[70 + i].curve] for i in range(2, 8)
+    ]
+    low, high = figure.axes[0].get_ylim()
+    assert all(low < e.metric < high for r in known.values() for e in r.curve)
 
 
 def test_a_study_with_one_rung_has_no_curves() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from itertools import combinations, pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from msplora_search.reporting.figures.axes import round_numbers, short_number
 from msplora_search.reporting.figures.curves import spread
-from msplora_search.reporting.figures.labels import Box, Obstacle, place
+from msplora_search.reporting.figures.labels import Box, Cover, Obstacle, place
 
 CANVAS = Box(0, 0, 400, 300)
 anchors = st.lists(st.tuples(st.floats(0, 400), st.floats(0, 300)), max_size=25)
+sides = st.integers(0, 9)
+boxes = st.builds(lambda x, y, width, height: Box(x, y, x + width, y + height), sides, sides, sides, sides)
+obstacles = st.builds(Obstacle, st.lists(boxes, max_size=3).map(tuple), st.floats(0, 10))
 
 
 @given(anchors, st.floats(4, 40))
@@ -36,6 +40,12 @@ def test_a_label_avoids_what_weighs_and_stands_nearest_its_own_point() -> None:
     assert all(one is not None for one in pair)
     assert pair[0] is not None
     assert pair[0].box.distance((200, 150)) <= pair[0].box.distance((212, 150))
+
+
+@given(st.lists(obstacles, max_size=12), boxes)
+def test_a_label_pays_once_for_each_obstacle_that_it_meets(there: list[Obstacle], label: Box) -> None:
+    met = [obstacle.weight for obstacle in there if any(label.meets(box) for box in obstacle.boxes)]
+    assert Cover.of(there).cost(label) == pytest.approx(sum(met))
 
 
 @given(st.lists(st.floats(-50, 350), max_size=60), st.floats(3, 30))

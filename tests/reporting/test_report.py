@@ -37,7 +37,7 @@ from msplora_search.settings import load_study
 from tests.example import GOLDEN, JUDGE, LAYERS, evaluation, golden_texts, record, records, results, split
 from tests.search.test_proposal import SPACE
 
-KINDS = ("png", "svg", "pdf")
+KINDS = ("png", "svg")
 
 
 @pytest.mark.parametrize("name", sorted(golden_texts()))

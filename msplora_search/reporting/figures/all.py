@@ -13,7 +13,7 @@ from msplora_search.reporting.figures.gain import gain_figure, hypervolume_figur
 from msplora_search.reporting.figures.groups import groups_figure
 from msplora_search.reporting.figures.importance import importance_figure
 from msplora_search.reporting.figures.ranks import ranks_figure
-from msplora_search.reporting.figures.saving import SUFFIXES, drawing, save
+from msplora_search.reporting.figures.saving import FOR_SCREENS, SUFFIXES, drawing, save
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.figures.style import Width
 
@@ -30,9 +30,9 @@ FIGURES: dict[str, Callable[[Shown, Width], Figure | None]] = {
 
 
 def write_figures(shown: Shown, folder: Path) -> None:
-    """Each as PNG, SVG and PDF, hypervolume as PNG alone; a figure without anything to show is left out."""
+    """Each as PNG and SVG, hypervolume as PNG alone; a figure without anything to show is left out."""
     for name, make in FIGURES.items():
-        draw(make, shown, folder / name, (".png",) if name == "hypervolume" else SUFFIXES)
+        draw(make, shown, folder / name, (".png",) if name == "hypervolume" else FOR_SCREENS)
 
 
 def draw(

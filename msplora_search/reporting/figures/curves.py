@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -53,8 +54,8 @@ def draw_curves(axes: Axes, shown: Shown) -> None:
             continue
         kind = "" if record.baseline is None or record.number not in best else record.baseline.partition("-")[0]
         named.get(kind, others).append(record)
-    _lines(axes, others, Look(QUIET, "", 0, "-"), "other trials", 0.45)
-    _lines(axes, shown.pruned, Look(QUIET, "", 0, ":"), "", 0.9)
+    _quiet(axes, others, "-", "other trials", 0.45)
+    _quiet(axes, shown.pruned, ":", "", 0.9)
     if shown.pruned:
         axes.plot([r.curve[-1].step for r in shown.pruned], [r.curve[-1].metric for r in shown.pruned], "x",
                   color=QUIET, markersize=3.5, markeredgewidth=0.8, label="stopped early")  # fmt: skip
@@ -131,6 +132,19 @@ def _bounded(places: list[float], apart: float, low: float, high: float) -> list
     for k in range(len(places)):
         places[-1 - k] = min(places[-1 - k], high - apart * k)
     return list(places)
+
+
+def _quiet(axes: Axes, records: Sequence[TrialRecord], line: str, label: str, alpha: float) -> None:
+    """Lines without markers, of which there may be thousands."""
+    if records:
+        axes.add_collection(
+            LineCollection(
+                [[(e.step, e.metric) for e in record.curve] for record in records], colors=QUIET, linestyles=line,
+                linewidths=0.6, alpha=alpha, label=label or None, zorder=2,
+                capstyle="projecting" if line == "-" else "butt", joinstyle="round",
+            )
+        )  # fmt: skip
+        axes.autoscale_view()
 
 
 def _lines(axes: Axes, records: Sequence[TrialRecord], look: Look, label: str, alpha: float) -> None:

@@ -30,6 +30,8 @@ from msplora_search.text import brief
 
 FRONT_LOOK, PAPER_LOOK = Look(FRONT, "o", 5), Look(PAPER, "*", 9)
 STOPPED, OTHERS = "stopped early (metric when stopped)", "other trials"
+MOST_POINTS = 1_000
+"""Of one kind that are shapes of their own in an SVG or PDF: more are one picture in it."""
 STRETCH = 0.4
 """Of the extent of front and baselines: trials farther off are shown apart, and do not stretch the axes."""
 
@@ -196,4 +198,5 @@ def _scatter(axes: Axes, pairs: Sequence[Pair], marker: str, label: str, size: f
         axes.scatter(
             [x for x, _ in pairs], [y for _, y in pairs], marker=marker, s=size or (11 if cross else 22),
             color=QUIET, alpha=0.8 if cross else 0.6, linewidths=0.7 if cross else 0, label=label, zorder=1,
+            rasterized=len(pairs) > MOST_POINTS,
         )  # fmt: skip

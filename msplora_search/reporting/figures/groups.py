@@ -160,6 +160,7 @@ def _number(
         across[0] + across[1] / 2, down[0] + down[1] / 2, f"{rank}", ha="center", va="center_baseline",
         fontsize=size, color="white" if _strength(rank, most) > 0.5 else "#999999" if not rank else "black",
     )  # fmt: skip
+    text.set_in_layout(False)  # it is hidden where it does not fit its bar, and takes no room beside it
     room = Rectangle((across[0], down[0]), across[1], down[1], transform=axes.transData)
     return text, room
 

@@ -12,8 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from msplora_search.results.pareto import Floats
 
 DIRECTIONS = ((0, 1), (1, 1), (-1, 1), (1, 0), (-1, 0), (0, -1), (1, -1), (-1, -1))
 """From a point to its label, the best first."""
@@ -76,9 +80,35 @@ class Obstacle:
     boxes: tuple[Box, ...]
     weight: float
 
+
+class Cover(NamedTuple):
+    """Many obstacles, and what it costs a label to cover them."""
+
+    boxes: Floats
+    """Of all of them, (4, boxes): left, bottom, right and top."""
+    owners: NDArray[np.int64]
+    """Of each box, (boxes,): the place of its obstacle."""
+    weights: Floats
+    """(obstacles,)"""
+
+    @classmethod
+    def of(cls, obstacles: Sequence[Obstacle]) -> Cover:
+        """All of them."""
+        return cls(
+            boxes=np.array([box for obstacle in obstacles for box in obstacle.boxes]).reshape(-1, 4).T,
+            owners=np.repeat(np.arange(len(obstacles)), [len(obstacle.boxes) for obstacle in obstacles]),
+            weights=np.array([obstacle.weight for obstacle in obstacles]),
+        )
+
+    def within(self, box: Box) -> Cover:
+        """What of it a label could meet there."""
+        left, bottom, right, top = self.boxes
+        met = (box.left < right) & (left < box.right) & (box.bottom < top) & (bottom < box.top)
+        return Cover(self.boxes[:, met], self.owners[met], self.weights)
+
     def cost(self, box: Box) -> float:
-        """Of a label there."""
-        return self.weight if any(box.meets(own) for own in self.boxes) else 0.0
+        """Of a label there: the weights of all that it meets."""
+        return math.fsum(self.weights[np.unique(self.within(box).owners)])
 
 
 def place(
@@ -93,10 +123,10 @@ def place(
     `pixels`: in a point of print.
     """
     found: list[Place | None] = []
-    taken = list[Box]()
+    taken, cover = list[Box](), Cover.of(obstacles)
     for i, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
         others = [*anchors[:i], *anchors[i + 1 :]]
-        best = _best(anchor, others, size, obstacles, within, taken, pixels)
+        best = _best(anchor, others, size, cover, within, taken, pixels)
         found.append(best)
         if best is not None:
             taken.append(best.box)
@@ -107,22 +137,28 @@ def _best(
     anchor: tuple[float, float],
     others: Sequence[tuple[float, float]],
     size: tuple[float, float],
-    obstacles: Sequence[Obstacle],
+    cover: Cover,
     within: Box,
     taken: Sequence[Box],
     pixels: float,
 ) -> Place | None:
     best, least = None, float("inf")
+    reach = DISTANCES[-1] * pixels
+    cover = cover.within(_around(anchor, reach + size[0], reach + size[1]))
     for far, distance in enumerate(DISTANCES):
         for turn, direction in enumerate(DIRECTIONS):
             box = _beside(anchor, size, direction, distance * pixels)
             if not box.within(within) or any(box.meets(other) for other in taken):
                 continue
-            cost = far + 0.1 * turn + sum(obstacle.cost(box) for obstacle in obstacles)
+            cost = far + 0.1 * turn + cover.cost(box)
             cost += STRANGER * any(box.distance(other) < box.distance(anchor) for other in others)
             if cost < least:
                 best, least = Place(box, distance), cost
     return best
+
+
+def _around(anchor: tuple[float, float], aside: float, above: float) -> Box:
+    return Box(anchor[0] - aside, anchor[1] - above, anchor[0] + aside, anchor[1] + above)
 
 
 def _beside(

@@ -64,12 +64,13 @@ def ranks_figure(shown: Shown, width: Width) -> Figure | None:
 def cells_of(shown: Shown, down: int, across: int) -> dict[tuple[int, int], Tried]:
     """The trials of each pair of ranks of two levels, by their places in `LEVELS`."""
     found: dict[tuple[int, int], Tried] = {}
-    for record in [*shown.complete, *shown.pruned]:
+    measured: list[tuple[TrialRecord, float | None]] = [(r, r.final.metric) for r in shown.complete]
+    for record, metric in [*measured, *((r, None) for r in shown.pruned)]:
         if record.pyramid is None:
             continue
         ranks = ranks_of(record.pyramid)
         before = found.get((ranks[down], ranks[across]), Tried(None, 0))
-        metrics = [m for m in (before.best, _metric(shown, record)) if m is not None]
+        metrics = [m for m in (before.best, metric) if m is not None]
         found[ranks[down], ranks[across]] = Tried(max(metrics, default=None), before.count + 1)
     return found
 
@@ -78,10 +79,6 @@ def ranks_of(pyramid: Pyramid) -> tuple[int, int, int]:
     """Global, mid and layer; the largest where a level differs by group."""
     mid, layer = (max(getattr(g, name) for g in pyramid.groups) for name in ("mid_rank", "layer_rank"))
     return pyramid.global_rank, mid, layer
-
-
-def _metric(shown: Shown, record: TrialRecord) -> float | None:
-    return None if record in shown.pruned else record.final.metric
 
 
 def _draw(axes: Axes, shown: Shown, down: int, across: int, scale: Normalize) -> AxesImage:
@@ -116,9 +113,10 @@ def _cell(axes: Axes, at: tuple[int, int], cell: Tried | None, scale: Normalize)
     if cell.best is None:
         axes.add_patch(Rectangle(corner, 1, 1, facecolor="#eeeeee", edgecolor=QUIET, linewidth=0.4))
     light = cell.best is None or float(scale(cell.best)) > 0.55
-    axes.text(
+    count = axes.text(
         *at, f"{cell.count}", ha="center", va="center", fontsize=6, color="black" if light else "white", zorder=3
     )
+    count.set_in_layout(False)  # within the axes
 
 
 def _scale(metrics: list[float]) -> Normalize:

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -18,6 +19,8 @@ from msplora_search.reporting.figures.style import PRINT
 from msplora_search.text import brief
 
 SUFFIXES = (".png", ".svg", ".pdf")
+FOR_SCREENS = (".png", ".svg")
+"""Of the figures of a report; `plot` makes a PDF of those that are wanted in print."""
 SHORTEST = 8
 """Letters of a title that was cut."""
 UNDATED: dict[str, Any] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
@@ -36,14 +39,17 @@ def settle(figure: Figure) -> None:
 
     Titles are cut so that they are no wider than the axes, and the title above all no wider than the figure.
     """
+    FigureCanvasAgg(figure)  # which keeps what measures texts; without it that is made for each of them
     if figure.get_suptitle():
         _cut(figure.texts[0], 0.97 * figure.bbox.width)
+    engine = figure.get_layout_engine()
+    assert engine is not None
     for _ in range(2):  # by about the room that axes will have, for a long title leaves them none; then by theirs
         for axes in figure.axes:
             for title in _titles(axes):
                 _cut(title, axes.get_window_extent().width)
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+        engine.execute(figure)
+    figure.set_layout_engine(None)  # "none" leaves a placeholder, for which `savefig` draws everything twice
 
 
 def _titles(axes: Axes) -> list[Text]:

@@ -108,7 +108,8 @@ def stairs(points: Sequence[Pair]) -> list[Pair]:
 
 
 def _places(axes: Axes, points: Sequence[Pair]) -> list[Pair]:
-    return [(float(x), float(y)) for x, y in (axes.transData.transform(point) for point in points)]
+    pairs = np.array(points, dtype=np.float64).reshape(-1, 2)
+    return [(x, y) for x, y in axes.transData.transform(pairs).tolist()]
 
 
 def _pixels(axes: Axes) -> float:

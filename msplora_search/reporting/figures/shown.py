@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from msplora_search.files import public_name
@@ -67,12 +68,12 @@ class Shown:
             found.setdefault(word, []).append(point)
         return found
 
-    @property
+    @cached_property
     def complete(self) -> list[TrialRecord]:
         """Trained to the end, the first training of each configuration."""
         return [point.record for point in self.summary.points] if self.summary else []
 
-    @property
+    @cached_property
     def pruned(self) -> list[TrialRecord]:
         """Stopped, with what was measured by then."""
         found = self.summary.results.in_state(State.PRUNED) if self.summary else []

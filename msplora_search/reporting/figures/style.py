@@ -57,6 +57,8 @@ STUDIES = (
 PRINT: Any = {
     "svg.hashsalt": "msplora-search",  # the same study gives the same file
     "figure.dpi": 300,
+    "figure.autolayout": False,  # what is laid out stays, whatever a user's own settings are
+    "figure.constrained_layout.use": False,
     "pdf.fonttype": 42,  # letters stay letters, as publishers ask
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure is the same everywhere
     "font.size": 7.5,

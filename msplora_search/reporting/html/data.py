@@ -12,9 +12,9 @@ from msplora_search.full.selection import advised
 from msplora_search.reporting.course import course_of
 from msplora_search.reporting.deciding import NAMES
 from msplora_search.results.records import Measure, TrialRecord
-from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary
 from msplora_search.settings.document import dump
+from msplora_search.tasks.judge import Judge
 from msplora_search.text import printable
 
 Export = Callable[[int], str]
@@ -41,7 +41,7 @@ def page_data(summary: Summary, export: Export, confirmed: dict[str, Any] | None
             {"targets": printable(word), "points": [point.record.number for point in points]}
             for word, points in summary.ladders.items()
         ],
-        "points": {str(point.record.number): _point(summary, point, export) for point in summary.points},
+        "points": _points(summary, export),
         "trials": [_trial(record, owners) for record in results.records],
         "course": asdict(course_of(summary)),
         "importance": [
@@ -61,16 +61,34 @@ def _owners(summary: Summary) -> dict[int, int]:
     return {record.number: point.record.number for point in summary.points for record in point.trainings}
 
 
-def _point(summary: Summary, point: Point, export: Export) -> dict[str, Any]:
-    """A POINT of `front.json`, and beside it intervals, its trainings and the command that exports it."""
-    results, judged = summary.results, point.judged
+def _points(summary: Summary, export: Export) -> dict[str, Any]:
+    """By number: a POINT of `front.json`, its intervals, its trainings and the command that exports it."""
+    interval, judged_interval = _intervals(summary.results.validation), _intervals(summary.results.judging)
     return {
-        **_texts(point.to_json()),
-        "interval_95": list(results.validation.interval(point.measure)),
-        "judged_interval_95": list(results.judging.interval(judged)) if results.judging and judged else None,
-        "trainings": [record.number for record in point.trainings],
-        "export": export(point.record.number) if summary.front else None,
+        str(point.record.number): {
+            **_texts(point.to_json()),
+            "interval_95": interval(point.measure),
+            "judged_interval_95": judged_interval(point.judged),
+            "trainings": [record.number for record in point.trainings],
+            "export": export(point.record.number) if summary.front else None,
+        }
+        for point in summary.points
     }
+
+
+def _intervals(judge: Judge | None) -> Callable[[Measure | None], list[float] | None]:
+    """`Judge.interval`, once for all measures on a whole part that are as good and as exact; few are different."""
+    known: dict[tuple[float, float], list[float]] = {}
+
+    def interval(measure: Measure | None) -> list[float] | None:
+        if judge is None or measure is None:
+            return None
+        alike = measure.metric, measure.metric_se
+        if alike not in known:
+            known[alike] = list(judge.interval(measure))
+        return known[alike]
+
+    return interval
 
 
 def _trial(record: TrialRecord, owners: dict[int, int]) -> dict[str, Any]:

@@ -56,10 +56,12 @@ def _curves(trials: list[Json], metric: str, role: str, legend: str, symbol: str
     told: list[str] = []
     numbers: list[int | None] = []
     for trial in trials:
+        head = lines(*headline(trial))
         for at in trial["curve"]:
             x.append(at["rung"])
             y.append(at["metric"])
-            told.append(lines(*headline(trial), f"{metric} {number(at['metric'])} at step {at['step']:,}"))
+            measured = lines(f"{metric} {number(at['metric'])} at step {at['step']:,}")
+            told.append(f"{head}<br>{measured}")
             numbers.append(trial["trial"])
         x.append(None)
         y.append(None)

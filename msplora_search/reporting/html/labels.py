@@ -20,8 +20,14 @@ def plain(text: str) -> str:
 
 def lines(*told: str) -> str:
     """A hover label of several lines; long ones are wrapped."""
-    wrapped = [part for line in told if line for part in textwrap.wrap(brief(line, LONG), WIDE)]
-    return "<br>".join(plain(part) for part in wrapped)
+    return "<br>".join(plain(part) for line in told if line for part in _wrapped(line))
+
+
+def _wrapped(line: str) -> list[str]:
+    """Most lines need nothing done, and of a study's trials there are ten thousands."""
+    if len(line) <= WIDE and line.isprintable() and not line.endswith(" "):
+        return [line]
+    return textwrap.wrap(brief(line, LONG), WIDE)
 
 
 def measured(metric: str, point: dict[str, Any]) -> list[str]:

@@ -25,7 +25,7 @@ POLICY = (
 )
 """Should anything foreign have found its way in: no script but ours runs, and no browser fetches anything. Plotly
 sets styles within the page, which have no way out of it either."""
-IN_JSON = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+IN_JSON = {c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def page(summary: Summary, data: dict[str, Any], report: str) -> str:
@@ -60,7 +60,10 @@ def page(summary: Summary, data: dict[str, Any], report: str) -> str:
 
 def in_json(data: Any) -> str:
     """JSON as it may stand in a page: nothing in it ends its element or begins another."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(IN_JSON)
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character, escape in IN_JSON.items():
+        text = text.replace(character, escape)
+    return text
 
 
 def own_script() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from plotly import graph_objects
 
 from msplora_search.design.pyramid import Pyramid
@@ -19,11 +22,11 @@ from msplora_search.reporting.html.figures import figures
 from msplora_search.reporting.html.front_figure import ticks
 from msplora_search.reporting.html.labels import lines, plain
 from msplora_search.reporting.html.page import in_json, inline, own_script, page, source_hash
-from msplora_search.reporting.report import export_command
+from msplora_search.reporting.report import export_commands
 from msplora_search.results.records import State
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary, summarise
-from msplora_search.text import printable
+from msplora_search.text import brief, printable
 from tests.example import GOLDEN, LAYERS, confirmation, decided, evaluation, record, records, results, split
 from tests.reporting.test_report import judged_study
 
@@ -31,7 +34,7 @@ PLAIN = summarise(results())
 
 
 def export(trial: int) -> str:
-    return export_command(Path("runs/x"), "", trial)
+    return export_commands(Path("runs/x"), "")(trial)
 
 
 def data_of(summary: Summary, confirmed: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -58,6 +61,17 @@ def test_every_figure_of_a_point_is_that_of_the_front_file(summary: Summary) -> 
     assert [n for ladder in data["ladders"] for n in ladder["points"]] == [
         point["trial"] for point in told["baselines"]["lora"]
     ]
+
+
+@pytest.mark.parametrize("summary", [PLAIN, judged_study(30)], ids=["plain", "judged"])
+def test_every_point_has_the_intervals_of_its_own_measures(summary: Summary) -> None:
+    shown, found = data_of(summary)["points"], summary.results
+    assert set(shown) == {str(point.record.number) for point in summary.points}
+    for point in summary.points:
+        told = shown[str(point.record.number)]
+        assert told["interval_95"] == list(found.validation.interval(point.measure))
+        judged = found.judging and point.judged and list(found.judging.interval(point.judged))
+        assert told["judged_interval_95"] == judged
 
 
 def test_every_trial_is_there_with_its_record() -> None:
@@ -153,7 +167,7 @@ def test_a_confirmation_of_version_0_1_is_drawn() -> None:
 
 
 def test_the_command_names_the_folder_the_storage_and_the_trial() -> None:
-    assert export_command(Path("runs/my study"), " --storage x", 7) == (
+    assert export_commands(Path("runs/my study"), " --storage x")(7) == (
         "msplora-search export 'runs/my study' --storage x --pick trial=7 --to 'runs/my study/recipe'"
     )
 
@@ -227,6 +241,11 @@ def tags_of_a_plain_name() -> list[str]:
 def test_labels_are_no_markup_for_plotly() -> None:
     assert plain("<a href='x'>%{y}</a> &lt;") == "&lt;a href='x'&gt;%&#123;y}&lt;/a&gt; &amp;lt;"
     assert lines("a" * 50, "") == f"{'a' * 44}<br>{'a' * 6}"
+
+
+@given(st.text(max_size=200))
+def test_a_line_of_a_label_is_wrapped_to_its_width(text: str) -> None:
+    assert lines(text) == "<br>".join(map(plain, textwrap.wrap(brief(text, 160), 44)))
 
 
 def test_a_page_allows_its_own_scripts_and_nothing_from_a_network() -> None:
