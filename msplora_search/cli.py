@@ -70,6 +70,7 @@ def main() -> None:
     if code == 130:  # what typer makes of KeyboardInterrupt
         sys.stderr.write("stopped; the same command goes on from here\n")
         code = 128 + (last_signal() or signal.SIGINT)
+    gc.freeze()  # what is left goes with the process; to look through it takes half a second
     sys.exit(code)
 
 
@@ -227,6 +228,7 @@ def report(context: typer.Context, output: Output, storage: Storage = None) -> N
 
     Example: `msplora-search report runs/quickstart`
     """
+    gc.disable()  # nothing of a study is garbage before the end
     from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front
 

@@ -144,6 +144,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=5000, help="of the largest crew")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a training")
     parser.add_argument("--samplers", nargs="+", default=["random"])
+    parser.add_argument("--rule", help="of pruning; that of the study by default, by which trials are shorter")
     parser.add_argument("--storage", help="an empty database of PostgreSQL; one is started here by default")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -159,9 +160,9 @@ def main() -> None:
                 url = server.fresh(name) if server else options.storage
                 trials = max(5 * workers, options.trials * workers // max(options.workers))
                 settings = settings_for(sampler).model_copy(update={"name": name})
-                settings = settings.model_copy(
-                    update={"search": settings.search.model_copy(update={"trials": trials})}
-                )
+                search_for = settings.search.model_copy(update={"trials": trials})
+                pruning = settings.pruning.model_copy(update={"rule": options.rule or settings.pruning.rule})
+                settings = settings.model_copy(update={"search": search_for, "pruning": pruning})
                 found = search(settings, url, folder / name, workers, options.seconds)
                 figures.append({"sampler": sampler, "workers": workers, "trials": trials, **found})
                 print(

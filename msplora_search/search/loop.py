@@ -59,11 +59,11 @@ class Loop:
         self.watch.require_there()
         begun, has_begun = None, False
         while not has_begun:
-            self._history.look()  # what others did meanwhile is read before one's turn, while they have theirs
+            worth_it = self._worth_thawing()  # before one's turn, while others have theirs: it takes long
             try:
                 with self.turns.mine():
                     self.others.look_after()
-                    begun, has_begun = self._begin(), True
+                    begun, has_begun = self._begin(worth_it), True
             except LostTurnError:
                 self.others.one_is_left()
         if begun is None:
@@ -86,12 +86,18 @@ class Loop:
             return f"{ended}, and the front is decided after {several(standing.contests, 'repeat')}"
         return f"{ended}, and {several(search.repeats, 'repeat')}"
 
-    def _begin(self) -> tuple[optuna.Trial, TrialRecord] | None:
+    def _worth_thawing(self) -> int | None:
+        """The number of a stopped trial that is to go on rather than that a new one begins."""
+        found = self.budget.forecaster.worth_thawing(self._history.look().records)
+        return None if found is None else found.number
+
+    def _begin(self, worth_it: int | None) -> tuple[optuna.Trial, TrialRecord] | None:
         """Ask until there is something to train; None where nothing is left.
 
-        What needs no training is told at once, so that no other worker takes it for a trial.
+        `worth_it`: a stopped trial that goes on, unless another went on with it meanwhile. What needs no training
+        is told at once, so that no other worker takes it for a trial.
         """
-        while self._anything_left():
+        while self._anything_left(worth_it):
             trial = self.view.ask()
             try:
                 self.others.heart.beat(trial)
@@ -143,7 +149,7 @@ class Loop:
     def _search(self) -> SearchSettings:
         return self.objective.bench.settings.search
 
-    def _anything_left(self) -> bool:
+    def _anything_left(self, worth_it: int | None) -> bool:
         """Whether Optuna may be asked; what it is not asked for itself is enqueued when it is due.
 
         What waits comes first, then what tells the noise of training, then proposals, then what decides the front.
@@ -153,7 +159,7 @@ class Loop:
             return False
         if standing.waiting or self._repeats_are_due(standing):
             return True
-        if self.budget.enough(standing) is None and self._proposal_is_left(standing):
+        if self.budget.enough(standing) is None and self._proposal_is_left(standing, worth_it):
             return True
         return standing.contests < self._search.repeats and self._contest_is_due(standing)
 
@@ -164,14 +170,15 @@ class Loop:
         standing.waiting |= bool(due)
         return bool(due)
 
-    def _proposal_is_left(self, standing: Standing) -> bool:
+    def _proposal_is_left(self, standing: Standing, worth_it: int | None) -> bool:
         """Whether there is a configuration to propose; after `PATIENCE` it is drawn here.
 
         One that was stopped goes on instead where that is worth more.
         """
         if self.untried.exhausted(standing.known):
             return False
-        if (stopped := self.budget.forecaster.worth_thawing(standing.records)) is not None:
+        there = (r for r in standing.records if r.number == worth_it and r.state == State.PRUNED)
+        if (stopped := next(there, None)) is not None:
             enqueue_thaw(self.study, stopped)
             standing.waiting = True
             return True

@@ -102,7 +102,7 @@ class Summary:
     @cached_property
     def importance(self) -> Importance | None:
         """What decides the metric; None where too little was measured."""
-        from msplora_search.search.importance import importance_of  # loads scikit-learn, which takes a second
+        from msplora_search.search.importance import importance_of  # loads what takes a while
 
         return importance_of(self.results)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from msplora_search.results.one_thread import one_thread
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -90,6 +90,11 @@ class Surrogate:
         `luck`: how much more that variance is believed to be; how much it is, the metrics tell. `like`: takes the
         kernel of that one as it is; otherwise it is the one that is most likely after the measurements.
         """
+        # It takes a second to load, and who only looks at a study needs none of it.
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
         cut = cut_off(metrics, variances)
         centre, unit = float(cut.mean()), max(float(cut.std()), float(np.sqrt(variances.mean())), 1e-9)
         if like is not None:
