@@ -241,7 +241,7 @@ def report(context: typer.Context, output: Output, storage: Storage = None) -> N
 
 for command in (
     cli_full.export, cli_full.train, cli_full.confirm, cli_compress.compress, cli_plot.plot, cli_plot.table,
-    cli_check.params, cli_check.validate, cli_analyze.analyze,
+    cli_check.params, cli_check.validate, cli_check.explain, cli_analyze.analyze,
 ):  # fmt: skip
     app.command()(command)
 

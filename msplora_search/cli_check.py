@@ -81,6 +81,26 @@ def validate(
         raise typer.Exit(2)
 
 
+def explain(
+    field: Annotated[str, typer.Argument(help="A field or section of a study, such as search.trials.")] = "",
+) -> None:
+    """Tell what a field of a study is, what may be written, and what it is by default.
+
+    Example: `msplora-search explain search.sampler`
+    """
+    from msplora_search.reporting.console import open_console, print_line
+    from msplora_search.settings.explaining import explained
+
+    console, found = open_console(), explained(field)
+    if found.fields:
+        print_line(console, f"{found.name}: {found.text}" if found.name else found.text)
+    for told in map(explained, found.fields or (field,)):
+        print_line(console, told.name)
+        if not told.fields:
+            print_line(console, f"  {told.takes}; {told.unless}")
+        print_line(console, f"  {told.text}")
+
+
 def _looked_at(study: StudySettings) -> tuple[list[str], list[str]]:
     """Facts and problems of what a study names."""
     from msplora_search.full.checks import check_study

@@ -86,6 +86,7 @@ class SearchSettings(Model):
     sampler: Literal["front", "tpe", "nsga2", "gp", "random", "brute-force"] = "front"
     """`front` proposes what is expected to raise the front most, by a model that knows what each costs."""
     seed: Seed = 0
+    """Of the proposals and of every training; the same study with the same seed has the same results."""
     max_params: Many | None = None
     """Most adapter parameters of a proposal."""
     baselines: Annotated[tuple[Baseline, ...], Field(max_length=MOST_CHOICES)] = (PaperRank(), LoraLadder())
@@ -126,19 +127,23 @@ class ProxySettings(Model):
     """The short fine-tune that stands for full training."""
 
     train_examples: Many = 2000
+    """Rows that a trial is trained on."""
     validation_examples: Many = 2000
-    """Both parts come from the training split; where it is smaller, both shrink in proportion."""
+    """Rows that it is measured on. Both parts come from the training split; where it is smaller, both shrink in
+    proportion."""
     judging_examples: Count = 2000
     """Most further rows of the training split, no more than validate, that the chosen are judged on and no choice
     reads; 0 for none, as where fewer than 200 are left."""
     epochs: Epochs = 3
-    """Up to 10,000, as in training."""
+    """Passes over the rows that are trained on."""
     batch_size: Few = 32
     """Examples of one optimiser step, up to 1,000,000."""
     learning_rate: Rate = 2e-3
     """Used where the space names no learning rate. Short proxies need high rates."""
     weight_decay: Decay = 0.0
+    """Of AdamW."""
     warmup_ratio: WarmUp = 0.06
+    """Share of the steps in which the rate rises; it falls to 0 in the others."""
     rungs: Annotated[tuple[Fraction, ...], Field(min_length=1, max_length=MOST_CHOICES)] = (0.33, 0.67, 1.0)
     """Fractions of the proxy at which a trial is measured, and may be stopped."""
     early_examples: Many = 500
@@ -157,9 +162,10 @@ class ProxySettings(Model):
 
 
 class PruningSettings(Model):
-    """When a trial stops early; see search/pruning.py."""
+    """When a trial stops early."""
 
     rule: Literal["envelope", "none"] = "envelope"
+    """`envelope`: a trial stops where it would hardly raise the front; `none`: all are trained to the end."""
     chance: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.4
     """A trial is stopped at a rung where the probability that, trained to the end, it would raise the front is
     below this. No rung is judged within three times the warm-up."""
@@ -182,11 +188,15 @@ class TrainingSettings(Model):
     """Full training of an exported recipe, by transformers' Trainer."""
 
     epochs: Epochs = 10
+    """Passes over the training rows."""
     batch_size: Few = 32
     """Examples of one optimiser step, over all processes and accumulated batches."""
     learning_rate: Rate = 1e-3
+    """Of adapters and head."""
     weight_decay: Decay = 0.1
+    """Of AdamW."""
     warmup_ratio: WarmUp = 0.06
+    """Share of the steps in which the rate rises; it falls to 0 in the others."""
     validation_share: Annotated[float, Field(strict=True, gt=0, lt=0.5)] = 0.1
     """Share of the training rows that the best checkpoint is chosen by."""
     early_stopping: Few | None = None
@@ -221,6 +231,7 @@ class StudySettings(Model):
     """A study file: model, task, space, and how to search."""
 
     name: Name
+    """Of the study, and of its output folder under runs/."""
     model: Annotated[str, Field(min_length=1)]
     """A Hugging Face id, a folder, or demo:NAME."""
     task: TaskSettings

@@ -32,7 +32,9 @@ class RateRange(Model):
     """A range of learning rates, each above 0 and below 1."""
 
     low: Rate
+    """Lowest rate."""
     high: Rate
+    """Highest rate."""
     log: Switch = True
     """Draw uniformly in the logarithm."""
 
@@ -47,7 +49,9 @@ class PerGroup(Model):
     """Which levels may have another rank in each depth group."""
 
     mid_rank: Switch = False
+    """Whether each group has a mid rank of its own."""
     layer_rank: Switch = False
+    """Whether the layers of each group have a layer rank of their own."""
 
 
 def _kind_of_rates(value: Any) -> str | None:
@@ -106,8 +110,11 @@ class SpaceSettings(Model):
     targets: Annotated[tuple[Targets, ...], Field(min_length=1, max_length=MOST_CHOICES)] = (("query", "value"),)
     """Choices of target lists; a target is a suffix of module names."""
     global_rank: Ranks = (0, 2, 4, 8, 16)
+    """Choices of the rank of the update that all layers share; 0 is none."""
     mid_rank: Ranks = (0, 1, 2, 4, 8)
+    """Choices of the rank of the update that the layers of a depth group share."""
     layer_rank: Ranks = (0, 1, 2, 4)
+    """Choices of the rank of each layer's own update."""
     ranks: Annotated[tuple[tuple[Rank, Rank, Rank], ...], Field(min_length=1, max_length=MOST_LISTED)] | None = (
         None
     )

@@ -75,6 +75,7 @@ class TaskSettings(Model):
     """What the adapter is for."""
 
     kind: Kind = "text-classification"
+    """What is to be learned, and so which columns are read and which metrics there are."""
     dataset: DatasetSource
     """A Hugging Face id, {path: data.jsonl} (jsonl, json, csv, tsv, parquet), or demo:NAME."""
     text: Annotated[tuple[Column, ...], Field(min_length=1, max_length=2)] | None = None

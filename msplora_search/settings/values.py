@@ -90,5 +90,7 @@ def _usable_duration(duration: str) -> str:
     return duration
 
 
-Duration = Annotated[str, AfterValidator(_usable_duration)]
+Duration = Annotated[
+    str, AfterValidator(_usable_duration), Field(json_schema_extra={"takes": "a time such as 30min or 1h30min"})
+]
 """Whole days, hours, minutes and seconds, up to 1,000 days."""
