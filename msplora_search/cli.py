@@ -182,44 +182,44 @@ def worker(
 
 
 @app.command()
-def status(output: Output, storage: Storage = None, as_json: AsJson = False) -> None:
+def status(
+    output: Output,
+    storage: Storage = None,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again whenever it changed, until nobody is at work.")
+    ] = False,
+) -> None:
     """Show what ran, what runs, and the front so far.
 
-    Example: `msplora-search status runs/quickstart`
+    Example: `msplora-search status runs/quickstart --watch`
     """
-    from msplora_search.reporting.console import open_console, print_line
-    from msplora_search.reporting.lines import running_line
-    from msplora_search.reporting.terminal import print_front, seconds_left
-    from msplora_search.reporting.wording import duration
-    from msplora_search.results.records import State
+    from msplora_search.errors import InputError
+    from msplora_search.reporting.console import open_console
+    from msplora_search.reporting.status import print_status, running_in, seconds_left_of, watch_status
     from msplora_search.search.results import load_results
+    from msplora_search.search.store.folder import is_running
     from msplora_search.search.summary import summarise
-    from msplora_search.text import printable
 
-    results = load_results(output, storage)
-    summary = summarise(results)
-    interrupted = set(results.interrupted)
-    running = [r for r in results.in_state(State.RUNNING) if r.number not in interrupted]
-    ended = [record for record in results.records if record.state != State.RUNNING]
-    wanted = results.facts["baselines"], results.settings.search.trials, results.facts["repeats"]
-    left = seconds_left(ended, *wanted, max(1, len(running)))
-    if as_json:
-        now = {"running": [r.number for r in running], "interrupted": list(results.interrupted)}
-        print_json({**summary.to_json(), **now, "seconds_left": left})
+    def look() -> tuple[Summary, bool]:
+        results = load_results(output, storage)
+        return summarise(results), bool(running_in(results)) or (storage is None and is_running(output))
+
+    if as_json and watch:
+        raise InputError("--watch: is for people; leave it out, or --json")
+    if watch:
+        watch_status(open_console(), look)
         return
-    console = open_console()
-    rest = f", about {duration(left)} left" if left else ""
-    done = sum(record.counts for record in ended)
-    every = sum(count for count in wanted if count is not None)
-    of = "" if wanted[1] is None else f" of {every}"
-    print_line(console, f"{results.settings.name}: {done}{of} trials ended{rest}")
-    for record in running:
-        where = f" on {printable(host)}" if (host := results.hosts.get(record.number)) else ""
-        print_line(console, f"running{where}: {running_line(record)}")
-    known = {record.number: running_line(record) for record in results.records}
-    for number in results.interrupted:
-        print_line(console, f"interrupted: {known.get(number, f'trial {number}')}; the same run trains it anew")
-    print_front(console, summary, deciding=False)
+    summary, _ = look()
+    if as_json:
+        results = summary.results
+        now = {
+            "running": [record.number for record in running_in(results)],
+            "interrupted": list(results.interrupted),
+        }
+        print_json({**summary.to_json(), **now, "seconds_left": seconds_left_of(results)})
+        return
+    print_status(open_console(), summary)
 
 
 @app.command()

@@ -57,6 +57,23 @@ def test_status_tells_a_killed_trial_from_a_running_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_search_is_watched_to_its_end(tmp_path: Path) -> None:
+    study = write_study(tmp_path, search={"trials": 6, "sampler": "random"}, pruning={"rule": "none"})
+    process = start(study, tmp_path)
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("[1/"))
+    watched = call("status", "out", "--watch", cwd=tmp_path)
+    process.communicate()
+    assert (watched.returncode, process.returncode, watched.stderr) == (0, 0, "")
+    counts = [int(found) for found in re.findall(r"(\d+) of \d+ trials ended", watched.stdout)]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[-1]
+    assert watched.stdout.endswith(call("status", "out", cwd=tmp_path).stdout)
+    both = call("status", "out", "--watch", "--json", cwd=tmp_path)
+    one_line(both, "--watch: is for people")
+
+
+@pytest.mark.slow
 def test_what_to_type_next_has_the_storage_and_is_what_a_shell_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
