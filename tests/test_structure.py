@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,24 @@ def test_plain_modules_load_neither_torch_nor_optuna(module: str) -> None:
     assert found.stdout.strip() == "set()"
 
 
+def test_looking_at_a_study_loads_nothing_that_trains() -> None:
+    probe = (
+        "import sys, msplora_search.reporting.status, msplora_search.search.results; "
+        "print({'torch', 'sklearn', 'transformers', 'pandas', 'matplotlib'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
+def test_the_map_of_the_code_names_what_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = {word for word in re.findall(r"`([\w./]+)`", text) if "/" in word}
+    folders = (ROOT, PACKAGE)
+    assert not [word for word in named if not any((folder / word).exists() for folder in folders)]
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert rooms <= set(re.findall(r"`(\w+)`", text))
+
+
 def test_the_public_names_are_these() -> None:
     assert sorted(msplora_search.__all__) == [
         "DepthGroup", "Pyramid", "attach", "detach", "load_front", "load_pyramid", "run_study", "save_pyramid",
@@ -97,7 +116,7 @@ def test_the_top_level_is_as_agreed() -> None:
     top = {name.split("/")[0] for name in listed}
     assert {name for name in top if not name.startswith(".")} <= {
         "msplora_search", "spaces", "studies", "tests", "scripts",
-        "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE",
+        "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
     }  # fmt: skip
 
 
