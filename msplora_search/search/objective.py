@@ -170,5 +170,8 @@ class Objective:
     def _judge(self, running: TrialRecord) -> Verdict:
         """Whether the trial is to stop."""
         settings = self.bench.settings
-        records = self.history.records() if settings.pruning.rule != "none" else []
+        if settings.pruning.rule == "none":
+            return should_stop(running, [], self.forecaster, settings.pruning, settings.proxy)
+        last = self.history.last if self.crew.alone else None  # nobody else adds to it
+        records = (last or self.history.look()).records
         return should_stop(running, records, self.forecaster, settings.pruning, settings.proxy)

@@ -81,6 +81,11 @@ class Candidates:
     def _places(self) -> dict[Candidate, int]:
         return {configuration: place for place, configuration in enumerate(self.configurations)}
 
+    def own(self, one: Candidate) -> Candidate:
+        """The same, as it stands here, where it does."""
+        place = self._places.get(one)
+        return one if place is None else self.configurations[place]
+
     def free(self, taken: Iterable[Candidate]) -> NDArray[np.bool_]:
         """Which of them are none of these, (n,)."""
         found = np.ones(len(self.configurations), dtype=bool)

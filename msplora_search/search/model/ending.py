@@ -52,3 +52,9 @@ class Endings:
 def _rise(rises: Sequence[float]) -> Rise:
     count = len(rises)
     return Rise(float(np.mean(rises)), float(np.var(rises, ddof=1)) * (1 + 1 / count) * (count - 1) / (count - 3))
+
+
+def combined(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """Mean and variance by two independent sources, each a mean and a variance."""
+    weight = other[1] / (one[1] + other[1])
+    return weight * one[0] + (1 - weight) * other[0], one[1] * other[1] / (one[1] + other[1])

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.model.candidates import Candidates, Ground, Proposal
 from msplora_search.search.model.choosing import INITIAL, Prospect, best_choice, initial_choice, kernel_from
-from msplora_search.search.model.ending import Endings
+from msplora_search.search.model.ending import Endings, combined
 from msplora_search.search.model.features import Candidate
 from msplora_search.search.model.gain import Envelope
 from msplora_search.search.model.measurements import (
@@ -25,7 +25,6 @@ from msplora_search.search.model.measurements import (
     first_measured,
     pending_in,
     stages,
-    taken_by,
 )
 from msplora_search.search.model.outlook import Outlook
 from msplora_search.search.model.surrogate import Scaler, Surrogate
@@ -73,6 +72,8 @@ class Forecaster:
     _known: Latest[Measurements | None] = field(default_factory=Latest)
     _whole: Latest[Endings] = field(default_factory=Latest)
     _seen: Latest[Outlook] = field(default_factory=Latest)
+    _own: dict[int, Candidate] = field(default_factory=dict)
+    """What each trial trains, by its number."""
 
     @cached_property
     def candidates(self) -> Candidates:
@@ -84,16 +85,24 @@ class Forecaster:
         """Some of them."""
         return self.candidates.some(GAUGED, self.seed)
 
+    def _taken(self, records: Sequence[TrialRecord]) -> set[Candidate]:
+        """What need not be proposed any more; each the very candidate that it is, which is found at once."""
+        for record in records:
+            if record.number not in self._own and record.pyramid is not None:
+                self._own[record.number] = self.candidates.own(candidate_of(record))
+        return {self._own[record.number] for record in records if record.pyramid is not None}
+
     def next_proposal(self, records: Sequence[TrialRecord]) -> Proposal | None:
         """What to train next, given all that was begun so far; None where no candidate is left."""
-        free = self.candidates.free(taken_by(records))
+        taken = self._taken(records)
+        free = self.candidates.free(taken)
         if not free.any():
             return None
         proposed = sum(record.baseline is None and record.repeat_of is None for record in records)
         prospect = self.prospect(records) if proposed >= self.initial else None
         if prospect is not None:
             return prospect.proposal
-        place = initial_choice(self.candidates, free, taken_by(records), self.seed + len(records))
+        place = initial_choice(self.candidates, free, taken, self.seed + len(records))
         return self.candidates.proposals[place]
 
     def prospect(self, records: Sequence[TrialRecord]) -> Prospect | None:
@@ -130,7 +139,7 @@ class Forecaster:
         if measured is None:
             return self.candidates
         gains = self._outlook(measured, []).gains(self.candidates)
-        gains[~self.candidates.free(taken_by(records))] = -np.inf
+        gains[~self.candidates.free(self._taken(records))] = -np.inf
         return self.candidates.at(np.sort(np.argsort(-gains, kind="stable")[:GAUGED]))
 
     def worth_thawing(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
@@ -168,7 +177,7 @@ class Forecaster:
         measured = self._measured(records)
         if measured is None:
             return None
-        trials = min(trials, int(self.candidates.free(taken_by(records)).sum()))
+        trials = min(trials, int(self.candidates.free(self._taken(records)).sum()))
         return trials, self._expected(measured, records, trials) * self._came_true(measured, records)
 
     def _expected(self, measured: Measurements, records: Sequence[TrialRecord], trials: int) -> float:
@@ -177,7 +186,7 @@ class Forecaster:
         Each is believed to end at its expectation before the next is chosen; after the first few, gains are taken
         to fall on as they fell among these.
         """
-        taken, pending, gains = taken_by(records), pending_in(records), list[float]()
+        taken, pending, gains = self._taken(records), pending_in(records), list[float]()
         for _ in range(min(trials, LOOKED_AHEAD)):
             prospect = self._best(measured, taken, pending)
             choice, rate = prospect.proposal
@@ -205,7 +214,7 @@ class Forecaster:
         if then is None:
             return 1.0
         expected = self._expected(then, first, len(proposals) - half)
-        whole, known = measured.configurations[: measured.complete], taken_by(first)
+        whole, known = measured.configurations[: measured.complete], self._taken(first)
         believed, _ = self._outlook(measured, []).expected(self.ground.features.of_all(whole))
         costs, over = self.candidates.costs, measured.costs[: measured.complete]
         at_half = np.array([one in known for one in whole])
@@ -227,7 +236,7 @@ class Forecaster:
             return None
         outlook = self._outlook(measured, pending_in(others))
         mean, sd = outlook.expected(self.ground.features.of_all([candidate_of(record)]))
-        metric, variance = _combined((float(mean[0]), float(sd[0]) ** 2), ending)
+        metric, variance = combined((float(mean[0]), float(sd[0]) ** 2), ending)
         height = float(outlook.envelope.at(np.array([float(record.adapter_params)]))[0])
         spread = math.sqrt(variance + measured.one_training + outlook.surrogate.luck)
         return float(ndtr((metric - height) / spread))
@@ -236,7 +245,7 @@ class Forecaster:
         self, records: Sequence[TrialRecord], pending: Sequence[Candidate], among: Candidates | None = None
     ) -> Prospect | None:
         measured = self._measured(records)
-        return None if measured is None else self._best(measured, taken_by(records), pending, among)
+        return None if measured is None else self._best(measured, self._taken(records), pending, among)
 
     def _best(
         self,
@@ -286,9 +295,3 @@ class Forecaster:
             metrics, variances = measured.metrics[:count], measured.variances[:count]
             self._kernels[count] = Surrogate.fitted(known, metrics, variances, measured.luck)
         return self._kernels[count]
-
-
-def _combined(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """Mean and variance by two independent sources, each a mean and a variance."""
-    weight = other[1] / (one[1] + other[1])
-    return weight * one[0] + (1 - weight) * other[0], one[1] * other[1] / (one[1] + other[1])

@@ -101,11 +101,6 @@ def first_measured(records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], b
     return measured[:count], count == len(measured)
 
 
-def taken_by(records: Iterable[TrialRecord]) -> set[Candidate]:
-    """What need not be proposed any more."""
-    return {candidate_of(record) for record in records if record.pyramid is not None}
-
-
 def pending_in(records: Iterable[TrialRecord]) -> list[Candidate]:
     """What is being trained for the first time."""
     return [candidate_of(r) for r in records if r.state == State.RUNNING and r.repeat_of is None]
