@@ -170,8 +170,5 @@ class Objective:
     def _judge(self, running: TrialRecord) -> Verdict:
         """Whether the trial is to stop."""
         settings = self.bench.settings
-        if settings.pruning.rule == "none":
-            return should_stop(running, [], self.forecaster, settings.pruning, settings.proxy)
-        last = self.history.last if self.crew.alone else None  # nobody else adds to it
-        records = (last or self.history.look()).records
+        records = self.history.records() if settings.pruning.rule != "none" else []
         return should_stop(running, records, self.forecaster, settings.pruning, settings.proxy)
