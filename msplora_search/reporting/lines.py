@@ -11,7 +11,7 @@ from msplora_search.text import amount, several
 def opening_lines(event: SearchStarted) -> list[str]:
     """What is about to happen."""
     proposals = "proposals" if event.trials is None else f"{event.trials} trained proposals"
-    trials, unknown = f"{event.baselines} baseline trials and {proposals}", ""
+    trials, unknown = f"{several(event.baselines, 'baseline trial')} and {proposals}", ""
     if event.repeats:
         trials = trials.replace(" and", ",") + f" and up to {event.repeats} repeats with other seeds"
     else:
