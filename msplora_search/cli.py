@@ -228,7 +228,6 @@ def report(context: typer.Context, output: Output, storage: Storage = None) -> N
 
     Example: `msplora-search report runs/quickstart`
     """
-    gc.disable()  # nothing of a study is garbage before the end
     from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front
 
@@ -249,8 +248,10 @@ for command in (
 def _write_report(output: Path, storage: str | None, given: str) -> Summary:
     from msplora_search.reporting.report import write_report
     from msplora_search.search.results import load_results
+    from msplora_search.search.store.stored import much_made
     from msplora_search.search.summary import summarise
 
-    summary = summarise(load_results(output, storage))
-    write_report(summary, output, given)
+    with much_made():  # nothing of a study is garbage before its report is there
+        summary = summarise(load_results(output, storage))
+        write_report(summary, output, given)
     return summary

@@ -56,7 +56,10 @@ def stopped(folder: Path, workers: int, how: signal.Signals, after: float) -> fl
     run.communicate()
     while _lives(run.pid):
         time.sleep(0.02)
-    return time.monotonic() - began
+    taken = time.monotonic() - began
+    assert run.returncode == 128 + how, f"it ended with {run.returncode}"
+    assert list((folder / "out" / ".unfinished").iterdir()), "it kept nothing of the training"
+    return taken
 
 
 def _lives(group: int) -> bool:

@@ -37,12 +37,10 @@ from msplora_search.reporting.wording import (
     verdict,
 )
 from msplora_search.results.records import Evaluation, State, TrialRecord
-from msplora_search.search.store.stored import much_made
 from msplora_search.search.summary import Summary
 from msplora_search.text import code, markdown, printable, spreadsheet
 
 
-@much_made()
 def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
     """Write every file of `output`/report and return the folder. Raises InputError where it cannot.
 
