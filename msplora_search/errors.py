@@ -69,10 +69,11 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 NO_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|not enough memory|std::bad_alloc|"
-    r"MemoryError|OutOfMemoryError|_ALLOC_FAILED",
+    r"MemoryError|OutOfMemoryError|_ALLOC_FAILED|could not (?:create|execute) a primitive(?! descriptor)",
     re.IGNORECASE,
 )
-"""torch reports want of memory as RuntimeError, in the words of who noticed it."""
+"""torch reports want of memory as RuntimeError, in the words of who noticed it: oneDNN, which made a plan that it
+finds no room for, says that it cannot create the primitive."""
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -319,6 +319,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (MemoryError(), Failure.MEMORY),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), Failure.MEMORY),
         (RuntimeError("CUDA error: out of memory"), Failure.MEMORY),
+        (RuntimeError("could not create a primitive"), Failure.MEMORY),
+        (RuntimeError("could not create a primitive descriptor for a matmul"), Failure.ERROR),
         (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), Failure.MEMORY),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), Failure.MEMORY),
         (caused(ValueError("cannot load"), MemoryError()), Failure.MEMORY),
