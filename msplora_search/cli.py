@@ -199,11 +199,13 @@ def status(
     from msplora_search.reporting.status import print_status, running_in, seconds_left_of, watch_status
     from msplora_search.search.results import load_results
     from msplora_search.search.store.folder import is_running
+    from msplora_search.search.store.stored import much_made
     from msplora_search.search.summary import summarise
 
     def look() -> tuple[Summary, bool]:
-        results = load_results(output, storage)
-        return summarise(results), bool(running_in(results)) or (storage is None and is_running(output))
+        with much_made():
+            results = load_results(output, storage)
+            return summarise(results), bool(running_in(results)) or (storage is None and is_running(output))
 
     if as_json and watch:
         raise InputError("--watch: is for people; leave it out, or --json")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations, product
+from itertools import groupby, permutations, product
 
 from msplora_search.design.depth import DepthGroup
 
@@ -116,8 +116,9 @@ def _place(
     pairs: Sequence[tuple[int, float]], levels: tuple[int, ...], alphas: tuple[float, ...]
 ) -> tuple[int, ...] | None:
     """A level for each adapter of a span, larger ranks first; None where the alphas do not allow it."""
+    asked = [alpha for _, alpha in pairs]
     for chosen in permutations(levels, len(pairs)):
-        if all(alphas[level] == alpha for level, (_, alpha) in zip(chosen, pairs, strict=True)):
+        if [alphas[level] for level in chosen] == asked:
             return chosen
     return None
 
@@ -129,10 +130,12 @@ def _groups(mids: Mapping[Span, int], own: Sequence[int]) -> tuple[DepthGroup, .
     for (start, stop), rank in [*sorted(mids.items()), ((len(own), len(own)), 0)]:
         if start < layer or len(set(own[start:stop])) > 1:
             return None
-        groups += [DepthGroup(i, i + 1, 0, own[i]) for i in range(layer, start)]
+        for equal, run in groupby(range(layer, start), own.__getitem__):
+            layers = list(run)
+            groups.append(DepthGroup(layers[0], layers[-1] + 1, 0, equal))
         groups += [DepthGroup(start, stop, rank, own[start])] if rank else []
         layer = stop
-    return _merge(groups)
+    return tuple(groups)
 
 
 def _preference(reading: Reading) -> tuple[object, ...]:

@@ -8,9 +8,11 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
 from msplora_search.search.store.attributes import PLAN
+from msplora_search.search.store.bulk import all_trials
 
 MOST_NAMED = 500
 """Trials that are asked for by name; of more all are."""
@@ -46,7 +48,12 @@ class LeanStorage(optuna.storages.RDBStorage):
                 return []
             if len(changed) <= MOST_NAMED:
                 among, after = changed, max(number for number, _ in there)
-        found = super()._get_trials(study_id, states, among, after)
+        if states is None and after == -1:
+            with _create_scoped_session(self.scoped_session) as session:
+                models.StudyModel.find_or_raise_by_id(study_id, session)
+                found = all_trials(session, study_id)
+        else:
+            found = super()._get_trials(study_id, states, among, after)
         for trial in found:
             if trial.state == TrialState.RUNNING and PLAN in trial.user_attrs:
                 self._planned.add(trial._trial_id)
