@@ -131,8 +131,11 @@ def _unfinished(
     for record in reversed(records):  # of several stops of one configuration the last
         if record.state not in (State.PRUNED, State.FAILED) or record.pyramid is None:
             continue
-        configuration, ending = record.configuration, endings.expected(record)
-        if configuration in whole or configuration in met or (record.state == State.PRUNED and ending is None):
+        configuration = record.configuration
+        if configuration in whole or configuration in met:
+            continue
+        ending = endings.expected(record)
+        if record.state == State.PRUNED and ending is None:
             continue
         met.add(configuration)
         yield (record, *((worst, 0.0) if record.state == State.FAILED or ending is None else ending))
