@@ -99,6 +99,11 @@ def explain(
         if not told.fields:
             print_line(console, f"  {told.takes}; {told.unless}")
         print_line(console, f"  {told.text}")
+        if told.background and told.name != found.name:
+            print_line(console, f"  More: msplora-search explain {told.name}")
+    for paragraph in found.background:
+        print_line(console, "")
+        print_line(console, paragraph)
 
 
 def _looked_at(study: StudySettings) -> tuple[list[str], list[str]]:

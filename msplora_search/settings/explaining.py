@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from msplora_search.errors import InputError, suggest
+from msplora_search.settings.background import BACKGROUND
 from msplora_search.settings.models import StudySettings
 from msplora_search.text import brief
 
@@ -27,6 +28,8 @@ class Explanation:
     name: str
     """Dotted, such as `search.trials`; empty for the whole of a study."""
     text: str
+    background: tuple[str, ...]
+    """What stands behind it, in paragraphs; most fields need none."""
     takes: str
     """What may be written."""
     default: object
@@ -59,7 +62,9 @@ def explained(name: str = "") -> Explanation:
         default = REQUIRED if required else schema.get("default")
     text = schema.get("description") or _resolved(schema).get("description", "")
     fields = tuple(".".join([*place, field]) for field in _properties(schema))
-    return Explanation(".".join(place), " ".join(text.split()), _takes(schema), default, fields)
+    dotted = ".".join(place)
+    further = tuple(" ".join(part.split()) for part in BACKGROUND.get(dotted, "").split("\n\n") if part.strip())
+    return Explanation(dotted, " ".join(text.split()), further, _takes(schema), default, fields)
 
 
 @cache

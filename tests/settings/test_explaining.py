@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from msplora_search.cli import app
 from msplora_search.errors import InputError
+from msplora_search.settings.background import BACKGROUND
 from msplora_search.settings.explaining import REQUIRED, Explanation, explained
 
 
@@ -24,6 +25,16 @@ def test_every_field_says_what_it_is_and_what_may_be_written() -> None:
     fields = list(every())
     assert len(fields) > 70
     assert not [field.name for field in fields if not field.text or not field.takes]
+
+
+def test_what_stands_behind_a_field_is_printed_with_it_and_named_in_its_section() -> None:
+    named = {field.name for field in every()}
+    assert set(BACKGROUND) <= named
+    told = CliRunner().invoke(app, ["explain", "pruning"]).output
+    assert "So does one whose process died" in " ".join(told.split())
+    section = CliRunner().invoke(app, ["explain", "search"]).output
+    assert "msplora-search explain search.sampler" in section
+    assert "Gaussian process" not in section
 
 
 @pytest.mark.parametrize(
