@@ -3,12 +3,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from msplora_search.tasks.cache import CACHE_VARIABLE
-from tests.servers import Postgres
+from tests.servers import Postgres, missing
 
 # A shared machine is slow at times: how long an example takes says nothing about the code.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,3 +33,19 @@ def postgres() -> Iterator[Postgres]:
         made = Postgres.create(Path(folder) / "data")
         yield made
         made.stop()
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head that takes no work; nodes are added by the test."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # its workers give way to all others, else
+    try:
+        from ray.cluster_utils import Cluster
+    except ImportError:
+        missing("Ray is not installed")
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * 2**20},
+    )
+    yield made
+    made.shutdown()  # type: ignore[no-untyped-call]

@@ -207,3 +207,8 @@ class Host:
         done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"the system gives no network of its own to this user: {done.stderr.strip()}")
+
+
+def add_node(cluster: Any) -> Any:
+    """Let a Ray cluster have a node of one processor more."""
+    return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)

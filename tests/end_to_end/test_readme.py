@@ -1,4 +1,4 @@
-"""Every command of the README is run; the two of its first page in a copy of their own."""
+"""Every command of the README is run."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from msplora_search.design.scaling import Scaling
-from msplora_search.settings import load_study
-from msplora_search.settings.models import StudySettings
-from msplora_search.settings.space import DEFAULT_SCALING
+from msplora_search.search.results import load_results
+from msplora_search.settings.task import METRICS
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from tests.adapters.models import bert
-from tests.small import save_model, sentences
+from tests.servers import Postgres, add_node
+from tests.small import save_model, sentences, write_study
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = str(Path(sys.executable).with_name("msplora-search"))
+SCRIPTS = ("scripts/search", "scripts/test")
+GUIDE = (
+    "validate", "params", "run", "status", "export", "report", "plot", "table", "train", "confirm", "analyze",
+)  # fmt: skip
+"""In the order of the page."""
 README = (ROOT / "README.md").read_text()
 
 
@@ -42,29 +48,87 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def commands(*of: str) -> list[str]:
+    """Those of the shell blocks that call one of these programs or subcommands, as they stand."""
+    lines = [line for block in blocks("sh") if "#SBATCH" not in block for line in block.splitlines()]
+    return [line for line in lines if any(word in of for word in shlex.split(line)[:2])]
+
+
+def ran(command: str, *more: str, cwd: Path) -> str:
+    """What a command prints."""
+    words = shlex.split(command)
+    program = {"msplora-search": PROGRAM}.get(words[0], str(ROOT / words[0]))
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [program, *words[1:], *more], cwd=cwd, capture_output=True, text=True, env=alone, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), command + done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_command_is_run_by_a_test_here() -> None:
+    tested = commands(*SCRIPTS, *GUIDE, "--engine", "run")
+    lines = [line for block in blocks("sh") if "#SBATCH" not in block for line in block.splitlines()]
+    assert [line for line in lines if line not in tested] == []
+    assert sum("#SBATCH" in block for block in blocks("sh")) == 1
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_first_page_work(tmp_path: Path) -> None:
+    search, test = commands(*SCRIPTS)
+    short = ("trials=1", "baselines=[]", "noise_repeats=0")
+    changes = [word for one in short for word in ("--set", f"search.{one}")]
+    small = ["--set", "proxy.train_examples=320", "--set", "proxy.epochs=1", "--output", str(tmp_path / "out")]
+    said = ran(search, *changes, *small, cwd=tmp_path)
+    assert "Front of quickstart" in said
+    assert (tmp_path / "out" / "report" / "report.html").is_file()
+    assert "passed" in ran(test, "tests/test_text.py", "--numprocesses", "0", cwd=tmp_path)
+
+
 @pytest.mark.slow
 def test_the_guide_to_ones_own_data_works_as_written(user: Path) -> None:
-    guide, service = (b.splitlines() for b in blocks("sh") if "msplora-search export" in b)
-    commands = [*guide, *service]
-    names = ["validate", "params", "run", "status", "export", "export", "train", "confirm"]
-    assert [shlex.split(c)[1] for c in commands] == names
-    program = str(Path(sys.executable).with_name("msplora-search"))
+    guide = [line for line in commands(*GUIDE) if "--engine" not in line]
+    assert [shlex.split(command)[1] for command in guide] == [*GUIDE[:5], *GUIDE[5:8], "export", *GUIDE[8:]]
     short = {
         "run": ["--set", "search.trials=3", "--set", "training.epochs=1", "--set", "search.baselines=[paper]"],
         "confirm": ["--seeds", "1"],
     }
-    for command in commands:
-        words = shlex.split(command)[1:]
-        small = short.get(words[0], [])
-        done = subprocess.run(
-            [program, *words, *small], cwd=user, capture_output=True, text=True, env=os.environ.copy(), check=False
-        )
-        assert (done.returncode, done.stderr) == (0, ""), command
+    for command in guide:
+        ran(command, *short.get(shlex.split(command)[1], []), cwd=user)
     recipe = yaml.safe_load((user / "recipes" / "reviews" / "recipe.yaml").read_text())
     assert (user / "trained" / "reviews" / "model" / "merged" / "model.safetensors").is_file()
     assert (user / "runs" / "reviews" / "confirm" / "confirm.md").is_file()
+    assert {path.name for path in user.glob("fronts.*")} == {"fronts.pdf", "fronts.tex"}
     assert recipe["model"] == str(user / "my-encoder")
     assert recipe["task"]["dataset"]["path"] == str(user / "reviews.csv")
+
+
+def test_the_job_of_the_guide_joins_a_search(tmp_path: Path, postgres: Postgres) -> None:
+    """A Slurm job is a shell script; what it names is put in its place."""
+    (script,) = (block for block in blocks("sh") if "#SBATCH" in block)
+    url = postgres.fresh("slurm")
+    write_study(tmp_path)
+    for stands, means in (("postgresql+psycopg://user@host/name", url), ("/shared", str(tmp_path))):
+        assert stands in script
+        script = script.replace(stands, means)
+    path = os.pathsep.join([str(Path(PROGRAM).parent), os.environ["PATH"]])
+    job = subprocess.run(
+        ["bash", "-e", "-c", script], cwd=tmp_path, env={**os.environ, "PATH": path}, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert job.returncode == 0, job.stdout + job.stderr
+    assert len(load_results(tmp_path, url).records) == 6
+
+
+def test_the_command_for_a_cluster_searches_on_it(tmp_path: Path, postgres: Postgres, cluster: Any) -> None:
+    (command,) = (line for block in blocks("sh") for line in block.splitlines() if "--engine ray" in line)
+    url = postgres.fresh("ray of the guide")
+    write_study(tmp_path)
+    add_node(cluster)
+    for stands, means in (("postgresql+psycopg://user@host/name", url), ("HEAD:6379", cluster.address)):
+        assert stands in command
+        command = command.replace(stands, shlex.quote(means))
+    assert "Front of small" in ran(command, cwd=tmp_path)
 
 
 def test_the_python_of_the_guide_runs(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,25 +143,23 @@ def test_the_python_of_the_guide_runs(user: Path, monkeypatch: pytest.MonkeyPatc
     assert 'load_front("runs/quickstart")' in "for point in load_front" + after
 
 
-def test_defaults_of_the_guide_are_the_defaults() -> None:
-    study = load_study("quickstart")
-    fresh = StudySettings(name="x", model="m", task=study.task)
-    for said in (
-        f"`trials` ({fresh.search.trials};", f"`sampler` (`{fresh.search.sampler}`;",
-        f"`rule` (`{fresh.pruning.rule}`", f"`chance` ({fresh.pruning.chance})",
-        f"`train_examples` ({fresh.proxy.train_examples})", f"`epochs` ({fresh.proxy.epochs:g})",
-        f"`rungs` (`{list(fresh.proxy.rungs)}`)", f"`warmup_ratio` ({fresh.proxy.warmup_ratio})",
-    ):  # fmt: skip
-        assert said in README, said
-    rule = {Scaling.STANDARD: "alpha / r", Scaling.RANK_STABILISED: "alpha / sqrt r"}[DEFAULT_SCALING]
-    assert f"`{DEFAULT_SCALING.value}` ({rule}, the default)" in README
-    for field in type(fresh.space).model_fields:
-        assert re.search(rf"^\|.*`{field}[`.]", README, re.MULTILINE), field
-    for section in ("search", "proxy", "pruning", "training"):
-        for field in type(getattr(fresh, section)).model_fields:
-            assert f"`{field}`" in README, field
+def test_the_guide_is_short_and_names_every_kind_of_task_and_rule() -> None:
+    assert len(README.splitlines()) <= 200
+    for kind, metrics in METRICS.items():
+        (row,) = (line for line in README.splitlines() if line.startswith(f"| `{kind}` |"))
+        assert row.endswith(f"| {', '.join(f'`{metric}`' for metric in metrics)} |")
+    for rule in ("one-se", "best", "knee", "non-inferior=", "min-metric=", "max-params=", "trial=", "fastest"):
+        assert f"`{rule}" in README
 
 
-def test_pictures_and_files_that_the_guide_names_are_there() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "studies/MEASURED.md"])
+def test_pictures_and_files_that_a_page_names_are_there(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+        assert target.startswith("https://") or ((ROOT / page).parent / target).exists(), target
+
+
+def test_scripts_that_the_figures_name_are_there() -> None:
+    said = (ROOT / "studies" / "MEASURED.md").read_text()
+    named = {name for name in re.findall(r"scripts[./](\w+)", said) if name != "tables"}
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / "scripts" / f"{name}.py").is_file()] == []

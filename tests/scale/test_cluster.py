@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from msplora_search.search.events import Event, SearchEnded, SearchStarted, Tria
 from msplora_search.search.results import load_results
 from msplora_search.settings import StudySettings
 from tests.scale.watching import assert_whole, running, trials, until
-from tests.servers import Postgres, missing
+from tests.servers import Postgres, add_node
 from tests.small import study_fields, write_study
 
 PROGRAM = Path(sys.executable).with_name("msplora-search")
@@ -27,26 +26,6 @@ LONG = {"epochs": 40, "rungs": [0.25, 0.5, 1.0]}
 """A trial takes some seconds."""
 SEARCH = {"trials": 6, "sampler": "random", "baselines": ["paper"]}
 TRAINED = 7
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head that takes no work; nodes are added by the test."""
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # its workers give way to all others, else
-    try:
-        from ray.cluster_utils import Cluster
-    except ImportError:
-        missing("Ray is not installed")
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * 2**20},
-    )
-    yield made
-    made.shutdown()  # type: ignore[no-untyped-call]
-
-
-def add(cluster: Any) -> Any:
-    return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 
 
 def workers_of(url: str) -> list[int]:
@@ -61,13 +40,13 @@ def test_nodes_share_a_search_one_is_lost_and_another_joins(
     url = postgres.fresh("cluster")
     fields = study_fields(tmp_path, search=SEARCH, proxy=LONG, scale={"heartbeat": 1})
     settings, events, joined = StudySettings.model_validate(fields), list[Event](), list[Any]()
-    first = add(cluster)
+    first = add_node(cluster)
 
     def listen(event: Event) -> None:
         events.append(event)
         ended = sum(isinstance(e, TrialEnded) for e in events)
         if ended == 2 and not joined:
-            joined.append(add(cluster))
+            joined.append(add_node(cluster))
             cluster.remove_node(first, allow_graceful=False)
 
     output = run_on("ray", settings, tmp_path / "out", url, None, cluster.address, listen)
@@ -88,7 +67,7 @@ def test_a_search_waits_for_a_node_that_has_room(tmp_path: Path, postgres: Postg
     def listen(event: Event) -> None:
         events.append(event)
         if isinstance(event, Waiting) and "no node" in event.what:
-            add(cluster)
+            add_node(cluster)
 
     output = run_on("ray", settings, tmp_path / "out", url, None, cluster.address, listen)
     assert events[0] == Waiting("for a node with 0.5 CPUs, which no node of the cluster has")
@@ -100,7 +79,7 @@ def test_a_stopped_search_keeps_what_it_trained(tmp_path: Path, postgres: Postgr
     """By the command, as a user stops it: workers keep their step where scale.checkpoints says, and go on."""
     url, kept = postgres.fresh("stopped cluster"), tmp_path / "kept"
     study = write_study(tmp_path, search=SEARCH, proxy=LONG, scale={"heartbeat": 1, "checkpoints": str(kept)})
-    add(cluster)
+    add_node(cluster)
     words = [PROGRAM, "run", study, "--output", "out", "--storage", url, "--engine", "ray"]
     run = subprocess.Popen(
         [*map(str, words), "--ray-address", cluster.address], cwd=tmp_path, text=True, start_new_session=True,
