@@ -134,7 +134,12 @@ def confirm(
     """
     from msplora_search.full.confirm import confirm as confirm_front
     from msplora_search.full.confirm import read_rates
-    from msplora_search.reporting.confirmation import confirmation_lines, training_line, write_confirmation
+    from msplora_search.reporting.confirmation import (
+        confirmation_lines,
+        told_of,
+        training_line,
+        write_confirmation,
+    )
     from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.report import write_report
     from msplora_search.search.results import load_results
@@ -143,11 +148,12 @@ def confirm(
     console, tried = open_console(), read_rates(rates) if rates is not None else []
     tell = (lambda _: None) if as_json else (lambda training: print_line(console, training_line(training)))
     found = confirm_front(load_results(output, storage), output, seeds, tell, workers, assignments or [], tried)
-    path = write_confirmation(found, output)
+    told = told_of(found)
+    path = write_confirmation(told, output)
     write_report(summarise(found.results), output, as_given(storage, context))
     if as_json:
-        print_json(found.to_json())
+        print_json(told)
         return
-    for line in ("", *confirmation_lines(found)):
+    for line in ("", *confirmation_lines(told)):
         print_line(console, line)
     print_line(console, f"wrote {short(path)} (also confirm.png, confirm.json; the report shows them too)")

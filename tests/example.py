@@ -156,7 +156,7 @@ def golden_texts() -> dict[str, str]:
         "report.md": report_markdown(summary),
         "confirm.json": json.dumps(confirmation().to_json(), indent=2) + "\n",
         "confirm.md": "\n\n".join(confirmation_markdown(confirmation().to_json(), "confirm.svg")) + "\n",
-        "confirm.txt": "\n".join(confirmation_lines(confirmation())) + "\n",
+        "confirm.txt": "\n".join(confirmation_lines(confirmation().to_json())) + "\n",
         "recipe.yaml": dump(recipe),
         "pyramid.json": json.dumps(Pyramid.geometric(8, 12).to_json(), indent=2) + "\n",
         "evaluation.json": json.dumps(evaluation(0.5, 12).to_json(), indent=2) + "\n",

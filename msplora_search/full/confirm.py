@@ -65,7 +65,8 @@ def confirm(
     found = [
         (point, tuple(read(job).test for job in kept if job.place == place)) for place, point in enumerate(points)
     ]
-    return judge_found(results, found, read(jobs[0]).judge, tried)
+    adapters = [tuple(job.adapters for job in kept if job.place == place) for place in range(len(points))]
+    return judge_found(results, found, read(jobs[0]).judge, tried, adapters)
 
 
 def read_rates(text: str) -> list[float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.errors import DamagedError, InputError
 from msplora_search.files import damaged, read_json, write_whole
 from msplora_search.full.delivered import set_aside_and_tell
@@ -23,7 +24,7 @@ from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.labels import metric_of
 
-RESULT, LOCK = "test.json", ".lock"
+RESULT, ADAPTERS, LOCK = "test.json", "pyramid", ".lock"
 REMEDY = "it is set aside, and that training done anew"
 
 
@@ -43,6 +44,11 @@ class Job:
     def stored(self) -> Path:
         """The result on the test part; there once the training is done."""
         return self.folder / RESULT
+
+    @property
+    def adapters(self) -> Path:
+        """Folder of the trained pyramid, as `save_pyramid` writes it."""
+        return self.folder / ADAPTERS
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,10 @@ def work_off(jobs: Sequence[Job], worker: int, tell: Callable[[tuple[Job, float]
 
 
 def _do(job: Job) -> None:
-    """One full training; its result on the test part, and the truth there, are stored whole or not at all."""
+    """One full training; its result on the test part, and the truth there, are stored whole or not at all.
+
+    Its pyramid stays too: some hundred kB, in which `analyze` sees what each level learned.
+    """
     trained = train_recipe(job.recipe, job.folder, quiet=True, choosing=job.choosing)
     test = trained.parts.test
     told = {
@@ -136,6 +145,7 @@ def _do(job: Job) -> None:
     }
     if trained.choosing is not None:
         told["choosing"] = trained.choosing.metric
+    save_pyramid(trained.backbone.model, job.adapters)
     write_whole(job.stored, json.dumps(told) + "\n")
     forget_run(job.folder)
 

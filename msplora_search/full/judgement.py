@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,8 @@ class Confirmed:
     comparisons: tuple[Comparison, ...] = ()
     tried: tuple[Tried, ...] = ()
     """By rising rate; none where there was no choice."""
+    adapters: tuple[Path, ...] = ()
+    """Folders of what these runs trained."""
 
     @property
     def mean(self) -> float:
@@ -123,16 +126,23 @@ Found = tuple[Point, tuple[Measure, ...]]
 
 
 def judge_found(
-    results: StudyResults, found: Sequence[Found], judge: Judge, tried: Sequence[tuple[Tried, ...]] = ()
+    results: StudyResults,
+    found: Sequence[Found],
+    judge: Judge,
+    tried: Sequence[tuple[Tried, ...]] = (),
+    adapters: Sequence[tuple[Path, ...]] = (),
 ) -> Confirmation:
     """Compare what full training reached on the test part, which is that of `judge`.
 
-    `tried`: for each point, the learning rates among which that of its runs was chosen.
+    `tried`: for each point, the learning rates among which that of its runs was chosen. `adapters`: for each, the
+    folders of what its runs trained.
     """
     noise = pooled_noise([runs for _, runs in found])
     points = compared(found, noise, judge)
     if tried:
         points = tuple(replace(point, tried=rates) for point, rates in zip(points, tried, strict=True))
+    if adapters:
+        points = tuple(replace(point, adapters=of) for point, of in zip(points, adapters, strict=True))
     means = np.array([c.mean for c in points])
     params = np.array([float(c.point.params) for c in points])
     front = tuple(points[i] for i in pareto.front(means, params))

@@ -13,7 +13,7 @@ from msplora_search.reporting.figures.confirm import draw_confirmation
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.wording import duration, table, worse_at_most
 from msplora_search.results.noise import LEVEL
-from msplora_search.text import amount, amounts, markdown
+from msplora_search.text import amount, amounts, markdown, several
 
 if TYPE_CHECKING:  # these load all that trains a model, of which a report needs nothing
     from msplora_search.full.jobs import OneTraining
@@ -25,12 +25,12 @@ JSON, TEXT, PICTURE = "confirm.json", "confirm.md", "confirm.svg"
 REMEDY = "delete it, and let `msplora-search confirm` make it anew from the trainings that are done"
 
 
-def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
+def write_confirmation(told: dict[str, Any], output: Path) -> Path:
     """Write `output`/confirm/confirm.json, .md, .png and .svg; the path of the text.
 
-    Raises InputError where it cannot.
+    `told`: as `told_of` gives it. Raises InputError where it cannot.
     """
-    folder, told = output / FOLDER, confirmation.to_json()
+    folder = output / FOLDER
     title = f"# {markdown(told['study'])}, confirmed"
 
     def fill(part: Path) -> None:
@@ -41,6 +41,16 @@ def write_confirmation(confirmation: Confirmation, output: Path) -> Path:
 
     write_folder(folder, fill, last=JSON)
     return folder / TEXT
+
+
+def told_of(confirmation: Confirmation) -> dict[str, Any]:
+    """`Confirmation.to_json`, and the signs that the shapes of its points do not fit."""
+    from msplora_search.reporting.signs import signs_of
+
+    told = confirmation.to_json()
+    for point, confirmed in zip(told["points"], confirmation.points, strict=True):
+        point["signs"] = signs_of(confirmed.adapters)
+    return told
 
 
 def training_line(training: OneTraining) -> str:
@@ -91,16 +101,29 @@ def confirmation_markdown(told: dict[str, Any], picture: str) -> list[str]:
         table([*columns, *rates, *rivals], [_row(point, told) for point in told["points"]]),
         f"Bold: the confirmed front. {' '.join(method_sentences(told))}",
         ranking_sentence(told),
+        *map(markdown, sign_sentences(told)),
     ]
 
 
-def confirmation_lines(confirmation: Confirmation) -> list[str]:
+def confirmation_lines(told: dict[str, Any]) -> list[str]:
     """The findings for a terminal: a line a point, and under it its comparisons; then how they were made."""
-    told, lines = confirmation.to_json(), []
+    lines = []
     for point in told["points"]:
         lines.append(_headline(point, told))
         lines += [f"    {_against(versus, point, told)}" for versus in point["comparisons"]]
-    return [*lines, *method_sentences(told), ranking_sentence(told)]
+    return [*lines, *method_sentences(told), ranking_sentence(told), *sign_sentences(told)]
+
+
+def sign_sentences(told: dict[str, Any]) -> list[str]:
+    """Where most trainings of a point show that its shape does not fit; none where nothing was looked at."""
+    looked = [point for point in told["points"] if point.get("signs") is not None]
+    said = [
+        f"{point['name']} ({point['pyramid']}): {sign['sign']} in {sign['seen']} of "
+        f"{several(sign['of'], 'training')}: {sign['evidence']}; {sign['remedy']}."
+        for point in looked
+        for sign in point["signs"]
+    ]
+    return said or ["No adapter shows that its shape does not fit."] * bool(looked)
 
 
 def method_sentences(told: dict[str, Any]) -> list[str]:

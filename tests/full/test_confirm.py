@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from msplora_search import run_study
+from msplora_search.analysis.reading import read_trained
 from msplora_search.errors import InputError
 from msplora_search.full.confirm import LEAST_PROBABILITY, candidates, confirm, read_rates
 from msplora_search.full.jobs import OneTraining
 from msplora_search.full.judgement import Tried, chosen_rate, judge_found
 from msplora_search.full.training import Trained, train_recipe
+from msplora_search.reporting.confirmation import told_of
 from msplora_search.search.points import Point
 from msplora_search.search.results import load_results
 from msplora_search.search.summary import summarise
@@ -212,6 +214,10 @@ def test_a_search_is_confirmed_on_rows_it_never_read_and_goes_on_when_stopped(
     assert [p["trial"] for p in told["points"]] == [p.record.number for p in points]
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert not list(output.rglob("checkpoints"))
+    assert [len(c.adapters) for c in confirmed.points] == [2] * len(points)
+    for one in confirmed.points:
+        assert {str(read_trained(folder).name) for folder in one.adapters} == {f.parent.name for f in one.adapters}
+    assert all(isinstance(point["signs"], list) for point in told_of(confirmed)["points"])
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from msplora_search.reporting.confirmation import (
     confirmation_markdown,
     method_sentences,
     ranking_sentence,
+    told_of,
     write_confirmation,
 )
 from msplora_search.reporting.report import write_report
@@ -31,7 +32,7 @@ PLAIN = summarise(results())
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     (tmp_path / "confirm").mkdir()
-    write_confirmation(confirmation(), tmp_path)
+    write_confirmation(told_of(confirmation()), tmp_path)
     return tmp_path
 
 
@@ -44,7 +45,7 @@ def test_a_confirmation_is_written_as_data_words_and_plot(output: Path) -> None:
         "confirm.svg",
         "confirm.pdf",
     }
-    assert json.loads((folder / "confirm.json").read_text()) == confirmation().to_json()
+    assert json.loads((folder / "confirm.json").read_text()) == told_of(confirmation())
     assert image.imread(folder / "confirm.png").shape[0] > 300
     text = (folder / "confirm.md").read_text()
     assert all(f"| {c.point.params:,} | {c.mean:.4f} |" in text for c in confirmation().points)
@@ -83,7 +84,7 @@ def test_a_confirmation_of_version_0_1_is_still_shown(output: Path) -> None:
 
 def test_what_is_said_against_the_papers_is_a_bound_never_equality(output: Path) -> None:
     text = (output / "confirm" / "confirm.md").read_text(encoding="utf-8")
-    lines = confirmation_lines(confirmation())
+    lines = confirmation_lines(told_of(confirmation()))
     assert re.search(
         r"against paper: .* at most \d\.\d points worse \(95%\), 32\.0 times fewer parameters", lines[1]
     )
@@ -92,10 +93,10 @@ def test_what_is_said_against_the_papers_is_a_bound_never_equality(output: Path)
 
 def test_one_seed_says_that_the_noise_of_training_is_not_in_it() -> None:
     one = [(c.point, c.runs[:1]) for c in confirmation().points]
-    said = " ".join(confirmation_lines(judge_found(results(), one, JUDGE)))
+    said = " ".join(confirmation_lines(told_of(judge_found(results(), one, JUDGE))))
     assert "the noise of training is not in the intervals" in said
     assert "two seeds differ" not in said
-    assert "the noise of training is not in" not in " ".join(confirmation_lines(confirmation()))
+    assert "the noise of training is not in" not in " ".join(confirmation_lines(told_of(confirmation())))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_damaged_confirmation_is_named_with_what_to_do(output: Path, text: str
         write_report(PLAIN, output)
     assert "\n" not in str(caught.value)
     assert not (output / "report").exists()
-    write_confirmation(confirmation(), output)
+    write_confirmation(told_of(confirmation()), output)
     write_report(PLAIN, output)
 
 
@@ -142,4 +143,4 @@ def test_runs_without_a_mistake_are_not_said_to_be_certain(tmp_path: Path) -> No
     perfect = [(c.point, (evaluation(1.0, 0),) * 2) for c in confirmation().points]
     (tmp_path / "confirm").mkdir()
     told = judge_found(results(), perfect, JUDGE)
-    assert "0.9904 to 1.0000" in write_confirmation(told, tmp_path).read_text()
+    assert "0.9904 to 1.0000" in write_confirmation(told_of(told), tmp_path).read_text()

@@ -18,7 +18,7 @@ from matplotlib import image
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.reporting.confirmation import confirmation_markdown, write_confirmation
+from msplora_search.reporting.confirmation import confirmation_markdown, told_of, write_confirmation
 from msplora_search.reporting.figures.all import FIGURES, draw
 from msplora_search.reporting.figures.front import front_figure
 from msplora_search.reporting.figures.shown import Shown
@@ -205,5 +205,5 @@ def test_a_report_replaces_links_to_files_and_refuses_one_to_a_folder(tmp_path: 
     with pytest.raises(InputError, match=r"report: is a link to another folder"):
         write_report(PLAIN, tmp_path / "other")
     with pytest.raises(InputError, match=r"confirm: is a link to another folder"):
-        write_confirmation(confirmation(), tmp_path / "other")
+        write_confirmation(told_of(confirmation()), tmp_path / "other")
     assert not list((tmp_path / "private").iterdir())

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from msplora_search import run_study
-from msplora_search.reporting.confirmation import write_confirmation
+from msplora_search.reporting.confirmation import told_of, write_confirmation
 from msplora_search.reporting.report import write_report
 from msplora_search.results.records import State
 from msplora_search.search.results import load_results
@@ -190,7 +190,7 @@ def test_names_stay_text_and_the_confirmed_front_comes_and_goes(browser: Browser
     settings = found.settings.model_copy(update={"name": HOSTILE, "model": "<b>bold</b>"})
     spoilt = replace(found, settings=settings, records=(*records(), failed))
     (tmp_path / "confirm").mkdir()
-    write_confirmation(confirmation(), tmp_path)
+    write_confirmation(told_of(confirmation()), tmp_path)
     told = json.loads((tmp_path / "confirm" / "confirm.json").read_text(encoding="utf-8"))
     told["points"][0]["name"] = HOSTILE
     (tmp_path / "confirm" / "confirm.json").write_text(json.dumps(told), encoding="utf-8")
