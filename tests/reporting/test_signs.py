@@ -25,7 +25,7 @@ def saved(folder: Path, mid: float) -> Path:
     bank = attach(model, PYRAMID)
     for key, adapter in zip(bank.keys, bank.adapters, strict=True):
         size = mid if key.level == "mid" else 1.0
-        adapter.B.data = size * torch.randn(*adapter.B.data.shape, generator=generator)
+        adapter.B.data = adapter.B.data.normal_(0.0, size, generator=generator)
     return save_pyramid(model, folder)
 
 
