@@ -46,6 +46,8 @@ def test_every_field_says_what_it_is_and_what_may_be_written() -> None:
          "none by default"),
         ("space.per_group.mid_rank", "true or false", "false by default"),
         ("training.trainer", "a mapping", "none by default"),
+        ("training.optimization", "joint, staged or alternating", "joint by default"),
+        ("training.interference", "a whole number from 0 to 10,000", "0 by default"),
         ("task.dataset.path", "text", "a study must have it"),
     ],
 )  # fmt: skip
