@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msplora_search.analysis.reading import read_trained
+from msplora_search.analysis.recorded import read_interference
 from msplora_search.analysis.report import Analysis, analyse
 from msplora_search.analysis.transfer import Transfer, transfer
 from msplora_search.errors import InputError
@@ -21,7 +22,7 @@ def answer(paths: Sequence[Path]) -> tuple[list[Analysis], Transfer | None]:
     """
     studies = [path for path in paths if path.is_dir() and holds_study(path)]
     if not studies:
-        return [analyse(read_trained(path)) for path in paths], None
+        return [analyse(read_trained(path), read_interference(path)) for path in paths], None
     if len(studies) != 2 or len(paths) != 2:
         raise InputError(
             f"{studies[0]}: is the output of a study; give two of them and nothing else, or folders of adapters "

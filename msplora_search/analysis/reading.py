@@ -31,7 +31,12 @@ def read_trained(path: Path) -> Trained:
 
 def name_of(path: Path) -> str:
     """What an adapter is called after its folder; names that the program gives to all are passed over."""
+    return beside(path).name or "adapter"
+
+
+def beside(path: Path) -> Path:
+    """The output of `train` that a folder is, or lies in."""
     whole = path.resolve()
     while whole.name in ("pyramid", "peft", "model") and whole.parent.name:
         whole = whole.parent
-    return whole.name or "adapter"
+    return whole

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from msplora_search.analysis.recorded import Interference
 from msplora_search.analysis.redundancy import Redundancy, redundancy_of
 from msplora_search.analysis.signatures import Finding, signatures
 from msplora_search.analysis.spectra import Spectra, spectra_of
@@ -32,6 +33,8 @@ class Analysis:
     """Of the layer level of a pyramid; None where fewer than two layers have one."""
     findings: tuple[Finding, ...]
     """Of a pyramid; none of plain LoRA."""
+    interference: Interference | None = None
+    """Of its training, where that was recorded."""
 
     @property
     def is_pyramid(self) -> bool:
@@ -57,6 +60,7 @@ class Analysis:
             "suggested_groups": self._told(self.split),
             "suggested_groups_by_directions": self._told(self.by_directions),
             "failure_signatures": [finding.to_json() for finding in self.findings],
+            "interference": self.interference and self.interference.to_json(),
             "notes": list(self.trained.notes),
         }
 
@@ -64,7 +68,7 @@ class Analysis:
         return {**split.to_json(), "layers": [list(group) for group in self.groups_of(split)]}
 
 
-def analyse(trained: Trained) -> Analysis:
+def analyse(trained: Trained, interference: Interference | None = None) -> Analysis:
     """The spectra, what layers repeat, where they change, and signs of a shape that does not fit.
 
     Raises InputError where every update is 0.
@@ -85,4 +89,5 @@ def analyse(trained: Trained) -> Analysis:
         by_directions=suggested_split(whole.directions),
         own=own if has_own and several else None,
         findings=tuple(found),
+        interference=interference,
     )

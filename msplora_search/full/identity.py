@@ -16,11 +16,16 @@ from msplora_search.settings.recipe import Recipe
 
 CHECKPOINTS = "checkpoints"
 IDENTITY = "recipe.sha256"
+LATER: Mapping[str, Any] = {"optimization": "joint", "interference": 0}
+"""Fields of `training` that version 0.1 did not know, with what they were then: leaving them so changes no
+recipe."""
 
 
 def identity(recipe: Recipe) -> str:
     """A text that differs between recipes whose results differ."""
-    plain: Mapping[str, Any] = recipe.model_dump(mode="json", exclude={"name", "chosen", "versions"})
+    plain: dict[str, Any] = recipe.model_dump(mode="json", exclude={"name", "chosen", "versions"})
+    training = plain["training"].items()
+    plain["training"] = {name: value for name, value in training if LATER.get(name, ...) != value}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -17,12 +17,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback
 
 from msplora_search.adapters.anatomy import AnatomyError
-from msplora_search.adapters.bank import attach
-from msplora_search.errors import InputError, placed, suggest
+from msplora_search.adapters.bank import AdapterBank, attach
+from msplora_search.adapters.turns import Turns, require_steps
+from msplora_search.errors import InputError, placed
+from msplora_search.full.arguments import metric_key, planned_steps, training_arguments
 from msplora_search.full.identity import CHECKPOINTS, checkpoints, mark_run, require_same_run
+from msplora_search.full.pyramid_trainer import Listener, PyramidTrainer
+from msplora_search.full.recording import FILE, Recorder
 from msplora_search.results.records import Measure
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
@@ -32,12 +36,6 @@ from msplora_search.tasks.task import Task
 
 RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Where torchrun and the launchers of MPI say which of several processes one is, as accelerate reads them."""
-OURS = {
-    "output_dir", "num_train_epochs", "per_device_train_batch_size", "learning_rate", "weight_decay",
-    "warmup_steps", "seed", "data_seed", "remove_unused_columns", "label_names", "metric_for_best_model",
-    "greater_is_better",
-}  # fmt: skip
-"""TrainingArguments that follow from other fields of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +131,13 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained
     parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor, choosing)
     backbone = load_backbone(recipe, processor, recipe.classes, seed)
     try:
-        attach(backbone.model, recipe.built(), seed=seed, trainable=backbone.head)
+        bank = attach(backbone.model, recipe.built(), seed=seed, trainable=backbone.head)
     except AnatomyError as error:
         what = f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}"
         raise InputError(what, field="pyramid") from None
     arguments = training_arguments(recipe, output / CHECKPOINTS)
+    training_part = whole_batches(parts.task.train, recipe.training.batch_size)
+    listeners = _listeners(recipe, bank, output, planned_steps(recipe, arguments, len(training_part)))
     mark_run(recipe, output)
 
     def diverged(loss: float) -> InputError:
@@ -147,14 +147,15 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained
             field="training.learning_rate",
         )
 
-    trainer = Trainer(
+    trainer = PyramidTrainer(
         model=TrainedPart(backbone.model, parts.task, diverged),
         args=arguments,
         data_collator=lambda examples: collate(parts.task, examples),
-        train_dataset=PartDataset(whole_batches(parts.task.train, recipe.training.batch_size)),
+        train_dataset=PartDataset(training_part),
         eval_dataset=PartDataset(parts.task.validation),
         compute_metrics=lambda found: {metric_key(recipe): score(parts.task, found)},
         callbacks=[EarlyStoppingCallback(stop)] if (stop := recipe.training.early_stopping) else [],
+        whole_gradients=listeners,
     )
     if quiet:
         trainer.remove_callback(PrinterCallback)
@@ -176,63 +177,19 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained
     return Trained(backbone, parts, test, finish, choosing_by)
 
 
-def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    """The Trainer's arguments. Raises InputError for a field of `training.trainer` that is none of them."""
-    training, further = recipe.training, dict(recipe.training.trainer)
-    known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init}
-    for name in further:
-        if name not in known:
-            raise InputError(
-                f"training.trainer.{name} is no field of TrainingArguments; {suggest(name, known)}",
-                field=f"training.trainer.{name}",
-            )
-        if name in OURS:
-            raise InputError(
-                f"training.trainer.{name} follows from other fields of the recipe; leave it out",
-                field=f"training.trainer.{name}",
-            )
-    processes = int(os.environ.get("WORLD_SIZE", "1")) * int(further.get("gradient_accumulation_steps", 1))
-    if training.batch_size % processes:
-        raise InputError(
-            f"training.batch_size is {training.batch_size}; it must be a multiple of the {processes} batches "
-            "that processes and accumulation make of it",
-            field="training.batch_size",
-        )
-    chosen = {
-        "eval_strategy": "epoch",
-        "save_strategy": "epoch",
-        "save_total_limit": 2,
-        "load_best_model_at_end": True,
-        "report_to": "none",
-        "logging_steps": 10,
-        "disable_tqdm": True,
-        "log_level": "error",
-        "ddp_find_unused_parameters": False,
-        "per_device_eval_batch_size": 8 if recipe.task.kind in ("causal-lm", "seq2seq-lm") else 64,
-        "use_cpu": not torch.cuda.is_available(),
-        "dataloader_pin_memory": torch.cuda.is_available(),
-        "bf16": recipe.backbone.dtype == "bf16",  # or the fp32 head would meet bf16 numbers
-        **further,
-    }
-    try:
-        return TrainingArguments(
-            output_dir=str(folder),
-            num_train_epochs=training.epochs,
-            per_device_train_batch_size=training.batch_size // processes,
-            learning_rate=training.learning_rate,
-            weight_decay=training.weight_decay,
-            warmup_steps=training.warmup_ratio,
-            seed=training.seed,
-            data_seed=training.seed,
-            remove_unused_columns=False,
-            label_names=["labels"],
-            metric_for_best_model=metric_key(recipe),
-            greater_is_better=True,
-            **chosen,
-        )
-    except (ValueError, TypeError, ImportError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"training.trainer: {said}", field="training.trainer") from None
+def _listeners(recipe: Recipe, bank: AdapterBank, output: Path, steps: int) -> list[Listener]:
+    """What is done with the gradients of a step: they are recorded first, and then taken away from some levels.
+
+    Raises InputError where a level would have no step.
+    """
+    training, listeners = recipe.training, list[Listener]()
+    levels = {key.level for key in bank.keys}
+    if training.interference and len(levels) > 1 and is_first_process():
+        listeners.append(Recorder(bank, training.interference, output / FILE))
+    if turns := Turns.of(bank, training.optimization):
+        require_steps(steps, len(levels), training.optimization, "training.optimization")
+        listeners.append(turns.hold)
+    return listeners
 
 
 def whole_batches(part: Part, batch_size: int) -> Part:
@@ -287,8 +244,3 @@ def collate(task: Task, examples: list[dict[str, Any]]) -> dict[str, Any]:
 def score(task: Task, found: EvalPrediction) -> float:
     """The task's metric of what the Trainer predicted."""
     return task.metric.score(np.asarray(found.label_ids), np.asarray(found.predictions))
-
-
-def metric_key(recipe: Recipe) -> str:
-    """The metric's name in the Trainer's logs; its own `loss` is another thing."""
-    return recipe.task.metric_label.replace(" ", "_")

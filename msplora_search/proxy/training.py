@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from msplora_search.adapters.turns import Turns
 from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.limit import Limit, OutOfTimeError
 from msplora_search.proxy.precision import Precision
@@ -42,6 +43,7 @@ def train(
     limit: Limit,
     in_training_mode: bool = False,
     shelf: Shelf | None = None,
+    turns: Turns | None = None,
 ) -> Iterator[Evaluation]:
     """Train every parameter of `model` that requires a gradient; yield a measurement at each rung.
 
@@ -49,7 +51,7 @@ def train(
     proxy. Whoever stops iterating stops the training; what `shelf` keeps of it goes on from its last rung, or from
     the step at which a signal or the `limit` stopped it, and yields the rungs before again at once. `room`: how
     much of a batch is computed at once; the update is that of the whole batch. `in_training_mode`: as dropout, and
-    computing activations again, want it.
+    computing activations again, want it. `turns`: where a step does not train every level.
 
     Raises DivergedError when a loss is NaN or infinite, OutOfTimeError at the limit, MemoryError where a single
     example is too much.
@@ -78,6 +80,8 @@ def train(
             with finishing():
                 within = True
                 loss = room.differentiate(model, task, batch, precision, parameters)
+                if turns is not None:
+                    turns.hold(now.step, batches.steps)
                 torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * rate_factor(now.step, batches.steps, proxy.warmup_ratio)

@@ -11,7 +11,9 @@ import torch
 
 from msplora_search.adapters.anatomy import Anatomy
 from msplora_search.adapters.bank import attach, detach
+from msplora_search.adapters.turns import Turns, require_steps
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.design.scaling import LEVELS
 from msplora_search.design.space import SearchSpace
 from msplora_search.errors import InputError, placed
 from msplora_search.proxy.batching import ProxyBatches
@@ -128,6 +130,7 @@ class Workbench:
                 limit,
                 in_training_mode=proxy.dropout or self.settings.backbone.gradient_checkpointing,
                 shelf=shelf,
+                turns=Turns.of(bank, proxy.optimization),
             )
         finally:
             detach(model)
@@ -149,11 +152,12 @@ def precision_of(settings: StudySettings) -> Precision:
 
 
 def require_rungs(steps: int, proxy: ProxySettings) -> None:
-    """Raise InputError where a proxy of so many steps has no room for its rungs."""
+    """Raise InputError where a proxy of so many steps has no room for its rungs, or not for its levels."""
     try:
         rung_steps(steps, proxy.rungs)
     except ValueError as error:
         raise InputError(f"proxy.rungs: {error}", "proxy.rungs") from None
+    require_steps(steps, len(LEVELS), proxy.optimization, "proxy.optimization")
 
 
 def _bring_into_form(

@@ -11,6 +11,11 @@ from typing import Any
 from msplora_search.analysis.report import Analysis
 from msplora_search.analysis.transfer import Transfer
 from msplora_search.errors import InputError
+from msplora_search.reporting.analysis_interference import (
+    draw_interference,
+    interference_lines,
+    interference_markdown,
+)
 from msplora_search.reporting.analysis_plots import draw_similarity, draw_spectra, draw_transfer
 from msplora_search.reporting.analysis_words import (
     analysis_markdown,
@@ -22,7 +27,7 @@ from msplora_search.reporting.folder import write_folder
 from msplora_search.text import markdown, shown
 
 FOLDER, TEXT, JSON = "analysis", "analysis.md", "analysis.json"
-OWN = re.compile(r"analysis\.(md|json)|(spectra|similarity|transfer)(-\d+)?\.(png|svg)")
+OWN = re.compile(r"analysis\.(md|json)|(spectra|similarity|interference|transfer)(-\d+)?\.(png|svg)")
 """Names of the files that `analyze` writes."""
 
 
@@ -60,11 +65,14 @@ def write_analysis(analyses: Sequence[Analysis], found: Transfer | None, folder:
             draw_spectra(analysis, part / f"spectra{end}")
             draw_similarity(analysis, part / f"similarity{end}")
             paragraphs += analysis_markdown(analysis, (f"spectra{end}.svg", f"similarity{end}.svg"))
+            if analysis.interference is not None:
+                draw_interference(analysis.interference, analysis.trained.name, part / f"interference{end}")
+                paragraphs += interference_markdown(analysis.interference, f"interference{end}.svg")
         if found is not None:
             if found.why_not is None:
                 draw_transfer(found, part / "transfer")
             paragraphs += transfer_markdown(found, "transfer.svg")
-        lines = [line for analysis in analyses for line in answer_lines(analysis)]
+        lines = lines_of(analyses, None)
         answer = "" if found is not None else "\n".join(f"- {markdown(line)}" for line in lines)
         text = "\n\n".join(paragraph for paragraph in ("# Analysis", answer, *paragraphs) if paragraph)
         (part / TEXT).write_text(text + "\n", encoding="utf-8")
@@ -79,4 +87,8 @@ def lines_of(analyses: Sequence[Analysis], found: Transfer | None) -> list[str]:
     """What a person reads first."""
     if found is not None:
         return transfer_lines(found)
-    return [line for analysis in analyses for line in answer_lines(analysis)]
+    return [
+        line
+        for analysis in analyses
+        for line in (*answer_lines(analysis), *interference_lines(analysis.interference))
+    ]

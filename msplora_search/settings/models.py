@@ -18,7 +18,9 @@ from msplora_search.settings.values import (
     Few,
     Fraction,
     Many,
+    Moments,
     Name,
+    Optimization,
     PresentRank,
     Rate,
     Repeats,
@@ -152,6 +154,9 @@ class ProxySettings(Model):
     """`auto` is bf16 where the processor multiplies it fast, else fp32. Adapters and head stay fp32."""
     dropout: Switch = False
     """Keep the backbone's own dropout. Off: three short epochs do not overfit, and steps are faster."""
+    optimization: Optimization = "joint"
+    """Which levels a step trains, as in training.optimization. `staged` wants pruning.rule none, for rungs come
+    before the last levels are trained."""
 
     @field_validator("rungs", mode="after")
     @classmethod
@@ -201,8 +206,26 @@ class TrainingSettings(Model):
     """Share of the training rows that the best checkpoint is chosen by."""
     early_stopping: Few | None = None
     """Evaluations without improvement after which training ends."""
+    optimization: Optimization = "joint"
+    """Which levels of the pyramid a step trains; the head is always trained. `joint`: all of them. `staged`: one
+    after another, global, mid, layer, each for an equal share of the steps. `alternating`: one a step, in turn. A
+    level that a step does not train stays as it is: nothing decays it, no momentum moves it, and gradients are
+    clipped without its own. Levels without ranks get no share. The learning rate has one schedule over all
+    steps."""
+    interference: Moments = 0
+    """Steps, evenly spaced, at which the cosines of what any two levels do to a weight are written to
+    interference.jsonl in the output, where analyze finds them; 0 for none."""
     trainer: dict[str, Any] = Field(default_factory=dict)
     """Further fields of transformers' TrainingArguments, such as {report_to: tensorboard, bf16: true}."""
+
+    @model_validator(mode="after")
+    def _every_level_has_its_stage(self) -> Self:
+        if self.optimization == "staged" and self.early_stopping is not None:
+            raise misfit(
+                "early_stopping",
+                "would end before every level had its stage; leave it out, or let optimization be joint",
+            )
+        return self
 
 
 class ScaleSettings(Model):
@@ -245,6 +268,15 @@ class StudySettings(Model):
     scale: ScaleSettings = ScaleSettings()
     trust_remote_code: Switch = False
     """Let the model's repository run its own Python code."""
+
+    @model_validator(mode="after")
+    def _rungs_can_say_what_stops(self) -> Self:
+        if self.proxy.optimization == "staged" and self.pruning.rule != "none":
+            raise misfit(
+                "proxy.optimization",
+                "is staged, so that rungs come before the last levels are trained; set pruning.rule to none",
+            )
+        return self
 
     @model_validator(mode="after")
     def _sampler_suits_the_space(self) -> Self:

@@ -7,7 +7,7 @@ an exponent or a zero behind the point, such as 1e4.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -52,6 +52,10 @@ Many = Annotated[int, Field(strict=True, ge=1, le=10**15), WHOLE]
 """A number of examples of a data set, or of parameters."""
 Count = Annotated[int, Field(strict=True, ge=0, le=10**15), WHOLE]
 """The same, where there may be none."""
+Moments = Annotated[int, Field(strict=True, ge=0, le=10_000), WHOLE]
+"""A number of steps at which something is looked at."""
+Optimization = Literal["joint", "staged", "alternating"]
+"""Which levels of a pyramid a step trains; see `training.optimization`."""
 Ranks = Annotated[tuple[Rank, ...], Field(min_length=1, max_length=MOST_CHOICES)]
 Targets = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=MOST_TARGETS)]
 

@@ -12,7 +12,7 @@ from msplora_search.analysis.report import analyse
 from msplora_search.analysis.transfer import transfer
 from msplora_search.analysis.updates import Trained
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.errors import InputError
+from msplora_search.errors import DamagedError, InputError
 from msplora_search.reporting.analysis_files import lines_of, write_analysis
 from msplora_search.search.summary import summarise
 from tests.adapters.models import bert, trained
@@ -48,6 +48,48 @@ def test_the_command_answers_in_ten_lines_and_leaves_page_figures_and_plots(
     text = (folder / "analysis.md").read_text()
     assert "](similarity.svg)" in text
     assert "### Signs that the shape does not fit" in text
+
+
+def record(*steps: int) -> str:
+    """What a training of 100 steps leaves, in which the mid and the layer level are against each other."""
+    cosines = {"global mid": [0.4, 0.2], "global layer": [0.0, None], "mid layer": [-0.2, -0.1]}
+    return "".join(json.dumps({"step": step, "steps": 100, "cosines": cosines}) + "\n" for step in steps)
+
+
+def test_what_was_recorded_of_the_levels_is_told_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_pyramid(trained(bert(8), Pyramid.geometric(8, 8)), tmp_path / "small" / "model" / "pyramid", "base")
+    (tmp_path / "small" / "interference.jsonl").write_text(record(1, 51, 100) + '{"step": 10')
+    run("analyze", tmp_path / "small" / "model", "--to", tmp_path / "to")
+    said = capsys.readouterr().out.splitlines()[-2]
+    assert said.startswith(
+        "Levels in training, at 3 steps of 100: global and mid pull the same way (mean cosine +0.30, at first "
+        "+0.30, at last +0.30; against each other in 0% of layers and steps); global and layer hardly touch"
+    )
+    assert "mid and layer pull against each other (mean cosine -0.15, " in said
+    assert "against each other in 100% of layers and steps)" in said
+    (adapter,) = parsed((tmp_path / "to" / "analysis.json").read_text())["adapters"]
+    assert adapter["interference"]["steps"] == [1, 51, 100]
+    assert adapter["interference"]["pairs"][1]["by_layer"] == [0.0, None]
+    text = (tmp_path / "to" / "analysis.md").read_text()
+    assert "](interference.svg)" in text
+    assert "| mid and layer | -0.150 | -0.150 | -0.150 | 100% |" in text
+    assert image.imread(tmp_path / "to" / "interference.png").shape[1] > 1000
+    run("analyze", tmp_path / "small", "--to", tmp_path / "to")  # its own files are no foreign ones
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]\n", "x\n", record(5, 3), record(1).replace("0.4", "4.0"), record(1).replace("steps", "stops"),
+     record(1) + record(2).replace("[-0.2, -0.1]", "[-0.2]"), '{"step": 1, "steps": 3, "cosines": [1]}\n'],
+)  # fmt: skip
+def test_a_record_that_is_none_is_told_in_one_line(tmp_path: Path, content: str) -> None:
+    save_pyramid(trained(bert(4), Pyramid.geometric(8, 4)), tmp_path / "small" / "model" / "pyramid", "base")
+    (tmp_path / "small" / "interference.jsonl").write_text(content)
+    with pytest.raises(DamagedError, match=r"interference\.jsonl: is damaged \(.+\); delete it, and analyze goes"):
+        run("analyze", tmp_path / "small")
+    assert not (tmp_path / "small" / "analysis").exists()
 
 
 def test_several_adapters_go_on_one_page_and_json_is_for_programs(

@@ -57,6 +57,8 @@ def test_what_stands_behind_a_field_is_printed_with_it_and_named_in_its_section(
          "none by default"),
         ("space.per_group.mid_rank", "true or false", "false by default"),
         ("training.trainer", "a mapping", "none by default"),
+        ("training.optimization", "joint, staged or alternating", "joint by default"),
+        ("training.interference", "a whole number from 0 to 10,000", "0 by default"),
         ("task.dataset.path", "text", "a study must have it"),
     ],
 )  # fmt: skip

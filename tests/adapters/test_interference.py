@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from msplora_search.adapters.bank import bank_of
-from msplora_search.analysis.interference import cosines_of, interference, steps_of
+from msplora_search.adapters.interference import by_layer, cosines_of, interference, steps_of
+from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from tests.adapters.models import TOKENS, bert, trained
-from tests.analysis.made import full
 
 BATCH = {"input_ids": TOKENS, "labels": torch.tensor([0, 1])}
 PATH = "bert.encoder.layer.1.attention.self.query"
@@ -24,7 +23,8 @@ def test_a_step_is_what_gradient_descent_on_a_level_does_to_the_weight() -> None
         before = adapter.scaling * adapter.B.detach() @ adapter.A.detach()
         a, b = (f.detach() - rate * f.grad for f in (adapter.A, adapter.B) if f.grad is not None)
         moved = (adapter.scaling * b @ a - before) / rate
-        assert np.allclose(full(step), moved.numpy(), atol=1e-4 * float(moved.abs().max()))
+        up, down = step
+        assert torch.allclose(up @ down, moved, atol=1e-4 * float(moved.abs().max()))
 
 
 def test_levels_are_compared_at_every_batch_and_nothing_is_trained() -> None:
@@ -54,3 +54,33 @@ def test_levels_with_the_same_factors_pull_the_same_way() -> None:
         getattr(first[0], name).grad = getattr(first[1], name).grad.clone()
     (cosine,) = cosines_of(bank)["bert.encoder.layer.0.attention.self.query"].values()
     assert cosine == pytest.approx(1)
+
+
+def test_cosines_are_those_of_the_whole_matrices_and_their_means_by_layer() -> None:
+    model = trained(bert(4), Pyramid.from_split((2, 1, 2), (0, 2, 4), ("query", "value")))
+    bank = bank_of(model)
+    model(**BATCH).loss.backward()
+    found, whole = cosines_of(bank), {}
+    for path, steps in steps_of(bank).items():
+        matrices = {level: (up @ down).flatten() for level, (up, down) in steps.items()}
+        for pair, cosine in found[path].items():
+            one, other = (matrices[level] for level in pair)
+            whole[path, pair] = float(torch.cosine_similarity(one, other, dim=0))
+            assert cosine == pytest.approx(whole[path, pair], abs=1e-9)
+    layers = by_layer(bank, found)
+    assert set(layers) == {("global", "mid"), ("global", "layer"), ("mid", "layer")}
+    sites = [f"bert.encoder.layer.3.attention.self.{target}" for target in ("query", "value")]
+    expected = sum(whole[path, ("global", "layer")] for path in sites) / 2
+    assert layers["global", "layer"][3] == pytest.approx(expected)
+
+
+def test_a_pair_that_does_not_meet_in_a_layer_has_no_cosine_there() -> None:
+    groups = [DepthGroup(0, 2, 1, 0), DepthGroup(2, 4, 0, 1)]
+    model = trained(bert(4), Pyramid(2, groups, ("query",)))
+    model(**BATCH).loss.backward()
+    layers = by_layer(bank_of(model), cosines_of(bank_of(model)))
+    where = {pair: [cosine is not None for cosine in found] for pair, found in layers.items()}
+    assert where == {
+        ("global", "mid"): [True, True, False, False],
+        ("global", "layer"): [False, False, True, True],
+    }
