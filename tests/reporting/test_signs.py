@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from msplora_search.adapters.bank import attach
+from msplora_search.adapters.layer import LowRankAdapter
 from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.full.judgement import Confirmation
@@ -24,8 +25,8 @@ def saved(folder: Path, mid: float) -> Path:
     generator, model = torch.Generator().manual_seed(0), bert(4)
     bank = attach(model, PYRAMID)
     for key, adapter in zip(bank.keys, bank.adapters, strict=True):
-        size = mid if key.level == "mid" else 1.0
-        adapter.B.data = adapter.B.data.normal_(0.0, size, generator=generator)
+        assert isinstance(adapter, LowRankAdapter)
+        torch.nn.init.normal_(adapter.B, 0.0, mid if key.level == "mid" else 1.0, generator)
     return save_pyramid(model, folder)
 
 
