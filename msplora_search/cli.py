@@ -16,10 +16,15 @@ from msplora_search.cli_parts import (
     STORAGE_VARIABLE,
     AsJson,
     Output,
+    Port,
+    Serve,
+    ServeAlone,
     Storage,
     Workers,
     as_given,
     loading,
+    page_beside,
+    port_of,
     print_error,
     print_json,
     speak_plainly,
@@ -29,6 +34,8 @@ from msplora_search.cli_parts import (
 from msplora_search.files import short
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from msplora_search.search.summary import Summary
 
 app = typer.Typer(
@@ -110,26 +117,41 @@ def run(
             "memory or disk, and baselines, are tried again in any case.",
         ),
     ] = False,
+    serve: Serve = False,
+    port: Port = None,
 ) -> None:
     """Search a study; the same command again goes on where it was.
 
     Example: `msplora-search run quickstart --set search.trials=40`
     """
-    from msplora_search.reporting.console import open_console, print_line
-    from msplora_search.reporting.terminal import print_front, search_display
-    from msplora_search.reporting.wording import nothing_completed
+    from msplora_search.reporting.console import open_console
+    from msplora_search.reporting.terminal import search_display
     from msplora_search.settings import load_study
 
+    place = port_of(serve, port)
     settings = load_study(study, assignments or [])
     console = open_console()
     with loading(console, "loading model and data ..."):
         from msplora_search.full.checks import require_training
         from msplora_search.scale.engines import run_on
+        from msplora_search.search.study import output_of
     gc.freeze()  # what was imported stays: to look through it again and again is a fifth of a proposal
     require_training(settings)
-    with search_display(console) as listen:
-        folder = run_on(engine, settings, output, storage, workers, ray_address, listen, retry_failed)
-    summary = _write_report(folder, storage, as_given(storage, context))
+    folder, given = output_of(settings, output), as_given(storage, context)
+    with page_beside(console, place, folder, storage, given) as ended:
+        with search_display(console) as listen:
+            run_on(engine, settings, output, storage, workers, ray_address, listen, retry_failed)
+        ended()
+        _conclude(console, folder, storage, given)
+
+
+def _conclude(console: Console, folder: Path, storage: str | None, given: str) -> None:
+    """Write and print what a search found, and what to type next."""
+    from msplora_search.reporting.console import print_line
+    from msplora_search.reporting.terminal import print_front
+    from msplora_search.reporting.wording import nothing_completed
+
+    summary = _write_report(folder, storage, given)
     print_front(console, summary)
     print_line(console, "")
     print_line(
@@ -143,8 +165,7 @@ def run(
         return
     print_line(
         console,
-        f"Next:   msplora-search export {typed(folder)} --pick one-se --to {typed(folder / 'recipe')}"
-        + as_given(storage, context),
+        f"Next:   msplora-search export {typed(folder)} --pick one-se --to {typed(folder / 'recipe')}{given}",
         whole=True,
     )
 
@@ -225,7 +246,13 @@ def status(
 
 
 @app.command()
-def report(context: typer.Context, output: Output, storage: Storage = None) -> None:
+def report(
+    context: typer.Context,
+    output: Output,
+    storage: Storage = None,
+    serve: ServeAlone = False,
+    port: Port = None,
+) -> None:
     """Rebuild report, plots and tables from the storage alone.
 
     Example: `msplora-search report runs/quickstart`
@@ -233,8 +260,13 @@ def report(context: typer.Context, output: Output, storage: Storage = None) -> N
     from msplora_search.reporting.console import open_console, print_line
     from msplora_search.reporting.terminal import print_front
 
-    summary = _write_report(output, storage, as_given(storage, context))
-    console = open_console()
+    console, given, place = open_console(), as_given(storage, context), port_of(serve, port)
+    if place is not None:
+        from msplora_search.reporting.live.serving import serve_study
+
+        serve_study(output, storage, given, place, lambda line: print_line(console, line, whole=True))
+        return
+    summary = _write_report(output, storage, given)
     print_front(console, summary)
     print_line(console, "")
     print_line(console, f"Report: {short(output / 'report' / 'report.md')}")

@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +38,19 @@ Workers = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Serve = Annotated[
+    bool,
+    typer.Option("--serve", help="Show report.html as it is at the time to this machine, until the search ends."),
+]
+ServeAlone = Annotated[
+    bool,
+    typer.Option(
+        "--serve", help="Write nothing; show report.html as it is at the time to this machine, until Ctrl-C."
+    ),
+]
+Port = Annotated[
+    int | None, typer.Option(help="Where --serve shows it; a free port by default.", min=1, max=65_535)
+]
 
 
 def speak_plainly() -> None:
@@ -78,6 +92,27 @@ def loading(console: Console, what: str) -> AbstractContextManager[object]:
     if not console.is_terminal:
         return nullcontext()
     return console.status(what, spinner="dots" if console.encoding.startswith("utf") else "line")
+
+
+def port_of(serve: bool, port: int | None) -> int | None:
+    """Where a page is to be served, 0 for a free port; None for nowhere. Raises InputError."""
+    from msplora_search.errors import InputError
+
+    if port is not None and not serve:
+        raise InputError(f"--port {port}: is for --serve")
+    return (port or 0) if serve else None
+
+
+def page_beside(
+    console: Console, port: int | None, output: Path, storage: str | None, given: str
+) -> AbstractContextManager[Callable[[], None]]:
+    """Serve the page of a search while it goes on; gives what is to be called at its end."""
+    if port is None:
+        return nullcontext(lambda: None)
+    from msplora_search.reporting.console import print_line
+    from msplora_search.reporting.live.beside import served_beside
+
+    return served_beside(output, storage, given, port, lambda line: print_line(console, line, whole=True))
 
 
 def print_json(data: dict[str, Any]) -> None:

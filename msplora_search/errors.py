@@ -23,6 +23,10 @@ class InputError(Exception):
         self.field = field
 
 
+class NotBegunError(InputError):
+    """There is no study yet, or nothing of it was begun."""
+
+
 class DamagedError(InputError):
     """A file that this program stored, and cannot read any more."""
 

@@ -40,8 +40,10 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
 
     @classmethod
-    def to(cls, browser: Browser, file: Path, width: int = 1400, dark: bool = False, ready: str = READY) -> Visit:
-        """Open a file as from a disk, and wait until it is drawn."""
+    def to(
+        cls, browser: Browser, place: Path | str, width: int = 1400, dark: bool = False, ready: str = READY
+    ) -> Visit:
+        """Open a file as from a disk, or an address, and wait until it is drawn."""
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
         )
@@ -49,7 +51,7 @@ class Visit:
         visit.page.on("request", lambda request: visit.requests.append(request.url))
         visit.page.on("console", lambda message: visit.complaints.append(message.text))
         visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-        visit.page.goto(file.as_uri())
+        visit.page.goto(place if isinstance(place, str) else place.as_uri())
         visit.page.wait_for_selector(ready)
         return visit
 

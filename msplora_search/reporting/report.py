@@ -8,6 +8,7 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import Scaling
@@ -20,6 +21,7 @@ from msplora_search.reporting.figures.curves import has_curves
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.html.data import confirmed_points, page_data
+from msplora_search.reporting.html.live import Live
 from msplora_search.reporting.html.page import page
 from msplora_search.reporting.html.text import embedded, rendered
 from msplora_search.reporting.tables import Form, front_table
@@ -47,8 +49,7 @@ def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
     `storage`: what commands need to find the study, ` --storage URL`; empty where that is in `output`.
     """
     folder = output / "report"
-    text = report_markdown(summary, confirmation_section(output, CONFIRMED))
-    data = page_data(summary, export_commands(output, storage), stored_confirmation(output, confirmed_points))
+    text = _markdown(summary, output)
     shown = Shown.of(summary)
 
     def fill(part: Path) -> None:
@@ -58,12 +59,30 @@ def write_report(summary: Summary, output: Path, storage: str = "") -> Path:
             (part / f"front.{form}").write_text(front_table([shown], form), encoding="utf-8")
         write_figures(shown, part)
         (part / "report.md").write_text(text, encoding="utf-8")
-        pictures = {name: embedded(part / name) for name in PICTURES}
-        pictures[CONFIRMED] = embedded(output / FOLDER / PICTURE)
-        (part / "report.html").write_text(page(summary, data, rendered(text, pictures)), encoding="utf-8")
+        (part / "report.html").write_text(_page(summary, text, part, output, storage), encoding="utf-8")
 
     write_folder(folder, fill)
     return folder
+
+
+def live_page(summary: Summary, output: Path, storage: str, live: Live) -> str:
+    """`report.html` as it is now, for a server; nothing is written into `output`."""
+    with TemporaryDirectory(prefix="msplora-search-") as name:
+        pictures = Path(name)
+        write_figures(Shown.of(summary), pictures, (".svg",))
+        return _page(summary, _markdown(summary, output), pictures, output, storage, live)
+
+
+def _markdown(summary: Summary, output: Path) -> str:
+    return report_markdown(summary, confirmation_section(output, CONFIRMED))
+
+
+def _page(summary: Summary, text: str, drawn: Path, output: Path, storage: str, live: Live | None = None) -> str:
+    """The page with the report's `text` and the pictures in the folder `drawn`."""
+    data = page_data(summary, export_commands(output, storage), stored_confirmation(output, confirmed_points))
+    pictures = {name: embedded(drawn / name) for name in PICTURES}
+    pictures[CONFIRMED] = embedded(output / FOLDER / PICTURE)
+    return page(summary, data, rendered(text, pictures), live)
 
 
 def export_commands(output: Path, storage: str) -> Callable[[int], str]:

@@ -39,15 +39,20 @@ def seconds_left_of(results: StudyResults) -> float | None:
     return seconds_left(ended, *wanted_of(results), max(1, len(running_in(results))))
 
 
-def print_status(console: Console, summary: Summary) -> None:
-    """In lines, and the front."""
-    results = summary.results
+def progress_of(results: StudyResults) -> str:
+    """`3 of 12 trials ended, about 2 min left`."""
     done = sum(record.counts for record in results.records if record.state != State.RUNNING)
     every = sum(count for count in wanted_of(results) if count is not None)
     left = seconds_left_of(results)
     rest = f", about {duration(left)} left" if left else ""
     of = "" if results.settings.search.trials is None else f" of {every}"
-    print_line(console, f"{results.settings.name}: {done}{of} trials ended{rest}")
+    return f"{done}{of} trials ended{rest}"
+
+
+def print_status(console: Console, summary: Summary) -> None:
+    """In lines, and the front."""
+    results = summary.results
+    print_line(console, f"{results.settings.name}: {progress_of(results)}")
     for record in running_in(results):
         where = f" on {printable(host)}" if (host := results.hosts.get(record.number)) else ""
         print_line(console, f"running{where}: {running_line(record)}")

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from msplora_search.errors import InputError
+from msplora_search.errors import InputError, NotBegunError
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.store.address import DATABASE, default_url, hide_password
 from msplora_search.search.store.attributes import Influences, is_interrupted, started_again, worker_of
@@ -75,10 +75,11 @@ class StudyResults:
 def load_results(output: Path, storage: str | None = None) -> StudyResults:
     """Read a study's storage; nothing else of the output folder is needed.
 
-    Raises InputError where there is no study, it has not begun, or what is stored cannot be read.
+    Raises NotBegunError where there is no study or it has not begun, InputError where what is stored cannot be
+    read.
     """
     if storage is None and not holds_study(output):
-        raise InputError(
+        raise NotBegunError(
             f"{output}: holds no {DATABASE} with a study; give the output folder of a run "
             "(and --storage, if the run had one)"
         )
@@ -88,7 +89,7 @@ def load_results(output: Path, storage: str | None = None) -> StudyResults:
         require_readable(study)
         stored = attributes_of(study).get(FACTS)
         if stored is None:
-            raise InputError(f"{hide_password(url)}: study {study.study_name!r} has not begun; run it first")
+            raise NotBegunError(f"{hide_password(url)}: study {study.study_name!r} has not begun; run it first")
         with reading("its facts"):
             facts = complete_facts(stored)
             settings = settings_of(facts["settings"], study.study_name)
@@ -142,7 +143,7 @@ def _study_name(storage: optuna.storages.BaseStorage, output: Path, url: str) ->
     if len(names) == 1:
         return names[0]
     if not names:
-        raise InputError(f"{hide_password(url)}: holds no study; run one first")
+        raise NotBegunError(f"{hide_password(url)}: holds no study; run one first")
     described = output / STUDY_FILE
     name = Document.read(described).get("name") if described.is_file() else None
     if name not in names:

@@ -29,10 +29,12 @@ FIGURES: dict[str, Callable[[Shown, Width], Figure | None]] = {
 """By the names of their files."""
 
 
-def write_figures(shown: Shown, folder: Path) -> None:
+def write_figures(shown: Shown, folder: Path, suffixes: tuple[str, ...] = FOR_SCREENS) -> None:
     """Each as PNG and SVG, hypervolume as PNG alone; a figure without anything to show is left out."""
     for name, make in FIGURES.items():
-        draw(make, shown, folder / name, (".png",) if name == "hypervolume" else FOR_SCREENS)
+        wanted = tuple(suffix for suffix in suffixes if name != "hypervolume" or suffix == ".png")
+        if wanted:
+            draw(make, shown, folder / name, wanted)
 
 
 def draw(
