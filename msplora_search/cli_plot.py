@@ -22,10 +22,10 @@ def plot(
     outputs: Outputs,
     to: Annotated[Path, typer.Option(help="The picture: FILE.png, FILE.svg or FILE.pdf.", metavar="FILE")],
     kind: Annotated[
-        Literal["front", "gain", "curves", "groups"],
+        Literal["front", "gain", "curves", "groups", "ranks", "importance"],
         typer.Option(
-            help="The fronts; what was gained over training steps; the metric at each rung; the depth groups. "
-            "A front.json alone has front and groups."
+            help="The fronts; what was gained over training steps; the metric at each rung; the depth groups; the "
+            "best metric of each pair of ranks; what decides the metric. A front.json alone has front and groups."
         ),
     ] = "front",
     overlay: Annotated[

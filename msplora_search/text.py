@@ -10,6 +10,8 @@ import unicodedata
 INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode's categories of control, formatting (such as writing direction) and surrogate characters, and of
 line and paragraph breaks."""
+NO_XML = "\ufffe\uffff"
+"""Characters, no letters of any script, with which a picture or a page would be none that programs read."""
 JOINER = "\u200d"
 """Formatting that many scripts and emoji need."""
 ACTIVE = re.compile(r"[\\`*_\[\]<>|&~$!@#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
@@ -22,6 +24,14 @@ LATEX = {
     "'": "{'}", "`": "{`}", "*": "{*}", **{c: f"\\{c}" for c in "&%$#_{}"},
 }  # fmt: skip
 """How LaTeX is told each character that means something in it, alone or beside its like, or first in a row."""
+SIGNS = {
+    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$", "ε": r"$\varepsilon$", "η": r"$\eta$",  # noqa: RUF001
+    "θ": r"$\theta$", "λ": r"$\lambda$", "μ": r"$\mu$", "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$",  # noqa: RUF001
+    "ω": r"$\omega$", "Δ": r"$\Delta$", "Σ": r"$\Sigma$", "Ω": r"$\Omega$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "≠": r"$\neq$", "≈": r"$\approx$", "∞": r"$\infty$", "\u2212": "$-$", "\u2011": "{-}", "\u2009": r"\,",
+    "\u202f": r"\,",
+}  # fmt: skip
+"""What pdfLaTeX lacks as letters and has as formulas."""
 ALIKE = {"±": "+-", "…": "..."}
 """For outputs that cannot take a character: what says the same."""
 UNWRITABLE = "msplora_search_written_out"
@@ -30,7 +40,11 @@ UNWRITABLE = "msplora_search_written_out"
 
 def printable(text: str) -> str:
     r"""One line without control characters: an escape sequence shows as `\x1b[31m`, a line break as `\n`."""
-    return "".join(_written_out(c) if unicodedata.category(c) in INVISIBLE and c != JOINER else c for c in text)
+    return "".join(_written_out(c) if _is_invisible(c) else c for c in text)
+
+
+def _is_invisible(character: str) -> bool:
+    return character in NO_XML or (unicodedata.category(character) in INVISIBLE and character != JOINER)
 
 
 def shown(value: object, most: int = 80) -> str:
@@ -99,7 +113,7 @@ def spreadsheet(text: str) -> str:
 
 def latex(text: str) -> str:
     """Foreign text within a line of LaTeX: it is read as it stands; no command, comment or cell begins in it."""
-    return "".join(LATEX.get(c, c) for c in printable(text).strip())
+    return "".join(LATEX.get(c) or SIGNS.get(c, c) for c in printable(text).strip())
 
 
 def fitting(text: str, encoding: str) -> str:

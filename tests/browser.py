@@ -71,6 +71,20 @@ class Visit:
         )
         return found[0], found[1]
 
+    def end_of(self, figure: str) -> tuple[float, float]:
+        """Where the last trace of a figure ends on the screen, to which it is scrolled."""
+        found = self.page.evaluate(
+            """(name) => {
+              document.getElementById(name).scrollIntoView({behavior: "instant", block: "start"});
+              const figure = document.getElementById(`${name}-figure`), box = figure.getBoundingClientRect();
+              const trace = figure.data.filter((of) => of.meta).at(-1);
+              const { xaxis: x, yaxis: y } = figure._fullLayout;
+              return [box.left + x._offset + x.d2p(trace.x.at(-1)), box.top + y._offset + y.d2p(trace.y.at(-1))];
+            }""",
+            figure,
+        )
+        return found[0], found[1]
+
     def text(self, selector: str) -> str:
         """What a reader sees of an element."""
         return self.page.locator(selector).inner_text()

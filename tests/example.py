@@ -7,9 +7,10 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -114,6 +115,37 @@ def results(trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
             "chance_is": "always the most frequent class",
             "reference_point": {"metric": 0.5, "log10_adapter_params": math.log10(49_152)},
             "versions": {"torch": "2.0", "transformers": "5.0", "optuna": "5.0", "msplora-search": "0.1.0"},
+        },
+    )
+
+
+def measured_by(name: Literal["loss", "pearson"], trials: tuple[TrialRecord, ...] | None = None) -> StudyResults:
+    """The same trials by another metric: loss, which is below 0 and has no bound there, or a correlation."""
+    judge = Judge(metric(name), 4 + np.arange(EXAMPLES) % 3 if name == "loss" else LABELS.astype(np.float64))
+
+    def measured(of: Evaluation) -> Evaluation:
+        wrong = of.predictions != LABELS[: len(of.predictions)]
+        told = (
+            judge.truth * (0.5 + 2.0 * wrong)
+            if name == "loss"
+            else of.predictions + 0.1 * np.cos(np.arange(EXAMPLES))
+        )
+        return replace(of, **vars(judge.measure(told)))
+
+    found = results(trials)
+    return replace(
+        found,
+        settings=found.settings.model_copy(
+            update={"task": found.settings.task.model_copy(update={"metric": name})}
+        ),
+        records=tuple(replace(of, curve=tuple(map(measured, of.curve))) for of in found.records),
+        validation=judge,
+        facts={
+            **found.facts,
+            "reference_point": {
+                **found.facts["reference_point"],
+                "metric": judge.metric.bounds[0] if name == "pearson" else -3.0,
+            },
         },
     )
 

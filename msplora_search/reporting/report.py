@@ -33,6 +33,7 @@ from msplora_search.reporting.wording import (
     edge_sentence,
     front_columns,
     front_rows,
+    metric_words,
     noise_sentence,
     point_row,
     table,
@@ -107,7 +108,7 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
     parts = [
         f"# {markdown(settings.name)}",
         f"Model {code(settings.model)} ({facts['layers']} layers), data {code(settings.task.dataset.path)}, "
-        f"metric {settings.task.metric_label}.",
+        f"metric {metric_words(summary)}.",
         *map(markdown, against_lora(summary)),
         markdown(verdict(summary)),
         *map(markdown, comparisons(summary)),

@@ -89,7 +89,8 @@ def _latex(studies: Sequence[Shown]) -> str:
     head, rows = _cells(studies, lambda text: latex(brief(text, 60)), r"\pm", ("$", "$"))
     left = 3 if len(studies) > 1 else 2
     lines = [
-        f"{MARK}; needs \\usepackage{{booktabs}}, and LuaLaTeX or XeLaTeX for names beyond Latin letters",
+        f"{MARK}; needs \\usepackage{{booktabs}}, for names with accents \\usepackage[T1]{{fontenc}} too, "
+        "and for names beyond Latin letters LuaLaTeX or XeLaTeX with a font of theirs",
         f"\\begin{{tabular}}{{{'l' * left}{'r' * (len(head) - left)}}}",
         r"\toprule",
         " & ".join(head) + r" \\",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -92,6 +93,12 @@ def edge_sentence(summary: Summary) -> list[str]:
         parts.append(f"that of {_listed(names)} the {other}, {rate:g}")
     beyond = "a lower one" if side == "lowest" else "a higher one"
     return [f"{_listed(parts, ', and ')}: {beyond if len(parts) == 1 else 'rates beyond'} may do better."]
+
+
+def metric_words(summary: Summary) -> str:
+    """The metric by its name; which way it is better, where its values alone do not say so."""
+    label = summary.results.settings.task.metric_label
+    return label if all(map(math.isfinite, summary.results.metric.bounds)) else f"{label} (larger is better)"
 
 
 def verdict(summary: Summary) -> str:

@@ -22,9 +22,12 @@ from msplora_search.reporting.confirmation import (
     told_of,
     write_confirmation,
 )
+from msplora_search.reporting.figures.confirm import confirmation_figure
+from msplora_search.reporting.figures.saving import drawing
 from msplora_search.reporting.report import write_report
 from msplora_search.search.summary import summarise
 from tests.example import GOLDEN, JUDGE, confirmation, evaluation, results
+from tests.reporting.test_figures import LONG, require_tidy, texts_of
 
 PLAIN = summarise(results())
 
@@ -34,6 +37,31 @@ def output(tmp_path: Path) -> Path:
     (tmp_path / "confirm").mkdir()
     write_confirmation(told_of(confirmation()), tmp_path)
     return tmp_path
+
+
+def test_its_figure_names_every_point_and_cuts_nothing() -> None:
+    told = confirmation().to_json()
+    with drawing():
+        figure = confirmation_figure(told)
+        figure.draw_without_rendering()
+        require_tidy(figure)
+    texts = {text.get_text() for text, _ in texts_of(figure)}
+    assert {"3", "4", "9", "r=1", "r=2"} <= texts
+    tau, perfect = told["kendall_tau"], told["kendall_tau_of_a_perfect_proxy"]
+    assert f"Kendall's tau {tau:.2f},\nof a perfect proxy {perfect:.2f}" in texts
+
+
+def test_its_figure_is_as_tidy_below_0_and_under_a_long_name() -> None:
+    told = confirmation().to_json()
+    points = [
+        {**p, "mean": p["mean"] - 1.9, "interval_95": [end - 1.9 for end in p["interval_95"]],
+         "proxy_metric": 0.1 * p["proxy_metric"] - 1.7}
+        for p in told["points"]
+    ]  # fmt: skip
+    with drawing():
+        figure = confirmation_figure({**told, "points": points, "study": LONG, "metric": "negative loss"})
+        figure.draw_without_rendering()
+        require_tidy(figure)
 
 
 def test_a_confirmation_is_written_as_data_words_and_plot(output: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from typing import Literal
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
@@ -14,22 +16,26 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from msplora_search.errors import InputError
+from msplora_search.reporting.course import gains_of
 from msplora_search.reporting.figures import front
 from msplora_search.reporting.figures.all import FIGURES
 from msplora_search.reporting.figures.front import view_of
-from msplora_search.reporting.figures.gain import gains_of
 from msplora_search.reporting.figures.labels import Box
 from msplora_search.reporting.figures.ranks import cells_of
-from msplora_search.reporting.figures.relative import gains_of_points
+from msplora_search.reporting.figures.relative import draw_relative, gains_of_points
 from msplora_search.reporting.figures.saving import content, drawing
 from msplora_search.reporting.figures.several import Kind, several_figure
 from msplora_search.reporting.figures.shown import Shown
-from msplora_search.reporting.figures.style import Width
+from msplora_search.reporting.figures.style import STUDIES, Width
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import Summary, summarise
-from tests.example import evaluation, record, records, results, split
+from msplora_search.text import brief
+from tests.example import decided, evaluation, measured_by, record, records, results, split
 
+HOSTILE_NAMES = (
+    "--> <script>alert(1)</script> <img src=x onerror=alert(1)>", "_$\\frac{ a\nb",
+    "\u202eab \u05d0\u05d1 \U0001f642", "\uffff\ud800" + "W" * 300,
+)  # fmt: skip
 LONG = "WWWW a $very$ long_name% with \\commands{} & more " * 4
 
 
@@ -92,6 +98,64 @@ def not_drawn(figure: Figure) -> set[int]:
     return found
 
 
+@pytest.mark.parametrize("width", list(Width))
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("metric", ["loss", "pearson"])
+def test_figures_of_other_metrics_are_as_tidy(name: str, width: Width, metric: Literal["loss", "pearson"]) -> None:
+    shown = Shown.of(summarise(measured_by(metric, crowded().results.records)))
+    with drawing():
+        figure = FIGURES[name](shown, width)
+        if figure is not None:
+            figure.draw_without_rendering()
+            require_tidy(figure)
+            if name == "front":
+                assert figure.axes[0].get_ylabel() == ("negative loss" if metric == "loss" else "pearson")
+                low, high = figure.axes[0].get_ylim()
+                assert (
+                    low < min(p.metric for p in shown.file.front) < max(p.metric for p in shown.file.front) < high
+                )
+
+
+@pytest.mark.parametrize("width", list(Width))
+def test_what_decides_is_as_tidy_and_several_stand_below_each_other(width: Width) -> None:
+    shown = deciding()
+    with drawing():
+        for figure in (FIGURES["importance"](shown, width), several_figure(
+            Kind.IMPORTANCE, [shown, replace(shown, label="other")], width, None, relative=False
+        )):  # fmt: skip
+            assert figure is not None
+            figure.draw_without_rendering()
+            require_tidy(figure)
+    assert figure is not None
+    assert [axes.get_title(loc="left").split(":")[0] for axes in figure.axes] == ["quickstart", "other"]
+
+
+def deciding() -> Shown:
+    return Shown.of(summarise(decided(lambda pyramid: 100 - 10 * pyramid.groups[0].layer_rank)))
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_foreign_names_are_text_in_every_figure(name: str) -> None:
+    """No mathematics, no elements of SVG, no entry of a legend that is missing."""
+    one = Shown.of(crowded())
+    own = replace(one, label=name, file=replace(one.file, study=name, model=name, metric=name))
+    with drawing():
+        made = [FIGURES[kind](own, Width.ONE_COLUMN) for kind in FIGURES]
+        made.append(several_figure(Kind.FRONT, [own, replace(own, label="other")], Width.TWO_COLUMNS, True, False))
+        for figure in made:
+            if figure is None:
+                continue
+            tags = {
+                element.tag.rpartition("}")[2]
+                for element in ElementTree.fromstring(content(figure, ".svg")).iter()
+            }
+            assert not tags & {"script", "a", "foreignObject", "text"}
+        assert made[-1] is not None
+        assert content(made[-1], ".pdf").startswith(b"%PDF-")
+        legend = [text.get_text().strip() for text in made[-1].legends[0].get_texts()]
+        assert legend[:2] == [brief(name, 38).strip(), "other"]
+
+
 def test_trials_far_off_are_shown_apart_and_only_then() -> None:
     assert view_of(Shown.of(crowded()))[1]
     near = [r for r in crowded().results.records if r.state == State.COMPLETE]
@@ -131,10 +195,21 @@ def test_the_gain_over_steps_ends_with_the_gain_of_the_study() -> None:
     found, told = gains_of(summary), summary.gain_over_lora
     assert found is not None
     assert told is not None
-    steps, middle, low, high = found
-    assert steps[-1] == summary.cost.steps
-    assert (middle[-1], low[-1], high[-1]) == pytest.approx((told.metric, *told.interval))
-    assert np.all(np.diff(steps) >= 0)
+    assert found.spent[-1] == summary.cost.steps
+    assert (found.gain[-1], found.low[-1], found.high[-1]) == pytest.approx((told.metric, *told.interval))
+    assert np.all(np.diff(found.spent) >= 0)
+    assert len({len(of) for of in (found.trials, found.spent, found.gain, found.low, found.high)}) == 1
+
+
+def test_no_gain_is_drawn_as_none() -> None:
+    """Rounding errors of 1e-14 points would fill the axes of their own."""
+    alone = tuple(r for r in records() if r.state == State.COMPLETE and r.baseline)
+    for found, reach in ((results(alone), 0.1), (measured_by("loss", alone), 0.01)):
+        figure = FIGURES["gain"](Shown.of(summarise(found)), Width.TWO_COLUMNS)
+        assert figure is not None
+        low, high = figure.axes[1].get_ylim()
+        assert low < -reach / 2
+        assert high > reach / 2
 
 
 def test_a_gain_is_over_the_best_plain_lora_that_is_no_larger() -> None:
@@ -143,29 +218,13 @@ def test_a_gain_is_over_the_best_plain_lora_that_is_no_larger() -> None:
     assert found[3] == pytest.approx(100 * (0.81 - 0.80))
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-@pytest.mark.parametrize("width", list(Width))
-def test_several_studies_share_a_figure(kind: Kind, width: Width) -> None:
-    one, other = Shown.of(crowded()), replace(Shown.of(summarise(results())), label=LONG)
-    with drawing():
-        for overlay in (False,) if kind is Kind.GROUPS else (True, False):
-            figure = several_figure(kind, [one, other], width, overlay, relative=False)
-            figure.draw_without_rendering()
-            require_tidy(figure)
-
-
-def test_an_overlay_needs_one_metric_or_gains() -> None:
-    one = Shown.of(summarise(results()))
-    other = replace(one, file=replace(one.file, metric="f1"), summary=None, label="other")
-    with pytest.raises(InputError, match=r"--overlay: the metrics differ \(accuracy, f1\); use --panels"):
-        several_figure(Kind.FRONT, [one, other], Width.TWO_COLUMNS, True, False)
-    assert len(several_figure(Kind.FRONT, [one, other], Width.TWO_COLUMNS, None, False).axes) == 2
-    assert len(several_figure(Kind.FRONT, [one, other], Width.TWO_COLUMNS, None, True).axes) == 1
-    for kind in (Kind.GAIN, Kind.CURVES):
-        with pytest.raises(InputError, match=f"--kind {kind}: 'other' is a front.json, which has none"):
-            several_figure(kind, [other], Width.TWO_COLUMNS, None, False)
-    with pytest.raises(InputError, match="at most 7 can be told apart"):
-        several_figure(Kind.FRONT, [one] * 8, Width.TWO_COLUMNS, True, False)
+def test_a_point_below_all_plain_lora_is_hollow_and_seen_so() -> None:
+    """The line of error bars stands above what is drawn after it, unless that says otherwise."""
+    axes = Figure().subplots()
+    draw_relative(axes, Shown.of(summarise(results())), STUDIES[0], "x")
+    (hollow,) = [of for of in axes.lines if of.get_markerfacecolor() == "white" and np.size(of.get_xdata())]
+    assert np.array_equal(hollow.get_xdata(), [1_536])
+    assert all(line.get_zorder() < hollow.get_zorder() for line in axes.lines if line is not hollow)
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -59,8 +62,30 @@ def test_nothing_in_latex_is_a_command_of_a_name(text: str) -> None:
     found = latex(text)
     allowed = r"\\(?:textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar)\{\}|\\[&%$#_{}]"
     rest = re.sub(allowed, "", found)
+    rest = re.sub(r"\$(?:\\[A-Za-z]+|-)\$|\\,", "", rest)
     rest = re.sub(r"\{(?:\[|\]|-|'|''|`|\*)\}", "", rest)
     assert not set(rest) & set("\\&%$#_{}~^<>|\"[]'`*\n")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+def test_a_table_is_one_to_latex(tmp_path: Path) -> None:
+    """With accents, as its first line says, and with signs of mathematics; other letters need another engine."""
+    names = [
+        *HOSTILE,
+        "100% _ & # ~ ^ \\ { } $ é ł ğ « →",
+        "\u03b1=8 ≤ 2\u22121\u2009Ω",
+        "\\input{/etc/hostname}",
+        "a" * 300,
+    ]
+    shown = [replace(SHOWN, label=name, file=replace(SHOWN.file, metric=name)) for name in names]
+    tables = "\n\n".join(
+        front_table(studies, Form.LATEX) for studies in (shown, [shown[0]], [SHOWN], *[[s] for s in shown])
+    )
+    head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage[T1]{fontenc}\n\\begin{document}\n"
+    (tmp_path / "t.tex").write_text(f"{head}{tables}\n\\end{{document}}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-2000:]
 
 
 @pytest.mark.parametrize("text", [t for t in HOSTILE if t])

@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from msplora_search.reporting.figures.style import Width
+from msplora_search.text import brief
 
+APART = 28
+"""Points of print from one label of a tick to the next."""
 HANDLE, LETTER = 0.42, 0.06
 """Inches of what stands before a label of a legend, and of one of its letters."""
 
 
 def parameter_axis(axes: Axes, most: int = 6, label: str = "adapter parameters (log scale)") -> None:
     """Make x the logarithm of parameters, with at most so many ticks, at round numbers within its limits."""
+    most = min(most, ticks_across(axes))
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     axes.set_xlim(low, high)
@@ -25,6 +29,32 @@ def parameter_axis(axes: Axes, most: int = 6, label: str = "adapter parameters (
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label)
+
+
+def step_axis(axes: Axes) -> None:
+    """Make x training steps, from 0 on."""
+    axes.set_xlabel("training steps")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=min(6, ticks_across(axes)), integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+
+
+def ticks_across(axes: Axes) -> int:
+    """As many labels of ticks as have room beside each other."""
+    return max(2, round(points_across(axes) / APART))
+
+
+def points_across(axes: Axes) -> float:
+    """How wide axes are, in points of print; about, before they are laid out."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return float(72 * figure.get_figwidth() * axes.get_position().width)
+
+
+def in_legend(name: str) -> str:
+    """A name as an entry of a legend; matplotlib would leave out what begins with an underscore."""
+    said = brief(name, 38)
+    return f" {said}" if said.startswith("_") else said
 
 
 def columns_of(labels: Sequence[str], width: Width) -> int:

@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from msplora_search.reporting.figures.axes import columns_of
+from msplora_search.reporting.figures.axes import columns_of, points_across
 from msplora_search.reporting.figures.saving import settle
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.figures.style import FRONT, LORA, PAPER, QUIET, Look, Width
@@ -18,6 +18,8 @@ from msplora_search.text import brief
 
 TYPE = 6.5
 """Points of the labels at the ends."""
+AWAY, LETTER = 13.0, 0.7 * TYPE
+"""Points of print from an end to its label, and of one of its letters."""
 FRONT_LOOK = Look(FRONT, "o", 2.6, "-")
 PAPER_LOOK = Look(PAPER, "*", 6, "--")
 LORA_LOOK = Look(LORA, "s", 2.6, "-.")
@@ -64,7 +66,9 @@ def draw_curves(axes: Axes, shown: Shown) -> None:
     _lines(axes, front, FRONT_LOOK, "front (trial)", 1)
     steps = sorted({e.step for record in [*shown.complete, *shown.pruned] for e in record.curve})
     reach = max(steps) - min(0, *steps) or 1
-    axes.set_xlim(min(steps) - 0.04 * reach, max(steps) + 0.09 * reach)
+    letters = max((len(f"{record.number}") for record in front), default=0)
+    aside = (AWAY + LETTER * letters) / points_across(axes)
+    axes.set_xlim(min(steps) - 0.04 * reach, max(steps) + reach * aside / max(0.5, 1 - aside))
     if len(steps) <= 6:
         axes.set_xticks(steps)
     else:
@@ -95,7 +99,7 @@ def label_ends(axes: Axes, shown: Shown) -> None:
             continue
         axes.annotate(
             f"{records[i].number}", (records[i].final.step, records[i].final.metric),
-            xytext=(13, (place - ends[i][1]) / pixels), textcoords="offset points", fontsize=TYPE, color=FRONT,
+            xytext=(AWAY, (place - ends[i][1]) / pixels), textcoords="offset points", fontsize=TYPE, color=FRONT,
             ha="left", va="center_baseline", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": FRONT, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 1.5,
                         "relpos": (0, 0.5)},

@@ -52,6 +52,8 @@ def atlas(studies: Sequence[Shown], width: Width) -> Figure | None:
     size = 6.5 if row > 0.2 else 5
     written = [text for shown, pair in zip(studies, panels, strict=True)
                for text in _draw(pair[0], pair[1], shown, most, size)]  # fmt: skip
+    for shown, (_, layers) in zip(studies, panels, strict=True):
+        layers.set_title(shown.title if len(studies) == 1 else brief(shown.label, 60), pad=size + 9)
     panels[-1][1].set_xlabel("layer")
     figure.get_layout_engine().set(wspace=0.0, w_pad=0.03)  # type: ignore[union-attr, call-arg]
     settle(figure)
@@ -102,7 +104,6 @@ def _frame(
             spine.set_visible(False)
     globals_.set(xlim=(0, 1), xticks=[])
     globals_.set_yticks(range(len(points)), [f"{point.trial}" for point in points])
-    layers.set_title(shown.title, pad=size + 9)
     layers.set(xlim=(0, depth), yticks=[])
     layers.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(depth, 12), steps=[1, 2, 4, 5, 10]))
     layers.tick_params(axis="x", length=2, width=0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -37,20 +38,29 @@ class Tried:
 
 def ranks_figure(shown: Shown, width: Width) -> Figure | None:
     """A panel a pair of levels; None where nothing was trained to the end."""
-    if not shown.complete:
+    return rank_maps([shown], width)
+
+
+def rank_maps(studies: Sequence[Shown], width: Width) -> Figure | None:
+    """Those of several studies, one below the other; None where nothing was trained to the end in any."""
+    studies = [shown for shown in studies if shown.complete]
+    if not studies:
         return None
     wide = width is Width.TWO_COLUMNS
-    figure = Figure(figsize=(width.inches, 2.75 if wide else 6.6), layout="constrained")
-    panels = figure.subplots(1, 3) if wide else figure.subplots(3, 1)
-    scale = _scale([record.final.metric for record in shown.complete])
-    for axes, (down, across) in zip(panels, combinations(range(3), 2), strict=True):
-        picture = _draw(axes, shown, down, across, scale)
-    bar = figure.colorbar(picture, ax=panels, shrink=0.85, aspect=28, pad=0.02, extend="min")
-    bar.set_label(f"best {brief(shown.file.metric, 18)}")
-    bar.outline.set_linewidth(0.4)
-    figure.suptitle(
-        f"{brief(shown.title, 80 if wide else 40)}; numbers count trials", fontsize=8, x=0.01, ha="left"
-    )
+    figure = Figure(figsize=(width.inches, (2.75 if wide else 6.6) * len(studies)), layout="constrained")
+    across, down = (3, len(studies)) if wide else (1, 3 * len(studies))
+    panels = figure.subplots(down, across, squeeze=False).reshape(len(studies), 3)
+    for shown, row in zip(studies, panels, strict=True):
+        scale = _scale([record.final.metric for record in shown.complete])
+        for axes, (one, other) in zip(row, combinations(range(3), 2), strict=True):
+            picture = _draw(axes, shown, one, other, scale)
+        bar = figure.colorbar(picture, ax=row, shrink=0.85, aspect=28, pad=0.02, extend="min")
+        bar.set_label(f"best {brief(shown.file.metric, 18)}")
+        bar.outline.set_linewidth(0.4)
+        if len(studies) > 1:
+            row[0].set_title(brief(shown.label, 60))
+    whose = f"{brief(studies[0].title, 80 if wide else 40)}; " if len(studies) == 1 else ""
+    figure.suptitle(f"{whose}numbers count trials", fontsize=8, x=0.01, ha="left")
     figure.get_layout_engine().set(wspace=0.04, w_pad=0.05)  # type: ignore[union-attr, call-arg]
     figure.legend(
         handles=[Rectangle((0, 0), 1, 1, facecolor="white", edgecolor="#bbbbbb", hatch="////", linewidth=0.4),

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 
-from msplora_search.reporting.figures.gain import unit_of
+from msplora_search.reporting.course import unit_of
 from msplora_search.reporting.figures.shown import Shown
-from msplora_search.reporting.figures.style import INK, Look
+from msplora_search.reporting.figures.style import INK, QUIET, Look
 from msplora_search.results.front_file import FrontPoint
 
 
@@ -22,7 +22,7 @@ def rival_of(point: FrontPoint, ladder: tuple[FrontPoint, ...]) -> FrontPoint:
 
 def gains_of_points(shown: Shown) -> list[tuple[FrontPoint, float, float]]:
     """Each point of the front, its gain and the gain's standard error, as if the two were measured apart."""
-    scale, _ = unit_of(shown)
+    scale = unit_of(shown.bounds).scale
     rivals = [(point, rival_of(point, shown.file.lora)) for point in shown.file.front]
     return [
         (
@@ -50,7 +50,9 @@ def draw_relative(axes: Axes, shown: Shown, look: Look, label: str) -> None:
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.errorbar(sizes, gains, yerr=errors, color=look.colour, marker=look.marker, markersize=look.size,
                   linestyle=look.line, linewidth=0.9, elinewidth=0.7, capsize=1.5, label=label)  # fmt: skip
-    below = sizes < least
-    said = "against the smallest plain LoRA, which has more parameters" if below.any() else None
+    if not (below := sizes < least).any():
+        return
     axes.plot(sizes[below], gains[below], look.marker, color=look.colour, markerfacecolor="white",
-              markersize=look.size, label=said)  # fmt: skip
+              markersize=look.size, zorder=2.5)  # fmt: skip
+    axes.plot([], [], "o", color=QUIET, markerfacecolor="white", markersize=look.size,
+              label="against the smallest plain LoRA, which has more parameters")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -11,11 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from msplora_search.errors import InputError
-from msplora_search.reporting.figures.axes import columns_of, parameter_axis
+from msplora_search.reporting.course import gains_of, unit_of
+from msplora_search.reporting.figures.axes import columns_of, in_legend, parameter_axis
 from msplora_search.reporting.figures.curves import draw_curves, front_records, has_curves, label_ends
 from msplora_search.reporting.figures.front import View, draw_front, label_front, legend_of, view_of
-from msplora_search.reporting.figures.gain import draw_gain, draw_hypervolume, gains_of, unit_of
+from msplora_search.reporting.figures.gain import draw_gain, draw_hypervolume
 from msplora_search.reporting.figures.groups import atlas
+from msplora_search.reporting.figures.importance import importance_of, importances
+from msplora_search.reporting.figures.ranks import rank_maps
 from msplora_search.reporting.figures.relative import draw_relative, relative_ends
 from msplora_search.reporting.figures.saving import settle
 from msplora_search.reporting.figures.series import bars_of, draw_series, stairs
@@ -31,6 +34,16 @@ class Kind(StrEnum):
     GAIN = "gain"
     CURVES = "curves"
     GROUPS = "groups"
+    RANKS = "ranks"
+    IMPORTANCE = "importance"
+
+
+OF_EACH: dict[Kind, Callable[[Sequence[Shown], Width], Figure | None]] = {
+    Kind.GROUPS: atlas,
+    Kind.RANKS: rank_maps,
+    Kind.IMPORTANCE: importances,
+}
+"""What cannot share axes."""
 
 
 def several_figure(
@@ -41,10 +54,12 @@ def several_figure(
     Raises InputError for what cannot be drawn together, or of a front.json alone.
     """
     _require(kind, studies, relative)
-    if kind is Kind.GROUPS:
+    if kind in OF_EACH:
         if overlay:
-            raise InputError("--overlay: groups have a panel a study; use --panels")
-        found = atlas(studies, width)
+            raise InputError(
+                f"--overlay: {kind} {'has' if kind is Kind.IMPORTANCE else 'have'} panels of each study"
+            )
+        found = OF_EACH[kind](studies, width)
         assert found is not None
         return found
     if overlay is None:
@@ -61,7 +76,7 @@ def _overlaid(kind: Kind, studies: Sequence[Shown], width: Width, relative: bool
     axes = figure.subplots()
     ladders = kind is Kind.GAIN and all(s.summary and gains_of(s.summary) for s in studies)
     for study, look in zip(studies, STUDIES, strict=False):
-        label = brief(study.label, 38)
+        label = in_legend(study.label)
         match kind:
             case Kind.FRONT if relative:
                 draw_relative(axes, study, look, label)
@@ -72,7 +87,7 @@ def _overlaid(kind: Kind, studies: Sequence[Shown], width: Width, relative: bool
             case Kind.GAIN:
                 assert study.summary is not None
                 draw_hypervolume(axes, study.summary, look, label)
-            case Kind.CURVES | Kind.GROUPS:
+            case _:
                 _curves(axes, study, look, label)
     if kind is Kind.FRONT:
         _front_axes(axes, studies, relative)
@@ -103,11 +118,11 @@ def _panels(kind: Kind, studies: Sequence[Shown], width: Width, relative: bool) 
             case Kind.FRONT:
                 draw_front(axes, study, view_of(study)[0])
             case Kind.GAIN if study.summary and gains_of(study.summary):
-                draw_gain(axes, study, STUDIES[0], "gain over plain LoRA of equal size, 95% interval")
+                draw_gain(axes, study, STUDIES[0], "gain over plain LoRA, 95% interval")
             case Kind.GAIN:
                 assert study.summary is not None
                 draw_hypervolume(axes, study.summary)
-            case Kind.CURVES | Kind.GROUPS:
+            case _:
                 draw_curves(axes, study)
         axes.set_title(brief(study.label, 60))
     handles, labels = legend_of(panels, studies if kind is Kind.FRONT and not relative else [])
@@ -146,7 +161,7 @@ def _front_axes(axes: Axes, studies: Sequence[Shown], relative: bool) -> None:
     View.around(pairs).padded(0.06).apply(axes)
     parameter_axis(axes)
     if relative:
-        axes.set_ylabel(f"gain over plain LoRA{unit_of(studies[0])[1]}")
+        axes.set_ylabel(f"gain over plain LoRA{unit_of(studies[0].bounds).name}")
     else:
         axes.set_ylabel(brief(studies[0].file.metric, 18))
 
@@ -162,12 +177,14 @@ def _require(kind: Kind, studies: Sequence[Shown], relative: bool) -> None:
     for study in studies:
         if not study.file.front:
             raise InputError(f"{shown(study.label)}: its front is empty; there is nothing to draw")
-        if kind in (Kind.GAIN, Kind.CURVES) and study.summary is None:
+        if kind not in (Kind.FRONT, Kind.GROUPS) and study.summary is None:
             raise InputError(
                 f"--kind {kind}: {shown(study.label)} is a front.json, which has none; give the output folder"
             )
         if kind is Kind.CURVES and not has_curves(study):
             raise InputError(f"--kind curves: {shown(study.label)} was measured at one rung alone")
+        if kind is Kind.IMPORTANCE and importance_of(study) is None:
+            raise InputError(f"--kind importance: {shown(study.label)} is too small a study to tell what decides")
         if relative and not study.file.lora:
             raise InputError(f"--relative-to-lora: {shown(study.label)} has no plain LoRA to compare with")
     if relative and kind is not Kind.FRONT:
@@ -179,7 +196,7 @@ def _require_overlay(studies: Sequence[Shown], relative: bool) -> None:
         raise InputError(
             f"--overlay: {len(studies)} studies; at most {len(STUDIES)} can be told apart; use --panels"
         )
-    alike = len({unit_of(study)[1] for study in studies}) == 1 if relative else _one_metric(studies)
+    alike = len({unit_of(study.bounds).name for study in studies}) == 1 if relative else _one_metric(studies)
     if not alike:
         named = ", ".join(dict.fromkeys(brief(study.file.metric, 18) for study in studies))
         raise InputError(

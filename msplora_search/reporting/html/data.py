@@ -9,7 +9,7 @@ from typing import Any
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.full.selection import advised
-from msplora_search.reporting.course import course_of
+from msplora_search.reporting.course import course_of, gains_of
 from msplora_search.reporting.deciding import NAMES
 from msplora_search.results.records import Measure, TrialRecord
 from msplora_search.search.summary import Summary
@@ -27,9 +27,11 @@ def page_data(summary: Summary, export: Export, confirmed: dict[str, Any] | None
     Texts that are not this program's own are one line each. What is no finite number is null.
     """
     results, found, owners = summary.results, summary.to_json(), _owners(summary)
+    gains = gains_of(summary)
     data = {
         "study": printable(results.settings.name),
         "metric": results.settings.task.metric_label,
+        "bounds": results.metric.bounds,
         "layers": results.facts["layers"],
         "examples": {
             "validation": len(results.validation.truth),
@@ -44,6 +46,7 @@ def page_data(summary: Summary, export: Export, confirmed: dict[str, Any] | None
         "points": _points(summary, export),
         "trials": [_trial(record, owners) for record in results.records],
         "course": asdict(course_of(summary)),
+        "gains": asdict(gains) if gains else None,
         "importance": [
             {**share, "name": NAMES[share["factor"]].removeprefix("the ")} for share in found["importance"]
         ],

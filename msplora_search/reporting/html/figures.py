@@ -1,10 +1,11 @@
-"""The other figures of the page: curves over rungs, cost, and what decides the metric."""
+"""The figures of the page by name; here curves over rungs, cost, and what decides the metric."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from msplora_search.reporting.html.front_figure import Json, front_figure
+from msplora_search.reporting.html.gain_figure import gain_figure
 from msplora_search.reporting.html.labels import headline, lines, number, plain
 
 LEAST_CURVE = 2
@@ -16,6 +17,7 @@ def figures(data: Json) -> dict[str, Json]:
     made = {
         "front": front_figure(data),
         "curves": curves_figure(data),
+        "gain": gain_figure(data),
         "cost": cost_figure(data),
         "importance": importance_figure(data),
     }
@@ -28,7 +30,7 @@ def curves_figure(data: Json) -> Json:
     kinds |= {n: "lora1" for ladder in data["ladders"] for n in ladder["points"]}
     kinds |= {} if data["paper"] is None else {data["paper"]: "paper"}
     legends = {
-        "stopped": ("stopped early", "x-thin", 5),
+        "stopped": ("stopped early", "x-thin", 7),
         "other": ("other complete trial", "circle", 4),
         "lora1": ("plain LoRA", "square", 7),
         "front": ("front", "circle", 7),

@@ -66,7 +66,7 @@ def _judged(points: dict[int, Json], data: Json, trials: dict[int, Json]) -> Jso
     ]
     legend = "the same on the judging part"
     trace = _trace(list(points.values()), "metric_judged", told, "judged", "circle-open", legend)
-    trace["marker"] |= {"standoff": 9, "angle": 90}
+    trace["marker"] |= {"standoff": 9, "angle": -90}
     return trace
 
 

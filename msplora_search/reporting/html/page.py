@@ -14,7 +14,7 @@ from typing import Any
 from msplora_search.reporting.deciding import deciding_words
 from msplora_search.reporting.html.figures import figures
 from msplora_search.reporting.html.live import Live
-from msplora_search.reporting.wording import against_lora, comparisons, cost_sentence, verdict
+from msplora_search.reporting.wording import against_lora, comparisons, cost_sentence, metric_words, verdict
 from msplora_search.search.summary import Summary
 from msplora_search.text import printable
 
@@ -45,7 +45,7 @@ def page(summary: Summary, data: dict[str, Any], report: str, live: Live | None 
     task = summary.results.settings.task
     about = (
         f"Model {summary.results.settings.model} ({summary.results.facts['layers']} layers), data "
-        f"{task.dataset.path}, metric {task.metric_label}."
+        f"{task.dataset.path}, metric {metric_words(summary)}."
     )
     versions = ", ".join(f"{name} {of}" for name, of in data["versions"].items())
     return Template(_read("page.html")).substitute(

@@ -19,7 +19,7 @@ from msplora_search.search.results import load_results
 from msplora_search.search.summary import Summary, summarise
 from msplora_search.settings import StudySettings
 from tests.browser import Visit, chromium
-from tests.example import confirmation, record, records, results, split
+from tests.example import confirmation, measured_by, record, records, results, split
 from tests.small import study_fields
 
 HOSTILE = (
@@ -212,6 +212,32 @@ def test_names_stay_text_and_the_confirmed_front_comes_and_goes(browser: Browser
     button.click()
     assert button.get_attribute("aria-pressed") == "false"
     assert visit.page.evaluate(shown) is False
+    assert visit.complaints == []
+    assert len(visit.requests) == 1
+    visit.page.context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_a_loss_is_shown_below_0_and_its_gain_over_lora_against_cost(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    found = measured_by("loss", (*records()[:3], record(3, split(1, 0, 0), 90), record(4, split(3, 1, 1), 20)))
+    summary = summarise(found)
+    write_report(summary, tmp_path)
+    visit = Visit.to(browser, tmp_path / "report" / "report.html", width=width)
+    assert "metric negative loss (larger is better)" in visit.text(".about")
+    ticks = [tick.text_content() or "" for tick in visit.page.locator("#front-figure .ytick text").all()]
+    assert len(ticks) > 1
+    assert all(tick.startswith("\u2212") for tick in ticks)
+    worse, better = summary.front[0], summary.front[-1]
+    x, y = visit.place_of(better.record.number, "front")
+    assert y < visit.place_of(worse.record.number, "front")[1]
+    visit.page.mouse.move(x, y)
+    expect(visit.page.locator("#chosen")).to_have_text(f"Trial {better.record.number}")
+    assert f"{better.metric:.4f}" in visit.text("#detail")
+    assert visit.page.locator("#gain-figure .zerolinelayer path").count() == 1
+    visit.page.mouse.move(*visit.end_of("gain"))
+    expect(visit.page.locator("#gain-figure .hoverlayer .hovertext")).to_contain_text("gain +")
     assert visit.complaints == []
     assert len(visit.requests) == 1
     visit.page.context.close()

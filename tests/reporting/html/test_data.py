@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,18 @@ from msplora_search.results.records import State
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary, summarise
 from msplora_search.text import brief, printable
-from tests.example import GOLDEN, LAYERS, confirmation, decided, evaluation, record, records, results, split
+from tests.example import (
+    GOLDEN,
+    LAYERS,
+    confirmation,
+    decided,
+    evaluation,
+    measured_by,
+    record,
+    records,
+    results,
+    split,
+)
 from tests.reporting.test_report import judged_study
 
 PLAIN = summarise(results())
@@ -100,16 +111,42 @@ def test_what_is_drawn_is_what_was_measured() -> None:
     assert cost["y"][-1] == pytest.approx(PLAIN.hypervolume)
 
 
+@pytest.mark.parametrize("name", ["loss", "pearson"])
+def test_the_gain_over_lora_is_drawn_against_the_cost(name: Literal["loss", "pearson"]) -> None:
+    """In points where the metric has bounds, in its own units where it has none; above 0 is better."""
+    trials = (*records()[:3], record(3, split(1, 0, 0), 90), record(4, split(3, 1, 1), 20))
+    summary = summarise(measured_by(name, trials))
+    data = data_of(summary)
+    told, (band, line) = summary.gain_over_lora, figures(data)["gain"]["data"]
+    assert told is not None
+    scale, unit = (1, "") if name == "loss" else (100, " (points)")
+    assert line["y"][-1] == pytest.approx(scale * told.metric)
+    assert line["y"][-1] > 0
+    assert line["x"][-1] == summary.cost.steps
+    low, high = min(data["gains"]["low"]), max(data["gains"]["high"])
+    assert (min(band["y"]), max(band["y"])) == (pytest.approx(scale * low), pytest.approx(scale * high))
+    axis = figures(data)["gain"]["layout"]["yaxis"]
+    assert axis["title"]["text"] == f"gain in {data['metric']}{unit}"
+    assert axis["range"][0] < min(band["y"]) <= max(band["y"]) < axis["range"][1]
+    direction = " (larger is better)" if name == "loss" else ""
+    assert f"metric {data['metric']}{direction}." in page(summary, data, "")
+
+
+def test_without_plain_lora_there_is_no_gain_to_draw() -> None:
+    assert "gain" not in figures(data_of(summarise(results(records()[3:5]))))
+
+
 @pytest.mark.parametrize(
     "summary",
     [
         PLAIN,
         judged_study(30),
+        summarise(measured_by("loss")),
         summarise(results(())),
         summarise(results(records()[3:5])),
         summarise(decided(lambda p: 80 - 10 * p.groups[0].layer_rank)),
     ],
-    ids=["plain", "judged", "empty", "without baselines", "decided"],
+    ids=["plain", "judged", "loss", "empty", "without baselines", "decided"],
 )
 def test_figures_are_such_as_plotly_knows(summary: Summary) -> None:
     """Its own Python classes refuse a field or a value that it has not."""

@@ -1,6 +1,6 @@
 // The figures: drawn anew by Plotly whenever colours, the legend or the pinned trial change.
 const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true, doubleClick: "reset+autosize" };
-const FAINT = { other: 0.7, stopped: 0.6 };
+const FAINT = { other: 0.7, stopped: 0.6, band: 0.4 };
 const ICONS = {
   circle: "M8 3a5 5 0 1 0 .01 0z", square: "M3 3h10v10H3z", diamond: "M8 1l7 7-7 7-7-7z",
   star: "M8 0l2.4 5.4 5.6.6-4.2 3.9 1.2 5.8L8 12.8l-5 2.9 1.2-5.8L0 6l5.6-.6z",
@@ -44,7 +44,7 @@ function highlight({ figure, name, hidden }) {
 }
 
 function layoutOf({ figure, place }) {
-  const axis = { gridcolor: colour("line"), linecolor: colour("line"), zeroline: false, automargin: true };
+  const axis = { gridcolor: colour("line"), linecolor: colour("line"), zeroline: false, zerolinecolor: colour("soft"), automargin: true };
   const narrow = place.clientWidth < 500;
   return {
     ...figure.layout,
@@ -80,14 +80,14 @@ function drawLegend(plot) {
 }
 
 function icon(trace, role) {
-  const symbol = trace.type === "bar" ? "bar" : trace.marker?.symbol ?? "line";
+  const symbol = trace.type === "bar" || trace.fill ? "bar" : trace.marker?.symbol ?? "line";
   const shape = symbol.replace(/-(open|thin)/g, ""), outlined = /open|thin/.test(symbol) || shape === "line";
   const dash = trace.line?.dash === "dash" ? "4 3" : trace.line?.dash === "dot" ? "2 2" : null;
   const line = trace.line?.shape || shape === "line"
     ? [drawn("path", { d: ICONS.line, "stroke-dasharray": dash, style: `stroke: var(--${role}); stroke-width: 2` })] : [];
   const style = outlined ? `fill: none; stroke: var(--${role}); stroke-width: 2` : `fill: var(--${role})`;
   const mark = shape === "line" ? [] : [drawn("path", { d: ICONS[shape], style })];
-  return drawn("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" }, ...line, ...mark);
+  return drawn("svg", { viewBox: "0 0 16 16", width: 14, height: 14, opacity: FAINT[role] ?? 1, "aria-hidden": "true" }, ...line, ...mark);
 }
 
 function startPlot(plot) {
