@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 PATIENCE = 4.0
 """Seconds that a step may take to its end, once it was asked to stop."""
+SOON = 0.01
+"""Seconds after which a signal that was lost is raised again."""
 
 
 class _Stopping:
@@ -25,6 +28,7 @@ def listen_for_signals() -> None:
         signal.signal(number, _told)
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, _told)
+        sys.unraisablehook = _unraisable
 
 
 def last_signal() -> int:
@@ -55,6 +59,14 @@ def _told(number: int, _: FrameType | None) -> None:
         return
     _Stopping.wanted = False
     raise KeyboardInterrupt
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Raise again what came while a finaliser or the callback of a weak reference ran: Python drops it there."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        _alarm(SOON)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _alarm(seconds: float) -> None:
