@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from msplora_search.adapters.patterns import Names
 from msplora_search.adapters.peft_format import CONFIG, PREFIX, TENSORS
 from msplora_search.errors import InputError
 from msplora_search.files import read_json
@@ -89,7 +90,12 @@ def read_lora(folder: Path) -> Lora:
             raise InputError(
                 f"{folder / TENSORS}: {brief(name)}: is neither lora_A, lora_B nor in modules_to_save"
             )
-    sites = tuple(_site(path, pair, config, folder / TENSORS) for path, pair in sorted(factors.items()))
+    alphas = config.get("alpha_pattern") or {}
+    names = Names(alphas, f"{folder / CONFIG}: alpha_pattern")
+    sites = tuple(
+        _site(path, pair, alphas.get(names.first(path), config["lora_alpha"]), config, folder / TENSORS)
+        for path, pair in sorted(factors.items())
+    )
     _require_whole(sites, folder / TENSORS)
     base, task = config.get("base_model_name_or_path"), config.get("task_type")
     return Lora(folder, sites, beside, base or None, task, bool(config.get("fan_in_fan_out")))
@@ -143,28 +149,15 @@ def _in_modules(name: str, modules: list[str]) -> bool:
     return any(f".{module}." in f".{name}" for module in modules)
 
 
-def _site(path: str, pair: dict[str, Tensor], config: dict[str, Any], file: Path) -> LoraSite:
+def _site(path: str, pair: dict[str, Tensor], alpha: float, config: dict[str, Any], file: Path) -> LoraSite:
     place = PLACE.fullmatch(path)
     if place is None:
         raise InputError(f"{file}: {brief(path)}: lies in no layer; only layers of one stack can share")
     down, up = pair.get("A"), pair.get("B")
     if down is None or up is None or down.dim() != 2 or up.dim() != 2 or len(down) != up.shape[1]:
         raise InputError(f"{file}: {brief(path)}: lora_A and lora_B are no pair of matrices of one rank")
-    alpha = config["lora_alpha"]
-    for key, value in (config.get("alpha_pattern") or {}).items():
-        if _matches(key, path):
-            alpha = value
-            break
     scale = alpha / math.sqrt(len(down)) if config.get("use_rslora") else alpha / len(down)
     return LoraSite(path, place["stack"], int(place["layer"]), place["target"], up.double(), down.double() * scale)
-
-
-def _matches(key: str, path: str) -> bool:
-    """As PEFT reads the keys of patterns."""
-    try:
-        return re.match(rf"(.*\.)?({key})$", path) is not None
-    except re.error:
-        return False
 
 
 def _require_whole(sites: tuple[LoraSite, ...], file: Path) -> None:
