@@ -20,13 +20,13 @@ import torch
 from torch import nn
 
 from msplora_search.design.pyramid import Pyramid
+from msplora_search.full.arguments import training_arguments
 from msplora_search.full.training import (
     PartDataset,
     TrainedPart,
     collate,
     score,
     train_recipe,
-    training_arguments,
     whole_batches,
 )
 from msplora_search.results.noise import difference_se

@@ -2,8 +2,8 @@
 
 PEFT takes some fields of `adapter_config.json` for regular expressions, and Python's own matching goes back and
 tries anew: `(a+)+$` takes time exponential in a name. Here all ways through a pattern are followed at once, letter
-by letter (Thompson, Regular expression search algorithm, 1968), which takes at most the product of both lengths; and
-all matching for one file together has a budget.
+by letter (Thompson, Regular expression search algorithm, 1968). That takes at most the product of both lengths;
+and all matching for one file has a budget.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, Trainer
 
 from msplora_search.adapters.anatomy import AnatomyError
 from msplora_search.adapters.bank import attach
-from msplora_search.errors import InputError, placed, suggest
+from msplora_search.errors import InputError, placed
+from msplora_search.full.arguments import metric_key, training_arguments
 from msplora_search.full.identity import CHECKPOINTS, checkpoints, mark_run, require_same_run
 from msplora_search.results.records import Measure
 from msplora_search.settings.recipe import Recipe
@@ -32,12 +34,6 @@ from msplora_search.tasks.task import Task
 
 RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Where torchrun and the launchers of MPI say which of several processes one is, as accelerate reads them."""
-OURS = {
-    "output_dir", "num_train_epochs", "per_device_train_batch_size", "learning_rate", "weight_decay",
-    "warmup_steps", "seed", "data_seed", "remove_unused_columns", "label_names", "metric_for_best_model",
-    "greater_is_better",
-}  # fmt: skip
-"""TrainingArguments that follow from other fields of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -109,17 +105,25 @@ class PartDataset(Dataset[dict[str, Any]]):
         return {"input_ids": range(self.lengths[row]), "part": self.part, "row": row}
 
 
-def train_recipe(recipe: Recipe, output: Path, quiet: bool = False, choosing: bool = False) -> Trained:
+GOING_ON = "mend that, and the same command goes on from the last whole checkpoint"
+Adapt = Callable[[Backbone], None]
+"""Puts adapters and head on, from which training goes out."""
+
+
+def train_recipe(
+    recipe: Recipe, output: Path, quiet: bool = False, choosing: bool = False, adapt: Adapt | None = None
+) -> Trained:
     """Train `recipe`, going on from the last whole checkpoint in `output` where there is one.
 
     `quiet`: print no losses; what `training.trainer` reports to gets them all the same. `choosing`: see
-    `tasks.full_parts.prepare_full`.
+    `tasks.full_parts.prepare_full`. `adapt`: what is trained on, in a folder that is thrown away; by default a
+    fresh pyramid.
     Runs under `torchrun` and `accelerate launch` as it stands: `training.batch_size` is that of all
     processes together. Raises InputError, with the line of the recipe where it is on a field, for a recipe
     that does not fit its model or its data, for checkpoints of another recipe, and where training diverges.
     """
     with placed(recipe.origin):
-        return _train(recipe, output, quiet, choosing)
+        return _train(recipe, output, quiet, choosing, adapt)
 
 
 def is_first_process() -> bool:
@@ -127,23 +131,20 @@ def is_first_process() -> bool:
     return next((rank for name in RANKS if (rank := os.environ.get(name))), "0") == "0"
 
 
-def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained:
+def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool, adapt: Adapt | None) -> Trained:
     require_same_run(recipe, output)
     processor, seed = load_processor(recipe), recipe.training.seed
     parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor, choosing)
     backbone = load_backbone(recipe, processor, recipe.classes, seed)
-    try:
-        attach(backbone.model, recipe.built(), seed=seed, trainable=backbone.head)
-    except AnatomyError as error:
-        what = f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}"
-        raise InputError(what, field="pyramid") from None
+    (adapt or partial(_fresh, recipe))(backbone)
     arguments = training_arguments(recipe, output / CHECKPOINTS)
     mark_run(recipe, output)
 
     def diverged(loss: float) -> InputError:
+        anew = "" if adapt else f", and name another --output or delete {output / CHECKPOINTS}"
         return InputError(
             f"training diverged: the loss is {loss} at step {trainer.state.global_step + 1}; lower "
-            f"training.learning_rate, and name another --output or delete {output / CHECKPOINTS}",
+            f"training.learning_rate{anew}",
             field="training.learning_rate",
         )
 
@@ -158,7 +159,7 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained
     )
     if quiet:
         trainer.remove_callback(PrinterCallback)
-    with _writing(output / CHECKPOINTS):
+    with _writing(output / CHECKPOINTS, "mend that" if adapt else GOING_ON):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(output / CHECKPOINTS))
     trainer.args.train_sampling_strategy = "random"  # grouping by length would reorder these parts too
 
@@ -174,65 +175,6 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained
         trainer.accelerator.end_training()
 
     return Trained(backbone, parts, test, finish, choosing_by)
-
-
-def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    """The Trainer's arguments. Raises InputError for a field of `training.trainer` that is none of them."""
-    training, further = recipe.training, dict(recipe.training.trainer)
-    known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init}
-    for name in further:
-        if name not in known:
-            raise InputError(
-                f"training.trainer.{name} is no field of TrainingArguments; {suggest(name, known)}",
-                field=f"training.trainer.{name}",
-            )
-        if name in OURS:
-            raise InputError(
-                f"training.trainer.{name} follows from other fields of the recipe; leave it out",
-                field=f"training.trainer.{name}",
-            )
-    processes = int(os.environ.get("WORLD_SIZE", "1")) * int(further.get("gradient_accumulation_steps", 1))
-    if training.batch_size % processes:
-        raise InputError(
-            f"training.batch_size is {training.batch_size}; it must be a multiple of the {processes} batches "
-            "that processes and accumulation make of it",
-            field="training.batch_size",
-        )
-    chosen = {
-        "eval_strategy": "epoch",
-        "save_strategy": "epoch",
-        "save_total_limit": 2,
-        "load_best_model_at_end": True,
-        "report_to": "none",
-        "logging_steps": 10,
-        "disable_tqdm": True,
-        "log_level": "error",
-        "ddp_find_unused_parameters": False,
-        "per_device_eval_batch_size": 8 if recipe.task.kind in ("causal-lm", "seq2seq-lm") else 64,
-        "use_cpu": not torch.cuda.is_available(),
-        "dataloader_pin_memory": torch.cuda.is_available(),
-        "bf16": recipe.backbone.dtype == "bf16",  # or the fp32 head would meet bf16 numbers
-        **further,
-    }
-    try:
-        return TrainingArguments(
-            output_dir=str(folder),
-            num_train_epochs=training.epochs,
-            per_device_train_batch_size=training.batch_size // processes,
-            learning_rate=training.learning_rate,
-            weight_decay=training.weight_decay,
-            warmup_steps=training.warmup_ratio,
-            seed=training.seed,
-            data_seed=training.seed,
-            remove_unused_columns=False,
-            label_names=["labels"],
-            metric_for_best_model=metric_key(recipe),
-            greater_is_better=True,
-            **chosen,
-        )
-    except (ValueError, TypeError, ImportError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"training.trainer: {said}", field="training.trainer") from None
 
 
 def whole_batches(part: Part, batch_size: int) -> Part:
@@ -261,8 +203,16 @@ def _is_whole(checkpoint: Path) -> bool:
         return False
 
 
+def _fresh(recipe: Recipe, backbone: Backbone) -> None:
+    try:
+        attach(backbone.model, recipe.built(), seed=recipe.training.seed, trainable=backbone.head)
+    except AnatomyError as error:
+        what = f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}"
+        raise InputError(what, field="pyramid") from None
+
+
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _writing(folder: Path, remedy: str) -> Iterator[None]:
     """Say in one line that a checkpoint could not be written."""
     try:
         yield
@@ -274,7 +224,7 @@ def _writing(folder: Path) -> Iterator[None]:
         said = "no room, or not to be written"
     else:
         return
-    raise InputError(f"{folder}: {said}; mend that, and the same command goes on from the last whole checkpoint")
+    raise InputError(f"{folder}: {said}; {remedy}")
 
 
 def collate(task: Task, examples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -287,8 +237,3 @@ def collate(task: Task, examples: list[dict[str, Any]]) -> dict[str, Any]:
 def score(task: Task, found: EvalPrediction) -> float:
     """The task's metric of what the Trainer predicted."""
     return task.metric.score(np.asarray(found.label_ids), np.asarray(found.predictions))
-
-
-def metric_key(recipe: Recipe) -> str:
-    """The metric's name in the Trainer's logs; its own `loss` is another thing."""
-    return recipe.task.metric_label.replace(" ", "_")

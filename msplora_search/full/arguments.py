@@ -1,0 +1,84 @@
+"""What the Trainer is told: its arguments for a recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from msplora_search.errors import InputError, suggest
+from msplora_search.settings.recipe import Recipe
+
+OURS = {
+    "output_dir", "num_train_epochs", "per_device_train_batch_size", "learning_rate", "weight_decay",
+    "warmup_steps", "seed", "data_seed", "remove_unused_columns", "label_names", "metric_for_best_model",
+    "greater_is_better",
+}  # fmt: skip
+"""TrainingArguments that follow from other fields of a recipe."""
+
+
+def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+    """The Trainer's arguments. Raises InputError for a field of `training.trainer` that is none of them."""
+    training, further = recipe.training, dict(recipe.training.trainer)
+    known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init}
+    for name in further:
+        if name not in known:
+            raise InputError(
+                f"training.trainer.{name} is no field of TrainingArguments; {suggest(name, known)}",
+                field=f"training.trainer.{name}",
+            )
+        if name in OURS:
+            raise InputError(
+                f"training.trainer.{name} follows from other fields of the recipe; leave it out",
+                field=f"training.trainer.{name}",
+            )
+    processes = int(os.environ.get("WORLD_SIZE", "1")) * int(further.get("gradient_accumulation_steps", 1))
+    if training.batch_size % processes:
+        raise InputError(
+            f"training.batch_size is {training.batch_size}; it must be a multiple of the {processes} batches "
+            "that processes and accumulation make of it",
+            field="training.batch_size",
+        )
+    chosen = {
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "report_to": "none",
+        "logging_steps": 10,
+        "disable_tqdm": True,
+        "log_level": "error",
+        "ddp_find_unused_parameters": False,
+        "per_device_eval_batch_size": 8 if recipe.task.kind in ("causal-lm", "seq2seq-lm") else 64,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "bf16": recipe.backbone.dtype == "bf16",  # or the fp32 head would meet bf16 numbers
+        **further,
+    }
+    try:
+        return TrainingArguments(
+            output_dir=str(folder),
+            num_train_epochs=training.epochs,
+            per_device_train_batch_size=training.batch_size // processes,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            warmup_steps=training.warmup_ratio,
+            seed=training.seed,
+            data_seed=training.seed,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            metric_for_best_model=metric_key(recipe),
+            greater_is_better=True,
+            **chosen,
+        )
+    except (ValueError, TypeError, ImportError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"training.trainer: {said}", field="training.trainer") from None
+
+
+def metric_key(recipe: Recipe) -> str:
+    """The metric's name in the Trainer's logs; its own `loss` is another thing."""
+    return recipe.task.metric_label.replace(" ", "_")
