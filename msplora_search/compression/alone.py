@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from msplora_search.adapters.bank import merge
+from msplora_search.adapters.census import bounded
 from msplora_search.adapters.foreign import loading
 from msplora_search.adapters.hub import require_bounds
 from msplora_search.adapters.peft_format import to_peft
@@ -33,6 +34,8 @@ CLASSES = {
     "QUESTION_ANS": "AutoModelForQuestionAnswering", "FEATURE_EXTRACTION": "AutoModel",
 }  # fmt: skip
 """Of transformers, by PEFT's name for the task."""
+HEADS = ("AutoModelForSequenceClassification", "AutoModelForImageClassification")
+"""Tried where neither that nor the base model's files say what the LoRA was trained on."""
 MADE_UP, LENGTH = 32, 24
 """Inputs that are made up, and tokens of each."""
 
@@ -102,11 +105,30 @@ def _loaded(name: str, lora: Lora) -> nn.Module:
         if lora.outputs is not None and len(lora.outputs.names) == config.num_labels:
             for field, value in lora.outputs.fields().items():
                 setattr(config, field, value)
-        own = CLASSES.get(lora.task_type or "") or next(iter(config.architectures or ()), "AutoModel")
-        found: nn.Module = getattr(transformers, own, transformers.AutoModel).from_pretrained(
+        found: nn.Module = _class_for(lora, config, name).from_pretrained(
             location, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True
         )
     return found.eval()
+
+
+def _class_for(lora: Lora, config: Any, name: str) -> Any:
+    """The class of transformers whose models have all modules of the LoRA; by its task where none has."""
+    import transformers
+    from transformers.initialization import no_init_weights
+
+    known = [CLASSES[lora.task_type]] if lora.task_type in CLASSES else []
+    named = [*known, *(config.architectures or ()), *HEADS, "AutoModel"]
+    classes = [found for found in (getattr(transformers, one, None) for one in named) if found is not None]
+    wanted = {f"{site.path}.weight" for site in lora.sites} | set(lora.beside)
+    for found in classes:
+        try:
+            with bounded(name), no_init_weights(), torch.device("meta"):
+                bare = getattr(found, "from_config", found)(config)
+        except ValueError:  # there is no such head for this architecture
+            continue
+        if wanted <= {parameter for parameter, _ in bare.named_parameters()}:
+            return found
+    return classes[0]
 
 
 def _labels(lora: Lora) -> int | None:

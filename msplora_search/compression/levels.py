@@ -53,10 +53,13 @@ class Levels:
 
 
 def fit(updates: Factors, ranks: Ranks, groups: Spans, most: int = 300, weights: Weights | None = None) -> Levels:
-    """The levels for `updates`, one a layer, from the better of two starts, after at most `most` rounds."""
+    """The levels for `updates`, one a layer, from the best of three starts, after at most `most` rounds.
+
+    They leave no more over than the layer level alone would.
+    """
     if ranks.top + ranks.mid == 0:
         return guessed(updates, ranks, groups, weights)  # each layer's truncated SVD: nothing is better
-    starts = guessed(updates, ranks, groups, weights), common(updates, ranks, groups, weights)
+    starts = [start(updates, ranks, groups, weights) for start in (guessed, common, unshared)]
     best = min(starts, key=lambda levels: squared_error(updates, levels, weights))
     return _descended(updates, best, most, weights)
 
@@ -133,6 +136,17 @@ def common(updates: Factors, ranks: Ranks, groups: Spans, weights: Weights | Non
         mid = Factors(torch.stack([u for u, _ in parts]), torch.stack([d for _, d in parts]), levels.mid.of)
         levels = replace(levels, mid=mid)
     return replace(levels, layer=_layers(updates, levels, weights))
+
+
+def unshared(updates: Factors, ranks: Ranks, groups: Spans, weights: Weights | None = None) -> Levels:
+    """The layers' own first, and shared levels for what these leave over."""
+    levels = blank(updates, ranks, groups, weights)
+    levels = replace(levels, layer=refitted(updates, levels.layer, (), weights))
+    for _ in range(FIRST_STEPS):
+        levels = replace(levels, top=refitted(updates, levels.top, (levels.layer,), weights))
+    for _ in range(FIRST_STEPS):
+        levels = replace(levels, mid=refitted(updates, levels.mid, (levels.top, levels.layer), weights))
+    return levels
 
 
 def _layers(updates: Factors, levels: Levels, weights: Weights | None) -> Factors:

@@ -137,3 +137,18 @@ def test_a_group_without_a_site_of_a_family_is_left_alone() -> None:
         levels = fit(given, Ranks(0, 4, 0), ((0, 2), (2, 2), (2, 3)), weights=weights)
         assert torch.allclose(levels.mid.whole[2], updates[2])
         assert torch.equal(levels.mid.whole[0], levels.mid.whole[1])
+
+
+@given(st.integers(0, 10**6), st.integers(0, 2), st.integers(0, 2), st.integers(0, 2), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_shared_levels_beside_a_layer_level_never_harm(
+    seed: int, top: int, mid: int, layer: int, is_weighted: bool
+) -> None:
+    updates = torch.randn(5, 6, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    given = orthogonal(Factors(updates, torch.eye(4, dtype=torch.float64).expand(5, 4, 4), torch.arange(5)))
+    weights, groups = weights_of(seed, 5, 4) if is_weighted else None, ((0, 2), (2, 5))
+    alone, beside = (
+        squared_error(given, fit(given, ranks, groups, 2, weights), weights)
+        for ranks in (Ranks(0, 0, layer), Ranks(top, mid, layer))
+    )
+    assert beside <= alone * (1 + 1e-9)
