@@ -9,6 +9,7 @@ import typer
 
 from msplora_search.cli_parts import AsJson, loading, print_json
 from msplora_search.files import short
+from msplora_search.stopping import say_when_stopped
 
 
 def compress(
@@ -67,6 +68,7 @@ def compress(
     """
     from msplora_search.reporting.console import PlainTable, open_console, print_line
 
+    say_when_stopped("nothing was written, and the same command begins anew")
     console = open_console()
     with loading(console, "fitting pyramids ..."):
         from msplora_search.compression.choosing import Choice

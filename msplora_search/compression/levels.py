@@ -142,11 +142,8 @@ def unshared(updates: Factors, ranks: Ranks, groups: Spans, weights: Weights | N
     """The layers' own first, and shared levels for what these leave over."""
     levels = blank(updates, ranks, groups, weights)
     levels = replace(levels, layer=refitted(updates, levels.layer, (), weights))
-    for _ in range(FIRST_STEPS):
-        levels = replace(levels, top=refitted(updates, levels.top, (levels.layer,), weights))
-    for _ in range(FIRST_STEPS):
-        levels = replace(levels, mid=refitted(updates, levels.mid, (levels.top, levels.layer), weights))
-    return levels
+    levels = replace(levels, top=refitted(updates, levels.top, (levels.layer,), weights))
+    return replace(levels, mid=refitted(updates, levels.mid, (levels.top, levels.layer), weights))
 
 
 def _layers(updates: Factors, levels: Levels, weights: Weights | None) -> Factors:

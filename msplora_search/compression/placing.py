@@ -25,7 +25,6 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
         raise InputError(f"{said}: is a link to another folder, which may not be ours; delete the link")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{said}: is a file; a folder is right")
-    say_when_stopped("nothing was written, and the same command begins anew")
     made = [place for place in folder.absolute().parents if not place.exists()]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
