@@ -53,7 +53,7 @@ def main() -> None:
     A search that ends for its trials fail is 1.
     """
     from msplora_search.errors import InputError, WorkerStoppedError
-    from msplora_search.stopping import last_signal, listen_for_signals
+    from msplora_search.stopping import last_signal, listen_for_signals, said_when_stopped
 
     listen_for_signals()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -75,7 +75,7 @@ def main() -> None:
         print_error("stopped: the input ended")
         code = 1
     if code == 130:  # what typer makes of KeyboardInterrupt
-        sys.stderr.write("stopped; the same command goes on from here\n")
+        sys.stderr.write(f"stopped; {said_when_stopped()}\n")
         code = 128 + (last_signal() or signal.SIGINT)
     gc.freeze()  # what is left goes with the process; to look through it takes half a second
     sys.exit(code)

@@ -9,17 +9,49 @@ import typer
 
 from msplora_search.cli_parts import AsJson, loading, print_json
 from msplora_search.files import short
+from msplora_search.stopping import say_when_stopped
 
 
 def compress(
     adapter: Annotated[Path, typer.Argument(help="Folder of a trained PEFT LoRA.", metavar="ADAPTER")],
-    to: Annotated[Path, typer.Option(help="Folder for pyramid/, peft/, compress.json and the plot.")],
+    to: Annotated[Path, typer.Option(help="Folder for model/, compress.json and the plot.")],
+    study: Annotated[
+        str | None,
+        typer.Option(
+            help="Study file or name, with the LoRA's base model and task: its activations weigh the fit, its "
+            "metric is told of the front, and logits are compared before anything is written.",
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field of the study, such as model=my-folder.")
+    ] = None,
+    examples: Annotated[
+        int, typer.Option(help="Training examples whose activations weigh the fit; 0: all inputs count alike.")
+    ] = 256,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Without a study: the base model, to compare logits on made-up inputs.", metavar="ID"),
+    ] = None,
     max_error: Annotated[
-        float, typer.Option(help="Relative error of the updates that the smallest pyramid may have.")
-    ] = 0.1,
+        float | None,
+        typer.Option(help="Relative error that the smallest pyramid may have; 0.1 by default."),
+    ] = None,
     max_params: Annotated[
         int | None, typer.Option(help="Take the most exact pyramid of so many parameters instead.")
     ] = None,
+    non_inferior: Annotated[
+        str | None,
+        typer.Option(
+            help="Take the smallest that is at most D, or D%, worse than the LoRA by the study's metric, with a "
+            "confidence of 95%.",
+            metavar="D",
+        ),
+    ] = None,
+    train: Annotated[
+        float | None,
+        typer.Option(help="Then train it so many epochs, such as 0.1, as the study says.", metavar="EPOCHS"),
+    ] = None,
+    merged: Annotated[bool, typer.Option("--merge", help="Write the merged model too.")] = False,
     ranks: Annotated[
         str | None,
         typer.Option(
@@ -28,34 +60,38 @@ def compress(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a trained PEFT LoRA into the smallest pyramid that computes nearly the same; no base model is loaded.
+    """Turn a trained PEFT LoRA into a small pyramid that computes nearly the same.
 
-    Example: `msplora-search compress my-lora --to small-lora --max-error 0.1`
+    Where it is stopped, nothing is written.
+
+    Example: `msplora-search compress my-lora --study quickstart --non-inferior 0.01 --to small-lora`
     """
     from msplora_search.reporting.console import PlainTable, open_console, print_line
 
+    say_when_stopped("nothing was written, and the same command begins anew")
     console = open_console()
     with loading(console, "fitting pyramids ..."):
-        from msplora_search.compression.compressing import compress as compress_lora
-        from msplora_search.compression.compressing import read_ranks, require_bounds
+        from msplora_search.compression.choosing import Choice
+        from msplora_search.compression.compressing import read_ranks
+        from msplora_search.compression.delivering import Wish
         from msplora_search.compression.lora import read_lora
-        from msplora_search.compression.writing import write_point
-        from msplora_search.reporting.compressed import COLUMNS, point_rows, verdict, write_compression
+        from msplora_search.compression.placing import all_or_nothing
+        from msplora_search.compression.sources import Sources
+        from msplora_search.reporting.compressed import columns, outcome_lines, point_rows, write_compression
 
-        require_bounds(max_error, max_params, to)
+        choice, sources = Choice(max_error, max_params, non_inferior), Sources(study, assignments or [], model)
+        choice.require(has_task=study is not None)
+        sources.require(train is not None, merged)
         lora = read_lora(adapter)
-        found = compress_lora(lora, read_ranks(ranks, lora.rank))
-        chosen = found.picked(max_error, max_params)
-        apart = write_point(found, chosen, to)
-        told = write_compression(found, chosen, apart, to)
+        wish = Wish(examples, read_ranks(ranks, lora.rank), train, merged)
+        wish.require()
+        with all_or_nothing(to) as part:
+            found, outcome = sources.compressed(lora, choice, wish, part)
+            told = write_compression(found, outcome, part)
     if as_json:
         print_json(told)
         return
-    console.print(PlainTable(COLUMNS, point_rows(found), title=f"{lora.params:,} parameters as LoRA"))
-    print_line(console, f"{verdict(found)[0].upper()}{verdict(found)[1:]}.")
-    print_line(console, "Error of the updates alone: every input direction counts alike, no data were looked at.")
-    print_line(
-        console,
-        f"Written: {chosen.ranks}, {chosen.params:,} parameters, relative error {chosen.error:.2%}, in "
-        f"{short(to / 'pyramid')} (shared) and {short(to / 'peft')} (stock PEFT; updates apart by {apart:.0e})",
-    )
+    title = f"{lora.params:,} parameters as LoRA"
+    console.print(PlainTable(columns(outcome), point_rows(found, outcome), title))
+    for line in outcome_lines(found, outcome, short(to / "model")):
+        print_line(console, line)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from msplora_search.errors import DamagedError, InputError
+from msplora_search.stopping import finishing
 
 PART = ".msplora-part-"
 """Stands in the names of files and folders that are being written; what a killed process leaves has it too."""
@@ -58,23 +59,35 @@ def write_whole(path: Path, content: str | bytes, flush: bool = True) -> None:
 def install(folder: Path, fill: Callable[[Path], None], last: str | None = None) -> None:
     """Let `fill` write files into a folder beside `folder`, then move each into `folder`, over its namesake.
 
-    Whatever else stands in `folder` stays as it is, and so does all of it where `fill` fails. `last`: the
-    file that says that the others are whole; it is taken away first and moved last.
+    Whatever else stands in `folder` stays as it is, and so does all of it where `fill` fails or is stopped.
+    `last`: see `move_into`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with _beside(folder) as part:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(folder):
+        folder.mkdir(exist_ok=True)  # a file is refused before anything is made
+    with beside(folder) as part:
         fill(part)
-        files = sorted(
-            (p for p in part.rglob("*") if not p.is_dir()), key=lambda p: str(p) == str(part / str(last))
-        )
-        for path in files:
-            _to_disk(path)
+        move_into(folder, part, last)
+
+
+def move_into(folder: Path, part: Path, last: str | None = None, moved: Callable[[], None] = lambda: None) -> None:
+    """Move each file of `part`, on the same disk, into `folder`, over its namesake; no signal comes between.
+
+    `last`: the file that says that the others are whole; it is taken away first and moved last. `moved` is called
+    when all are there.
+    """
+    files = sorted((p for p in part.rglob("*") if not p.is_dir()), key=lambda p: str(p) == str(part / str(last)))
+    for path in files:
+        _to_disk(path)
+    with finishing():
+        folder.mkdir(exist_ok=True)
         if last is not None:
             (folder / last).unlink(missing_ok=True)
         for path in files:
             target = folder / path.relative_to(part)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
+        moved()
 
 
 def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -85,7 +98,7 @@ def make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{folder.name}{PART}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with _beside(folder) as part:
+    with beside(folder) as part:
         fill(part)
         for path in part.rglob("*"):
             if not path.is_dir():
@@ -136,8 +149,11 @@ def public_name(name: str) -> str:
 
 
 @contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder`, on the same disk; gone afterwards unless it was renamed."""
+def beside(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder`, on the same disk; gone afterwards unless it was renamed.
+
+    The folder that they lie in must be there.
+    """
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name[:100]}{PART}", dir=folder.parent))
     try:
         part.chmod(0o777 & ~_umask())

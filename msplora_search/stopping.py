@@ -20,6 +20,7 @@ class _Stopping:
     within: bool = False
     """Whether something is at work that should come to its end."""
     wanted: bool = False
+    told: str = "the same command goes on from here"
 
 
 def listen_for_signals() -> None:
@@ -36,15 +37,28 @@ def last_signal() -> int:
     return _Stopping.last
 
 
+def say_when_stopped(what: str) -> None:
+    """What is true from now on where this program is stopped."""
+    _Stopping.told = what
+
+
+def said_when_stopped() -> str:
+    """What became of the work; by default, that the same command goes on."""
+    return _Stopping.told
+
+
 @contextmanager
 def finishing() -> Iterator[None]:
-    """Come to the end of this before a signal stops the program; a second signal, or `PATIENCE`, does not wait."""
-    _Stopping.within = True
+    """Come to the end of this before a signal stops the program; a second signal, or `PATIENCE`, does not wait.
+
+    Within another one it is a part of that.
+    """
+    outer, _Stopping.within = _Stopping.within, True
     try:
         yield
     finally:
-        _Stopping.within = False
-    if _Stopping.wanted:
+        _Stopping.within = outer
+    if _Stopping.wanted and not outer:
         _Stopping.wanted = False
         _alarm(0)
         raise KeyboardInterrupt

@@ -1,7 +1,7 @@
 """The paper's two checks with several seeds: do other ranks than 8/4/2 do better, and other groups than thirds?
 
     python -m scripts.paper_checks reviews --seeds 5
-    python -m scripts.paper_checks newspaper --seeds 3
+    python -m scripts.paper_checks images --seeds 20 --rates 1e-3 2e-3 4e-3 8e-3
 
 Trains 8/4/2 in thirds, 16/8/4, 4/4/4 and 8/6/4 (rank sensitivity), 8/4/2 in 40/40/20 (boundaries), and plain
 LoRA of rank 8, each at every rate and with every seed, by the proxy of a shipped study that needs no network. Of
@@ -35,6 +35,7 @@ WORK = Path("runs/paper_checks")
 TASKS = {
     "reviews": ("offline_reviews", ["proxy.judging_examples=4000"]),
     "newspaper": ("offline_newspaper", ["proxy.train_examples=1280", "proxy.judging_examples=2000"]),
+    "images": ("offline_images", ["proxy.validation_examples=500", "proxy.judging_examples=500"]),
     "pairs": ("offline_pairs", ["proxy.judging_examples=3000"]),
 }
 RANKS = ((8, 4, 2), (16, 8, 4), (4, 4, 4), (8, 6, 4))

@@ -9,8 +9,11 @@ file is larger than the pyramid, and training it on would untie what was shared.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +24,9 @@ from msplora_search.adapters.bank import bank_of, pyramid_linear, trained_beside
 from msplora_search.adapters.layer import LowRankAdapter
 from msplora_search.errors import InputError
 from msplora_search.files import install
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."
@@ -89,6 +95,28 @@ class PeftAdapter:
 
     def _factor(self, path: str, name: str) -> Tensor:
         return self.tensors[_name(path, name)]
+
+
+def config_of(
+    ranks: Mapping[str, int], alphas: Mapping[str, float], modules: Sequence[str], fan_in_fan_out: bool
+) -> LoraConfig:
+    """A config of plain LoRA for an adapter of others: what their own says beside that is not taken over.
+
+    `ranks` and `alphas` by module path; `modules`: names of those that are stored whole.
+    """
+    from peft import LoraConfig
+
+    rank = max(ranks.values())
+    return LoraConfig(
+        r=rank,
+        lora_alpha=rank,
+        target_modules=sorted(ranks),
+        rank_pattern={re.escape(path): own for path, own in ranks.items()},
+        alpha_pattern={re.escape(path): alpha for path, alpha in alphas.items()},
+        modules_to_save=list(modules) or None,
+        fan_in_fan_out=fan_in_fan_out,
+        inference_mode=True,
+    )
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from msplora_search.adapters.patterns import Names
 from msplora_search.adapters.peft_format import CONFIG, PREFIX, TENSORS
 from msplora_search.analysis.updates import Place, Trained, Update
 from msplora_search.design.depth import MOST_LAYERS
@@ -36,13 +37,14 @@ def read_lora(folder: Path, name: str) -> Trained:
         elif "lora_" in key:
             other += 1
     level: dict[tuple[Place, int], Update] = {}
+    named = {f: Names(config[f] or {}, f"{folder / CONFIG}: {f}") for f in ("rank_pattern", "alpha_pattern")}
     left_out = 0
     for path, pair in pairs.items():
         place = LAYER.fullmatch(path)
         if place is None or any(factor.ndim != 2 for factor in pair.values()):
             left_out += 1
             continue
-        update = _update(path, pair, config, folder)
+        update = _update(path, pair, config, folder, named)
         d_out, d_in = update.shape
         level[Place(place["stack"].rstrip("."), place["target"], d_in, d_out), int(place["layer"])] = update
     if not level:
@@ -105,7 +107,9 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         raise InputError(f"{file}: cannot be read: {printable(str(error))[:200]}; save the adapter anew") from None
 
 
-def _update(path: str, pair: dict[str, Tensor], config: dict[str, Any], folder: Path) -> Update:
+def _update(
+    path: str, pair: dict[str, Tensor], config: dict[str, Any], folder: Path, named: dict[str, Names]
+) -> Update:
     file, said = folder / TENSORS, brief(path, 200)
     if missing := [factor for factor in "AB" if factor not in pair]:
         raise InputError(f"{file}: {said} lacks lora_{missing[0]}; save the adapter anew")
@@ -117,24 +121,19 @@ def _update(path: str, pair: dict[str, Tensor], config: dict[str, Any], folder: 
         )
     if not all(t.is_floating_point() and bool(torch.isfinite(t).all()) for t in pair.values()):
         raise InputError(f"{file}: {said} holds what is no finite number; train with a lower rate")
-    rank = _by_pattern(folder / CONFIG, config, "rank_pattern", path, float(config["r"]))
+
+    def number(field: str, otherwise: float) -> float:
+        key = named[field].first(path)
+        if key is None:
+            return otherwise
+        return _number(folder / CONFIG, f"{field}.{brief(key)}", config[field][key])
+
+    rank = number("rank_pattern", float(config["r"]))
     if rank != down.shape[0]:
         raise InputError(
             f"{file}: {said} has rank {down.shape[0]}, but {CONFIG} says {rank:g} (r, rank_pattern); both must be "
             "equal"
         )
-    alpha = _by_pattern(folder / CONFIG, config, "alpha_pattern", path, float(config["lora_alpha"]))
+    alpha = number("alpha_pattern", float(config["lora_alpha"]))
     scaling = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     return Update(scaling * np.asarray(down.double().numpy()), np.asarray(up.double().numpy()))
-
-
-def _by_pattern(file: Path, config: dict[str, Any], field: str, path: str, otherwise: float) -> float:
-    """PEFT's rule: the first pattern that matches the whole name, or its end after a dot."""
-    for pattern, value in (config[field] or {}).items():
-        try:
-            found = re.match(rf"(.*\.)?({pattern})$", path)
-        except re.error:
-            raise InputError(f"{file}: {field} has {shown(pattern)}; it must be a regular expression") from None
-        if found:
-            return _number(file, f"{field}.{brief(pattern)}", value)
-    return otherwise

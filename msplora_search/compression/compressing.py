@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,21 +48,8 @@ class Compression:
     front: list[Point]
     truncated: list[Point]
     """0/0/r, for every r up to the largest of the lattice."""
-
-    def picked(self, max_error: float, max_params: int | None) -> Point:
-        """The most exact of at most `max_params`, else the smallest of at most `max_error`."""
-        if max_params is None:
-            fit = [p for p in self.front if p.error <= max_error]
-            if not fit:
-                least = self.front[-1].error
-                raise InputError(
-                    f"--max-error {max_error:g}: the nearest point has {least:.3g}; give higher --ranks"
-                )
-            return fit[0]
-        small = [p for p in self.front if p.params <= max_params]
-        if not small:
-            raise InputError(f"--max-params {max_params}: the smallest point has {self.front[0].params:,}")
-        return small[-1]
+    examples: int = 0
+    """By whose activations the updates are weighted; 0: all input directions count alike."""
 
     @property
     def most_saved(self) -> float:
@@ -78,7 +64,8 @@ class Compression:
         """The content of `compress.json`."""
         return {
             "base_model": self.lora.base_model,
-            "weights": "identity",
+            "weights": "activations" if self.examples else "identity",
+            "examples": self.examples,
             "lora": {"rank": self.lora.rank, "params": self.lora.params},
             "front": [p.to_json() for p in self.front],
             "truncated": [p.to_json() for p in self.truncated],
@@ -91,9 +78,14 @@ def lattice(largest: int) -> tuple[int, ...]:
     return tuple(sorted({0, *(largest >> i for i in range(4))}))
 
 
-def compress(lora: Lora, ranks: Sequence[int] | None = None) -> Compression:
-    """The front over `ranks` at every level and 2 to 4 depth groups. Raises InputError for updates of zeros."""
-    own = families(lora)
+def compress(
+    lora: Lora, ranks: Sequence[int] | None = None, own: list[SiteFamily] | None = None, examples: int = 0
+) -> Compression:
+    """The front over `ranks` at every level and 2 to 4 depth groups. Raises InputError for updates of zeros.
+
+    `own`: the families of the LoRA's sites, where they are weighted, by the activations of so many `examples`.
+    """
+    own = own or families(lora)
     if not sum(f.energy for f in own):
         raise InputError(f"{lora.folder}: every update is zero; train the adapter first")
     choices = sorted(set(ranks or lattice(lora.rank)))
@@ -101,7 +93,7 @@ def compress(lora: Lora, ranks: Sequence[int] | None = None) -> Compression:
     kept = _front(measured(own, r, g, FEW) for r, g in candidates)
     plain = [measured(own, Ranks(0, 0, r), ((0, lora.layers),), FEW) for r in range(1, choices[-1] + 1)]
     final = _front([*(measured(own, p.ranks, p.groups, MOST) for p in kept), *plain])
-    return Compression(lora, own, final, plain)
+    return Compression(lora, own, final, plain, examples)
 
 
 def measured(own: Sequence[SiteFamily], ranks: Ranks, groups: Spans, most: int) -> Point:
@@ -137,16 +129,6 @@ def _front(points: Iterable[Point]) -> list[Point]:
     every = list(points)
     exactness = np.array([-max(p.error, 1e-12) for p in every])
     return [every[i] for i in front(exactness, np.array([float(p.params) for p in every]))]
-
-
-def require_bounds(max_error: float, max_params: int | None, folder: Path) -> None:
-    """Before anything is fitted. Raises InputError naming the option."""
-    if not 0 <= max_error < 1:
-        raise InputError(f"--max-error {max_error:g}: from 0 to below 1 is right, such as 0.1")
-    if max_params is not None and max_params < 1:
-        raise InputError(f"--max-params {max_params}: 1 or more is right")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--to {brief(str(folder))}: is a file; a folder is right")
 
 
 def read_ranks(text: str | None, largest: int) -> tuple[int, ...] | None:

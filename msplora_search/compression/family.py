@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from msplora_search.compression.factors import Factors, squared_norm
+from msplora_search.compression.factors import Factors, Weights, orthogonal, squared_norm
 from msplora_search.compression.levels import Levels, Ranks, Spans, fit, squared_error
 from msplora_search.compression.lora import Lora, LoraSite
 
@@ -24,11 +25,17 @@ class SiteFamily:
     """Orthonormal, (d_in, q)."""
     cores: Factors
     """(p, q) a layer: an update is `left @ core @ right.T`, and has the core's norm."""
+    weights: Weights | None = None
+    """How much the directions `right` of each site's inputs count; None: all alike."""
 
     @property
     def energy(self) -> float:
         """The squared norm of all updates."""
-        return squared_norm([self.cores])
+        return squared_norm([self.cores], self.weights)
+
+    def weighted(self, moments: Mapping[str, Tensor]) -> SiteFamily:
+        """Itself with the second moments (q, q) of the inputs of each site, by path, in the directions `right`."""
+        return replace(self, weights=Weights(torch.stack([moments[site.path] for site in self.sites])))
 
     def spans(self, groups: Spans) -> Spans:
         """The depth groups as ranges of this family's own sites, which may be empty."""
@@ -37,11 +44,11 @@ class SiteFamily:
 
     def fitted(self, ranks: Ranks, groups: Spans, most: int) -> Levels:
         """See `levels.fit`."""
-        return fit(self.cores, ranks, self.spans(groups), most)
+        return fit(self.cores, ranks, self.spans(groups), most, self.weights)
 
     def lost(self, levels: Levels) -> float:
         """The energy that they leave over."""
-        return squared_error(self.cores, levels)
+        return squared_error(self.cores, levels, self.weights)
 
     def factors(self, level: Factors, i: int, rank: int) -> tuple[Tensor, Tensor]:
         """Balanced factors (d_out, rank) and (rank, d_in) of a level in layer i; zeros where its own is lower."""
@@ -56,11 +63,16 @@ class SiteFamily:
         return up, down
 
     def sketch(self, most: int = 64) -> Tensor:
-        """The cores (layers, p, q) in the at most `most` directions of most energy on either side."""
-        ups, downs = self.cores.up * self.cores.down.norm(dim=2)[:, None], self.cores.down
+        """The cores (layers, p, q) in the at most `most` directions of most energy on either side.
+
+        Where inputs are weighted, by the mean of the layers' moments: depth groups are chosen under that.
+        """
+        downs = self.cores.down if self.weights is None else self.cores.down @ self.weights.mean_root
+        own = orthogonal(replace(self.cores, down=downs))
+        ups = own.up * own.down.norm(dim=2)[:, None]
         left = torch.linalg.eigh((ups @ ups.mT).sum(0)).eigenvectors[:, -most:]
-        right = torch.linalg.eigh((downs.mT @ downs).sum(0)).eigenvectors[:, -most:]
-        found: Tensor = (left.T @ self.cores.up) @ (self.cores.down @ right)
+        right = torch.linalg.eigh((own.down.mT @ own.down).sum(0)).eigenvectors[:, -most:]
+        found: Tensor = (left.T @ own.up) @ (own.down @ right)
         return found
 
 
@@ -83,10 +95,3 @@ def _family(sites: tuple[LoraSite, ...]) -> SiteFamily:
 
 def _padded(columns: Tensor, count: int) -> Tensor:
     return torch.nn.functional.pad(columns, (0, count - columns.shape[1]))
-
-
-def orthogonal(given: Factors) -> Factors:
-    """The same matrices by orthonormal columns and orthogonal rows, as an SVD has them."""
-    (left, a), (right, b) = torch.linalg.qr(given.up), torch.linalg.qr(given.down.mT)
-    u, s, v = torch.linalg.svd(a @ b.mT, full_matrices=False)
-    return Factors(left @ u, s[..., None] * (v @ right.mT), given.of)

@@ -2,7 +2,9 @@
 
 For the updates `X_l` of one family of sites, in the small space that their factors span, it lowers
 `sum_l ||X_l - G - M_g(l) - L_l||^2`, one level at a time with the others fixed; the sum never rises. All
-matrices stay factors, so that a round costs as little as the ranks are small.
+matrices stay factors, so that a round costs as little as the ranks are small. With `Weights` the norm is that of
+each layer's own inputs. Shared rows stay within the span of the updates' own; beyond it there are better ones
+where layers weigh directions very differently, but they would need moments of all input directions.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from msplora_search.compression.factors import Factors, refitted, squared_norm
+from msplora_search.compression.factors import Factors, Weights, orthogonal, refitted, squared_norm
 
 Spans = tuple[tuple[int, int], ...]
 ENOUGH = 3e-4
@@ -50,42 +52,45 @@ class Levels:
         return self.top, self.mid, self.layer
 
 
-def fit(updates: Factors, ranks: Ranks, groups: Spans, most: int = 300) -> Levels:
-    """The levels for `updates`, one a layer, from the better of two starts, after at most `most` rounds."""
+def fit(updates: Factors, ranks: Ranks, groups: Spans, most: int = 300, weights: Weights | None = None) -> Levels:
+    """The levels for `updates`, one a layer, from the best of three starts, after at most `most` rounds.
+
+    They leave no more over than the layer level alone would.
+    """
     if ranks.top + ranks.mid == 0:
-        return guessed(updates, ranks, groups)  # each layer's truncated SVD: nothing is better
-    starts = guessed(updates, ranks, groups), common(updates, ranks, groups)
-    best = min(starts, key=lambda levels: squared_error(updates, levels))
-    return _descended(updates, best, most)
+        return guessed(updates, ranks, groups, weights)  # each layer's truncated SVD: nothing is better
+    starts = [start(updates, ranks, groups, weights) for start in (guessed, common, unshared)]
+    best = min(starts, key=lambda levels: squared_error(updates, levels, weights))
+    return _descended(updates, best, most, weights)
 
 
-def squared_error(updates: Factors, levels: Levels) -> float:
+def squared_error(updates: Factors, levels: Levels, weights: Weights | None = None) -> float:
     """The energy that the levels leave over."""
-    return squared_norm([updates, *(replace(f, up=-f.up) for f in levels.all)])
+    return squared_norm([updates, *(replace(f, up=-f.up) for f in levels.all)], weights)
 
 
-def rounds(updates: Factors, levels: Levels) -> Iterator[Levels]:
+def rounds(updates: Factors, levels: Levels, weights: Weights | None = None) -> Iterator[Levels]:
     """Better and better levels, without end; each round fits every level once, the others fixed."""
     while True:
-        levels = replace(levels, top=refitted(updates, levels.top, (levels.mid, levels.layer)))
-        levels = replace(levels, mid=refitted(updates, levels.mid, (levels.top, levels.layer)))
-        levels = replace(levels, layer=refitted(updates, levels.layer, (levels.top, levels.mid)))
+        levels = replace(levels, top=refitted(updates, levels.top, (levels.mid, levels.layer), weights))
+        levels = replace(levels, mid=refitted(updates, levels.mid, (levels.top, levels.layer), weights))
+        levels = replace(levels, layer=_layers(updates, levels, weights))
         yield levels
 
 
-def _descended(updates: Factors, levels: Levels, most: int) -> Levels:
-    before = squared_error(updates, levels)
-    floor = 1e-14 * squared_norm([updates])
+def _descended(updates: Factors, levels: Levels, most: int, weights: Weights | None) -> Levels:
+    before = squared_error(updates, levels, weights)
+    floor = 1e-14 * squared_norm([updates], weights)
     best = levels
-    for best in islice(rounds(updates, levels), most):
-        now = squared_error(updates, best)
+    for best in islice(rounds(updates, levels, weights), most):
+        now = squared_error(updates, best, weights)
         if before - now <= ENOUGH * before or now <= floor:
             break
         before = now
     return best
 
 
-def blank(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
+def blank(updates: Factors, ranks: Ranks, groups: Spans, weights: Weights | None = None) -> Levels:
     """Zeros, with rows to begin a fit from: random ones, and each layer's own leading ones."""
     layers, p, q = len(updates.of), updates.up.shape[1], updates.down.shape[2]
     draw = torch.Generator().manual_seed(0)
@@ -94,7 +99,7 @@ def blank(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
         rows = torch.randn(1, rank, q, generator=draw, dtype=updates.up.dtype)
         return Factors(updates.up.new_zeros(count, p, rank), rows.repeat(count, 1, 1), of)
 
-    leading = updates.down[:, : ranks.layer]
+    leading = (updates if weights is None else _weighted(updates, weights)).down[:, : ranks.layer]
     own = Factors(updates.up.new_zeros(layers, p, leading.shape[1]), leading, torch.arange(layers))
     of = torch.cat([torch.full((b - a,), i) for i, (a, b) in enumerate(groups)])
     return Levels(
@@ -104,19 +109,24 @@ def blank(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
     )
 
 
-def guessed(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
+@lru_cache(maxsize=32)  # the same for all ranks
+def _weighted(updates: Factors, weights: Weights) -> Factors:
+    return orthogonal(updates, weights)
+
+
+def guessed(updates: Factors, ranks: Ranks, groups: Spans, weights: Weights | None = None) -> Levels:
     """The mean of all, the means of the groups' rest, each layer's rest."""
-    levels = blank(updates, ranks, groups)
+    levels = blank(updates, ranks, groups, weights)
     for _ in range(FIRST_STEPS):
-        levels = replace(levels, top=refitted(updates, levels.top, ()))
+        levels = replace(levels, top=refitted(updates, levels.top, (), weights))
     for _ in range(FIRST_STEPS):
-        levels = replace(levels, mid=refitted(updates, levels.mid, (levels.top,)))
-    return replace(levels, layer=_layers(updates, levels))
+        levels = replace(levels, mid=refitted(updates, levels.mid, (levels.top,), weights))
+    return replace(levels, layer=_layers(updates, levels, weights))
 
 
-def common(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
+def common(updates: Factors, ranks: Ranks, groups: Spans, weights: Weights | None = None) -> Levels:
     """The same by the spaces that all updates have in common: exact where the updates are a pyramid."""
-    levels = blank(updates, ranks, groups)
+    levels = blank(updates, ranks, groups, weights)
     if ranks.top:
         up, down = shared(updates, (0, len(updates.of)), ranks.top)
         levels = replace(levels, top=Factors(up[None], down[None], levels.top.of))
@@ -125,11 +135,19 @@ def common(updates: Factors, ranks: Ranks, groups: Spans) -> Levels:
                  if b > a else (levels.mid.up[0], levels.mid.down[0]) for a, b in groups]  # fmt: skip
         mid = Factors(torch.stack([u for u, _ in parts]), torch.stack([d for _, d in parts]), levels.mid.of)
         levels = replace(levels, mid=mid)
-    return replace(levels, layer=_layers(updates, levels))
+    return replace(levels, layer=_layers(updates, levels, weights))
 
 
-def _layers(updates: Factors, levels: Levels) -> Factors:
-    return refitted(updates, levels.layer, (levels.top, levels.mid))
+def unshared(updates: Factors, ranks: Ranks, groups: Spans, weights: Weights | None = None) -> Levels:
+    """The layers' own first, and shared levels for what these leave over."""
+    levels = blank(updates, ranks, groups, weights)
+    levels = replace(levels, layer=refitted(updates, levels.layer, (), weights))
+    levels = replace(levels, top=refitted(updates, levels.top, (levels.layer,), weights))
+    return replace(levels, mid=refitted(updates, levels.mid, (levels.top, levels.layer), weights))
+
+
+def _layers(updates: Factors, levels: Levels, weights: Weights | None) -> Factors:
+    return refitted(updates, levels.layer, (levels.top, levels.mid), weights)
 
 
 def _beyond(whole: tuple[Tensor, Tensor], top: Factors, rank: int) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from msplora_search.adapters.peft_format import CONFIG, PREFIX, TENSORS
+from msplora_search.adapters.outputs import Outputs
+from msplora_search.adapters.patterns import Names
+from msplora_search.adapters.peft_format import CONFIG, PREFIX, TENSORS, config_of
+from msplora_search.adapters.pyramid_file import CONFIG as PYRAMID
 from msplora_search.errors import InputError
 from msplora_search.files import read_json
 from msplora_search.text import brief, shown
@@ -33,6 +37,8 @@ class LoraSite:
     target: str
     up: Tensor
     down: Tensor
+    scale: float
+    """Included in `down`."""
 
     @property
     def rank(self) -> int:
@@ -53,6 +59,10 @@ class Lora:
     sites: tuple[LoraSite, ...]
     beside: dict[str, Tensor]
     """Parameters of modules_to_save, by their names in the model."""
+    modules: tuple[str, ...]
+    """Names of these modules."""
+    outputs: Outputs | None
+    """What the outputs of the head are called, where a pyramid that was delivered with the LoRA says it."""
     base_model: str | None
     task_type: str | None
     fan_in_fan_out: bool
@@ -67,6 +77,12 @@ class Lora:
         """The largest of any site."""
         return max(site.rank for site in self.sites)
 
+    def peft_config(self) -> Any:
+        """For stock PEFT; nothing of the foreign config is in it but what was read here."""
+        ranks = {site.path: site.rank for site in self.sites}
+        alphas = {site.path: site.scale * site.rank for site in self.sites}
+        return config_of(ranks, alphas, self.modules, self.fan_in_fan_out)
+
     @property
     def params(self) -> int:
         """Numbers in the factors."""
@@ -77,22 +93,31 @@ def read_lora(folder: Path) -> Lora:
     """Raises InputError naming file and field for what is no plain LoRA over whole layers of one stack."""
     config = _config(folder / CONFIG)
     tensors = _tensors(folder / TENSORS)
+    modules: list[str] = config.get("modules_to_save") or []
     factors: dict[str, dict[str, Tensor]] = {}
     beside: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         plain = name.removeprefix(PREFIX)
         if match := FACTOR.fullmatch(plain):
             factors.setdefault(match["path"], {})[match["name"]] = tensor
-        elif _in_modules(plain, config.get("modules_to_save") or []):
+        elif _in_modules(plain, modules):
             beside[plain] = tensor
         else:
             raise InputError(
                 f"{folder / TENSORS}: {brief(name)}: is neither lora_A, lora_B nor in modules_to_save"
             )
-    sites = tuple(_site(path, pair, config, folder / TENSORS) for path, pair in sorted(factors.items()))
+    alphas = config.get("alpha_pattern") or {}
+    names = Names(alphas, f"{folder / CONFIG}: alpha_pattern")
+    sites = tuple(
+        _site(path, pair, alphas.get(names.first(path), config["lora_alpha"]), config, folder / TENSORS)
+        for path, pair in sorted(factors.items())
+    )
     _require_whole(sites, folder / TENSORS)
     base, task = config.get("base_model_name_or_path"), config.get("task_type")
-    return Lora(folder, sites, beside, base or None, task, bool(config.get("fan_in_fan_out")))
+    kept = tuple(name for name in modules if any(_in_modules(parameter, [name]) for parameter in beside))
+    return Lora(
+        folder, sites, beside, kept, _outputs(folder), base or None, task, bool(config.get("fan_in_fan_out"))
+    )
 
 
 def _config(file: Path) -> dict[str, Any]:
@@ -119,6 +144,16 @@ def _config(file: Path) -> dict[str, Any]:
     return config
 
 
+def _outputs(folder: Path) -> Outputs | None:
+    """Of `pyramid/` beside the folder, as this program delivers models."""
+    try:
+        told = json.loads((folder.resolve().parent / "pyramid" / PYRAMID).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    named = told.get("outputs") if isinstance(told, dict) else None
+    return Outputs.from_json(named) if isinstance(named, dict) and Outputs.is_one(named) else None
+
+
 def _pattern(config: dict[str, Any], field: str, file: Path) -> dict[str, Any]:
     pattern = config.get(field) or {}
     if not isinstance(pattern, dict):
@@ -143,28 +178,16 @@ def _in_modules(name: str, modules: list[str]) -> bool:
     return any(f".{module}." in f".{name}" for module in modules)
 
 
-def _site(path: str, pair: dict[str, Tensor], config: dict[str, Any], file: Path) -> LoraSite:
+def _site(path: str, pair: dict[str, Tensor], alpha: float, config: dict[str, Any], file: Path) -> LoraSite:
     place = PLACE.fullmatch(path)
     if place is None:
         raise InputError(f"{file}: {brief(path)}: lies in no layer; only layers of one stack can share")
     down, up = pair.get("A"), pair.get("B")
     if down is None or up is None or down.dim() != 2 or up.dim() != 2 or len(down) != up.shape[1]:
         raise InputError(f"{file}: {brief(path)}: lora_A and lora_B are no pair of matrices of one rank")
-    alpha = config["lora_alpha"]
-    for key, value in (config.get("alpha_pattern") or {}).items():
-        if _matches(key, path):
-            alpha = value
-            break
     scale = alpha / math.sqrt(len(down)) if config.get("use_rslora") else alpha / len(down)
-    return LoraSite(path, place["stack"], int(place["layer"]), place["target"], up.double(), down.double() * scale)
-
-
-def _matches(key: str, path: str) -> bool:
-    """As PEFT reads the keys of patterns."""
-    try:
-        return re.match(rf"(.*\.)?({key})$", path) is not None
-    except re.error:
-        return False
+    factors = up.double(), down.double() * scale
+    return LoraSite(path, place["stack"], int(place["layer"]), place["target"], *factors, scale)
 
 
 def _require_whole(sites: tuple[LoraSite, ...], file: Path) -> None:

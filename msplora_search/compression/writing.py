@@ -1,19 +1,21 @@
-"""Writes a compressed LoRA as full training leaves a model: `pyramid/` shared, `peft/` for stock PEFT.
+"""Puts a compressed LoRA on its base model; or, where that is not loaded, writes it all the same.
 
-Both are made by the code that saves trained models, on a skeleton: modules of the base's names and shapes
-without its weights. So the base is not loaded, and what is written is compared as updates, not as logits.
+Then `pyramid/` and `peft/` are made by the code that saves trained models, on a skeleton: modules of the base's
+names and shapes without its weights; and what is written is compared as updates, not as logits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from msplora_search.adapters.anatomy import Anatomy, AnatomyError, dissect
 from msplora_search.adapters.bank import AdapterBank, attach, pyramid_linear
 from msplora_search.adapters.layer import LowRankAdapter
 from msplora_search.adapters.peft_format import PREFIX, TENSORS, to_peft
@@ -26,6 +28,7 @@ from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.files import public_name
+from msplora_search.text import brief
 
 MOST_APART = 1e-5
 """Between the updates of the two forms, in proportion to the largest entry."""
@@ -39,22 +42,71 @@ def write_point(compression: Compression, point: Point, folder: Path) -> float:
     lora = compression.lora
     model, head = _skeleton(lora)
     bank = attach(model, pyramid_of(lora, point), trainable=head)
-    for family in compression.families:
-        _fill(bank, family, family.fitted(point.ranks, point.groups, MOST), point)
+    fill(bank, compression, point)
     base = public_name(lora.base_model) if lora.base_model else None
     save_pyramid(model, folder / "pyramid", base)
     is_id = base == lora.base_model
     to_peft(model).save(folder / "peft", base if is_id else None, lora.task_type)
     apart = _apart(model, bank, folder / "peft")
     if apart > MOST_APART:
-        raise InputError(f"{folder}: the updates of pyramid and PEFT form differ by {apart:.1e}; do not use them")
+        raise InputError(f"the updates of pyramid and PEFT form differ by {apart:.1e}; nothing was written")
     return apart
 
 
-def pyramid_of(lora: Lora, point: Point) -> Pyramid:
-    """The pyramid of a point."""
+def put_on(model: nn.Module, compression: Compression, point: Point, head: Iterable[nn.Parameter] = ()) -> None:
+    """Adapt the base model of the LoRA: the pyramid of `point`, and what was saved beside the LoRA.
+
+    `head`: what trains beside the adapters; what was saved beside the LoRA does in any case. Raises InputError as
+    `sites_in` does.
+    """
+    lora = compression.lora
+    pyramid, anatomy = sites_in(model, lora, point)
+    named = dict(model.named_parameters())
+    kept = {id(p): p for p in [*head, *(named[name] for name in lora.beside)]}
+    bank = attach(model, pyramid, anatomy=anatomy, trainable=kept.values())
+    with torch.no_grad():
+        for name, tensor in lora.beside.items():
+            named[name].copy_(tensor)
+    fill(bank, compression, point)
+
+
+def sites_in(model: nn.Module, lora: Lora, point: Point) -> tuple[Pyramid, Anatomy]:
+    """The pyramid of a point, and its sites in `model`. Raises InputError where the LoRA is of another model."""
+    pyramid, kind = pyramid_of(lora, point), type(model).__name__
+    named = dict(model.named_parameters())
+    for name, tensor in lora.beside.items():
+        there = str(tuple(named[name].shape)) if name in named else "no such parameter"
+        if there != str(tuple(tensor.shape)):
+            raise InputError(
+                f"{lora.folder / TENSORS}: {brief(name)} has shape {tuple(tensor.shape)}, but {kind} has {there}; "
+                "it is of another model, or of other classes"
+            )
+    try:
+        anatomy = dissect(model, pyramid.targets)
+        if len(anatomy.stacks) > 1:  # say which of them
+            pyramid = pyramid_of(lora, point, f"{lora.sites[0].stack}:")
+            anatomy = dissect(model, pyramid.targets)
+        anatomy.require_depth(pyramid)
+    except AnatomyError as error:
+        raise InputError(f"{lora.folder / TENSORS}: does not fit {kind}: {error}") from None
+    theirs = {(site.path, *site.shape) for site in lora.sites}
+    ours = {(site.path, site.d_in, site.d_out) for site in anatomy.sites}
+    if odd := sorted(theirs ^ ours):
+        what = f"{brief(odd[0][0])} of {odd[0][1]} to {odd[0][2]} is on one side only"
+        raise InputError(f"{lora.folder / TENSORS}: does not fit {kind}: {what}")
+    return pyramid, anatomy
+
+
+def pyramid_of(lora: Lora, point: Point, stack: str = "") -> Pyramid:
+    """The pyramid of a point. `stack`: what is to stand before each target."""
     groups = [DepthGroup(a, b, point.ranks.mid, point.ranks.layer) for a, b in point.groups]
-    return Pyramid(point.ranks.top, groups, sorted({site.target for site in lora.sites}))
+    return Pyramid(point.ranks.top, groups, sorted({stack + site.target for site in lora.sites}))
+
+
+def fill(bank: AdapterBank, compression: Compression, point: Point) -> None:
+    """Give the adapters what was fitted."""
+    for family in compression.families:
+        _fill(bank, family, family.fitted(point.ranks, point.groups, MOST), point)
 
 
 def _skeleton(lora: Lora) -> tuple[nn.Module, list[nn.Parameter]]:
@@ -69,6 +121,8 @@ def _skeleton(lora: Lora) -> tuple[nn.Module, list[nn.Parameter]]:
         holder = _put(root, path, nn.Module(), None)
         holder.register_parameter(own, nn.Parameter(tensor.float()))
         head.append(getattr(holder, own))
+    if lora.outputs is not None:
+        root.config = SimpleNamespace(**lora.outputs.fields())  # type: ignore[assignment]
     return root, head
 
 

@@ -54,6 +54,8 @@ class Facts:
     """Whether the merged model is written too."""
     counts: tuple[int, ...] = ()
     """Examples of each class in the test part."""
+    origin: str | None = None
+    """Where the model comes from, in a sentence; None: what the recipe says."""
 
 
 def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, between: str = "") -> str:
@@ -78,7 +80,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         "its examples.",
         f"- Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled: "
         f"{done.unrolled_params:,}{_filled(done)}.",
-        f"- {_origin(recipe)}",
+        f"- {facts.origin or _origin(recipe)}",
         *_held(recipe),
         "",
         *_forms(_usage(recipe, kind, base, most_tokens, between), facts.merged),

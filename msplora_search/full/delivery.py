@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,12 +34,27 @@ from msplora_search.tasks.task import Task
 from msplora_search.tasks.tokenising import separator
 from msplora_search.tasks.tokens import most_tokens, pad_of
 
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
 MOST_APART = {"fp32": 1e-5, "bf16": 5e-2}
 """By format of the base, for logits up to 1, and in proportion for larger ones."""
 CHECKED_BATCHES, CHECKED_ROWS = 4, 16
 MOST_NUMBERS = 20_000_000
 """No more batches are checked after so many numbers: scores of a whole vocabulary are large."""
-Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is said of a model that is delivered."""
+
+    left: str
+    """What there is where it cannot be delivered."""
+    told: str | None = None
+    """A sentence for the card on where it comes from; None: what the recipe says."""
+
+
+TRAINED = Origin("checkpoints are kept")
 
 
 def train_and_deliver(recipe: Recipe, output: Path, with_merged: bool = False) -> Delivered | None:
@@ -73,26 +89,29 @@ def _done(recipe: Recipe, output: Path, with_merged: bool) -> Delivered | None:
     return None if done is None or (with_merged and not (done.folder / "merged").is_dir()) else done
 
 
-def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = False) -> Delivered:
+def deliver(
+    recipe: Recipe, trained: Trained, output: Path, with_merged: bool = False, origin: Origin = TRAINED
+) -> Delivered:
     """Write `model/` of `output`; afterwards the model in memory is merged and no longer adapted.
 
+    `origin`: what is said of where it comes from, and of what is left where it cannot be delivered.
     Raises InputError where it cannot be written, or where the three forms of the model disagree.
     """
     model, task, part = trained.backbone.model, trained.parts.task, trained.parts.test
-    tied = _logits(recipe, model, task, part)
+    tied = checked_logits(recipe, model, task, part)
     bank, peft, base = bank_of(model), to_peft(model), Base.of(recipe.model)
-    processor, made = _processor(recipe), []
+    processor, made, device = _processor(recipe), [], next(model.parameters()).device
 
     def fill(folder: Path) -> None:
         save_pyramid(model, folder / "pyramid", base.name)
         peft.save(folder / "peft", base.name if base.is_id else None, task_type=task.kind.peft_type)
         processor.save_pretrained(folder / "peft")
-        forms = {"PEFT": _logits(recipe, _reload_peft(recipe, trained, folder / "peft"), task, part)}
+        forms = {"PEFT": checked_logits(recipe, reload_peft(recipe, folder / "peft", device), task, part)}
         if recipe.backbone.quantization == "none":
-            forms["merged"] = _logits(recipe, merge(model), task, part)
-        apart = _require_equal(tied, forms, MOST_APART[recipe.backbone.dtype])
+            forms["merged"] = checked_logits(recipe, merge(model), task, part)
+        apart = require_equal(tied, forms, MOST_APART[recipe.backbone.dtype], origin.left)
         if with_merged:
-            _save_merged(model, folder / "merged")
+            save_merged(model, folder / "merged")
             processor.save_pretrained(folder / "merged")
         counts = tuple(np.bincount(part.truth, minlength=len(recipe.classes)).tolist()) if recipe.classes else ()
         params = (bank.count(), peft.adapter_params, peft.stored_params)
@@ -104,7 +123,7 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
             apart,
         )
         most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
-        facts = Facts(done, with_merged, counts)
+        facts = Facts(done, with_merged, counts, origin.told)
         card = model_card(recipe, task.kind, most, facts, _between(recipe, processor))
         (folder / "README.md").write_text(card, encoding="utf-8")
         made.append(done)
@@ -114,7 +133,7 @@ def deliver(recipe: Recipe, trained: Trained, output: Path, with_merged: bool = 
         install(output / FOLDER, fill, last=RESULTS)
     except (OSError, SafetensorError) as error:
         said = getattr(error, "strerror", None) or error
-        raise InputError(f"{output / FOLDER}: cannot be written: {said}; checkpoints are kept") from None
+        raise InputError(f"{output / FOLDER}: cannot be written: {said}; {origin.left}") from None
     return made[0]
 
 
@@ -136,7 +155,7 @@ def _between(recipe: Recipe, processor: Any) -> str:
     return between_columns(processor, chat=False) if recipe.task.kind == "seq2seq-lm" else ""
 
 
-def _save_merged(model: nn.Module, folder: Path) -> None:
+def save_merged(model: nn.Module, folder: Path) -> None:
     """The merged model, with a config for those who use it."""
     ours: Any = model.config
     theirs = copy.deepcopy(ours)
@@ -150,7 +169,7 @@ def _save_merged(model: nn.Module, folder: Path) -> None:
 
 
 @torch.no_grad()
-def _logits(recipe: Recipe, model: nn.Module, task: Task, part: Part) -> Tensor:
+def checked_logits(recipe: Recipe, model: nn.Module, task: Task, part: Part) -> Tensor:
     """Outputs for the first test examples, (examples or asked tokens, classes or words), fp32."""
     model.eval()
     device = next(model.parameters()).device
@@ -165,27 +184,36 @@ def _logits(recipe: Recipe, model: nn.Module, task: Task, part: Part) -> Tensor:
     return torch.cat(found)
 
 
-def _reload_peft(recipe: Recipe, trained: Trained, folder: Path) -> nn.Module:
-    """The adapter as a stranger loads it: a fresh base model, and PEFT."""
-    from peft import PeftModel
-
+def reload_peft(recipe: Recipe, folder: Path, device: torch.device, config: PeftConfig | None = None) -> nn.Module:
+    """The adapter as a stranger loads it: a fresh base model, and PEFT. `config`: instead of the folder's own."""
     base = load_backbone(recipe, load_processor(recipe), recipe.classes).model
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name of its older versions
-        loaded = PeftModel.from_pretrained(base, str(folder))
-    assert isinstance(loaded, nn.Module)
+    loaded = load_peft(base, folder, config)
     if recipe.backbone.device_map is not None or recipe.backbone.quantization != "none":
         return loaded  # it has been placed
-    return loaded.to(next(trained.backbone.model.parameters()).device)
+    return loaded.to(device)
 
 
-def _require_equal(tied: Tensor, forms: dict[str, Tensor], most_apart: float) -> float:
-    """The largest difference. Raises InputError where it is too large, or where there are no finite numbers."""
+def load_peft(base: nn.Module, folder: Path, config: PeftConfig | None = None) -> nn.Module:
+    """`base` with the adapter in `folder`, by PEFT."""
+    from peft import PeftModel
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name of its older versions
+        loaded = PeftModel.from_pretrained(base, str(folder), config=config)
+    assert isinstance(loaded, nn.Module)
+    return loaded
+
+
+def require_equal(tied: Tensor, forms: dict[str, Tensor], most_apart: float, left: str = TRAINED.left) -> float:
+    """The largest difference. Raises InputError where it is too large, or where there are no finite numbers.
+
+    `left`: what is said to be left then.
+    """
     for name, logits in {"trained": tied, **forms}.items():
         if not bool(torch.isfinite(logits).all()):
             raise InputError(
                 f"the {name} model gives logits that are no finite numbers; lower training.learning_rate; nothing "
-                "was written, checkpoints are kept",
+                f"was written, {left}",
                 field="training.learning_rate",
             )
     apart = {name: float((tied - other).abs().max()) for name, other in forms.items()}
@@ -194,6 +222,6 @@ def _require_equal(tied: Tensor, forms: dict[str, Tensor], most_apart: float) ->
     if apart[worst] > most_apart:
         raise InputError(
             f"the {worst} model differs from the trained one by {apart[worst]:.1e} in its logits (at most "
-            f"{most_apart:.0e} is right); nothing was written, checkpoints are kept"
+            f"{most_apart:.0e} is right); nothing was written, {left}"
         )
     return apart[worst]

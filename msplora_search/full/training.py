@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback
 
 from msplora_search.adapters.anatomy import AnatomyError
-from msplora_search.adapters.bank import AdapterBank, attach
+from msplora_search.adapters.bank import AdapterBank, attach, bank_of
 from msplora_search.adapters.turns import Turns, require_steps
 from msplora_search.errors import InputError, placed
 from msplora_search.full.arguments import metric_key, planned_steps, training_arguments
@@ -107,17 +108,25 @@ class PartDataset(Dataset[dict[str, Any]]):
         return {"input_ids": range(self.lengths[row]), "part": self.part, "row": row}
 
 
-def train_recipe(recipe: Recipe, output: Path, quiet: bool = False, choosing: bool = False) -> Trained:
+GOING_ON = "mend that, and the same command goes on from the last whole checkpoint"
+Adapt = Callable[[Backbone], None]
+"""Puts adapters and head on, from which training goes out."""
+
+
+def train_recipe(
+    recipe: Recipe, output: Path, quiet: bool = False, choosing: bool = False, adapt: Adapt | None = None
+) -> Trained:
     """Train `recipe`, going on from the last whole checkpoint in `output` where there is one.
 
     `quiet`: print no losses; what `training.trainer` reports to gets them all the same. `choosing`: see
-    `tasks.full_parts.prepare_full`.
+    `tasks.full_parts.prepare_full`. `adapt`: what is trained on, in a folder that is thrown away; by default a
+    fresh pyramid.
     Runs under `torchrun` and `accelerate launch` as it stands: `training.batch_size` is that of all
     processes together. Raises InputError, with the line of the recipe where it is on a field, for a recipe
     that does not fit its model or its data, for checkpoints of another recipe, and where training diverges.
     """
     with placed(recipe.origin):
-        return _train(recipe, output, quiet, choosing)
+        return _train(recipe, output, quiet, choosing, adapt)
 
 
 def is_first_process() -> bool:
@@ -125,25 +134,24 @@ def is_first_process() -> bool:
     return next((rank for name in RANKS if (rank := os.environ.get(name))), "0") == "0"
 
 
-def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained:
+def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool, adapt: Adapt | None) -> Trained:
     require_same_run(recipe, output)
     processor, seed = load_processor(recipe), recipe.training.seed
     parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor, choosing)
     backbone = load_backbone(recipe, processor, recipe.classes, seed)
-    try:
-        bank = attach(backbone.model, recipe.built(), seed=seed, trainable=backbone.head)
-    except AnatomyError as error:
-        what = f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}"
-        raise InputError(what, field="pyramid") from None
+    (adapt or partial(_fresh, recipe))(backbone)
     arguments = training_arguments(recipe, output / CHECKPOINTS)
     training_part = whole_batches(parts.task.train, recipe.training.batch_size)
-    listeners = _listeners(recipe, bank, output, planned_steps(recipe, arguments, len(training_part)))
+    listeners = _listeners(
+        recipe, bank_of(backbone.model), output, planned_steps(recipe, arguments, len(training_part))
+    )
     mark_run(recipe, output)
 
     def diverged(loss: float) -> InputError:
+        anew = "" if adapt else f", and name another --output or delete {output / CHECKPOINTS}"
         return InputError(
             f"training diverged: the loss is {loss} at step {trainer.state.global_step + 1}; lower "
-            f"training.learning_rate, and name another --output or delete {output / CHECKPOINTS}",
+            f"training.learning_rate{anew}",
             field="training.learning_rate",
         )
 
@@ -159,7 +167,7 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool) -> Trained
     )
     if quiet:
         trainer.remove_callback(PrinterCallback)
-    with _writing(output / CHECKPOINTS):
+    with _writing(output / CHECKPOINTS, "mend that" if adapt else GOING_ON):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(output / CHECKPOINTS))
     trainer.args.train_sampling_strategy = "random"  # grouping by length would reorder these parts too
 
@@ -218,8 +226,16 @@ def _is_whole(checkpoint: Path) -> bool:
         return False
 
 
+def _fresh(recipe: Recipe, backbone: Backbone) -> None:
+    try:
+        attach(backbone.model, recipe.built(), seed=recipe.training.seed, trainable=backbone.head)
+    except AnatomyError as error:
+        what = f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}"
+        raise InputError(what, field="pyramid") from None
+
+
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _writing(folder: Path, remedy: str) -> Iterator[None]:
     """Say in one line that a checkpoint could not be written."""
     try:
         yield
@@ -231,7 +247,7 @@ def _writing(folder: Path) -> Iterator[None]:
         said = "no room, or not to be written"
     else:
         return
-    raise InputError(f"{folder}: {said}; mend that, and the same command goes on from the last whole checkpoint")
+    raise InputError(f"{folder}: {said}; {remedy}")
 
 
 def collate(task: Task, examples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _first(tensors: dict[str, Tensor], factor: str) -> str:
         (lambda f: _config(f, lora_alpha=0), r"lora_alpha is 0; it must be a number above 0"),
         (lambda f: _config(f, use_dora=True), r"use_dora is true; it must be false"),
         (lambda f: _config(f, r=3), r"has rank 4, but adapter_config.json says 3"),
-        (lambda f: _config(f, alpha_pattern={"(": 3}), r"alpha_pattern has '\('; it must be a regular expression"),
+        (lambda f: _config(f, alpha_pattern={"(": 3}), r"alpha_pattern: '\(' is no regular expression"),
         (lambda f: _config(f, alpha_pattern=[1]), r"alpha_pattern is \[1\]; it must be a mapping"),
         (lambda f: (f / CONFIG).write_text("{"), r"adapter_config.json: is no JSON"),
         (lambda f: (f / CONFIG).write_text("[]"), r"adapter_config.json: is \[\]; it must be a mapping"),

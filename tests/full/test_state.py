@@ -16,7 +16,7 @@ from filelock import FileLock
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.full.delivered import Delivered, read_delivered, results_text
-from msplora_search.full.delivery import _require_equal, train_and_deliver
+from msplora_search.full.delivery import require_equal, train_and_deliver
 from msplora_search.full.identity import CHECKPOINTS, IDENTITY, checkpoints, forget_run, identity, require_same_run
 from msplora_search.full.jobs import Job, read, set_damaged_aside
 from msplora_search.full.training import is_first_process, train_recipe
@@ -204,7 +204,7 @@ def test_forms_that_disagree_and_forms_without_numbers_are_told_apart(
     tied: float, other: float, said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        _require_equal(torch.tensor([[tied]]), {"PEFT": torch.tensor([[other]])}, 1e-5)
+        require_equal(torch.tensor([[tied]]), {"PEFT": torch.tensor([[other]])}, 1e-5)
 
 
 @pytest.mark.parametrize(
