@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import signal
 
 import optuna
 import pytest
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import TrialState
 
 from msplora_search.search.store import patient
@@ -15,6 +18,14 @@ from msplora_search.search.store.patient import PatientStorage
 from tests.servers import Postgres
 
 QUICK = (0.01, 0.02, 0.03)
+ASKS_NOTHING = {"get_heartbeat_interval", "get_heartbeat_stale_trial_callback"}
+
+
+def test_whatever_the_cache_asks_a_storage_is_asked_again() -> None:
+    """A study has its storage behind Optuna's cache, which calls some of its methods by other names."""
+    asked = set(re.findall(r"self\._backend\.(\w+)\(", inspect.getsource(_CachedStorage)))
+    assert "_create_new_trial" in asked
+    assert asked - ASKS_NOTHING <= set(patient.METHODS)
 
 
 def test_each_question_is_asked_again_so_often_and_no_more(

@@ -26,9 +26,10 @@ METHODS = (
     "get_all_studies", "create_new_trial", "set_trial_param", "get_trial_id_from_study_id_trial_number",
     "set_trial_state_values", "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr",
     "get_trial", "get_all_trials", "record_heartbeat", "_get_stale_trial_ids", "_get_trials",
+    "_create_new_trial", "_set_trial_param", "_get_best_trial_id",
 )  # fmt: skip
-"""All that asks the database. What was done, but not heard of, may be done twice: a trial that nobody knows of is
-an orphan, and one whose end is told twice has ended."""
+"""All that asks the database, also by those names that Optuna's cache has for it. What was done, but not heard of,
+may be done twice: a trial that nobody knows of is an orphan, and one whose end is told twice has ended."""
 
 
 class PatientStorage(LeanStorage):
