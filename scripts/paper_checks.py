@@ -1,7 +1,7 @@
 """The paper's two checks with several seeds: do other ranks than 8/4/2 do better, and other groups than thirds?
 
     python -m scripts.paper_checks reviews --seeds 5
-    python -m scripts.paper_checks images --seeds 20 --rates 1e-3 2e-3 4e-3 8e-3
+    python -m scripts.paper_checks images --seeds 20 --rates 4e-3 8e-3 1.6e-2
 
 Trains 8/4/2 in thirds, 16/8/4, 4/4/4 and 8/6/4 (rank sensitivity), 8/4/2 in 40/40/20 (boundaries), and plain
 LoRA of rank 8, each at every rate and with every seed, by the proxy of a shipped study that needs no network. Of
