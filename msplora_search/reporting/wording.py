@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from msplora_search.full.selection import advised
-from msplora_search.results.noise import LEVEL
+from msplora_search.results.noise import LEVEL, quantile
 from msplora_search.results.records import State
 from msplora_search.search.baselines import AT, word_of
 from msplora_search.search.points import Point
@@ -106,6 +106,13 @@ def verdict(summary: Summary) -> str:
     if not summary.front:
         return "No trial was measured to the end, so there is no front."
     best, point = summary.front[-1], advised(summary)
+    if learned_nothing(summary):
+        facts = summary.results.facts
+        return (
+            f"Nothing is clearly better than {facts['chance_is']} ({summary.results.reference_point[0]:.4f}): the "
+            f"best, {_told(best)}, has {best.metric:.4f}. Train longer, at other learning rates, or with another "
+            "model, before any of these is chosen."
+        )
     if len(summary.front) == 1:
         return f"{_told(point)} is the whole front: of what may be chosen, nothing is better and nothing smaller."
     if point is best:
@@ -117,6 +124,13 @@ def verdict(summary: Summary) -> str:
         f"({best.params:,} parameters), with {best.params / point.params:.1f} times fewer parameters."
         f"{_among(summary)}"
     )
+
+
+def learned_nothing(summary: Summary) -> bool:
+    """Whether the best metric may be that of chance, with 95% confidence over the choice of examples."""
+    measure, units = summary.front[-1].measure, len(summary.front[-1].measure.influence)
+    above = measure.metric - summary.results.reference_point[0]
+    return above <= quantile(2 * LEVEL - 1, units - 1) * measure.metric_se
 
 
 def non_inferior(summary: Summary, point: Point, other: Point) -> str:

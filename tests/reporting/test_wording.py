@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from msplora_search.reporting.wording import nothing_completed
+from msplora_search.reporting.wording import nothing_completed, verdict
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import summarise
-from tests.example import record, results, split
+from tests.example import EXAMPLES, record, results, split
 
 NAN = "DivergedError: the training loss is nan by step 60 of 120"
 
@@ -34,3 +34,11 @@ def ended(number: int, state: State, reason: str) -> TrialRecord:
 def test_the_commonest_reason_is_told(reasons: list[tuple[State, str]], said: str) -> None:
     trials = tuple(ended(i, state, reason) for i, (state, reason) in enumerate(reasons))
     assert nothing_completed(summarise(results(trials))) == f"No trial was measured to the end: {said}"
+
+
+@pytest.mark.parametrize(("wrong", "is_told"), [(EXAMPLES // 2 - 12, True), (EXAMPLES // 2 - 60, False)])
+def test_a_front_that_may_be_chance_is_told_before_anything_is_chosen(wrong: int, is_told: bool) -> None:
+    trials = (record(0, split(1, 0, 0), EXAMPLES // 2), record(1, split(2, 0, 0), wrong))
+    said = verdict(summarise(results(trials)))
+    assert said.startswith("Nothing is clearly better than always the most frequent class (0.5000)") == is_told
+    assert ("Take trial" in said) != is_told
