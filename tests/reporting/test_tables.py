@@ -18,6 +18,7 @@ from msplora_search.reporting.tables import Form, front_table, is_front_table
 from msplora_search.search.summary import summarise
 from msplora_search.text import latex
 from tests.example import results
+from tests.servers import missing
 from tests.test_text import HOSTILE
 
 SHOWN = Shown.of(summarise(results()))
@@ -67,9 +68,12 @@ def test_nothing_in_latex_is_a_command_of_a_name(text: str) -> None:
     assert not set(rest) & set("\\&%$#_{}~^<>|\"[]'`*\n")
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
 def test_a_table_is_one_to_latex(tmp_path: Path) -> None:
     """With accents, as its first line says, and with signs of mathematics; other letters need another engine."""
+    if shutil.which("pdflatex") is None:
+        missing(
+            "pdflatex is not installed; Debian's packages are texlive-latex-base and texlive-latex-recommended"
+        )
     names = [
         *HOSTILE,
         "100% _ & # ~ ^ \\ { } $ é ł ğ « →",

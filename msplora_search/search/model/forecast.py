@@ -72,7 +72,6 @@ class Forecaster:
     _known: Latest[Measurements | None] = field(default_factory=Latest)
     _whole: Latest[Endings] = field(default_factory=Latest)
     _seen: Latest[Outlook] = field(default_factory=Latest)
-    _took: Latest[set[Candidate]] = field(default_factory=Latest)
     _own: dict[int, Candidate] = field(default_factory=dict)
     """What each trial trains, by its number."""
 
@@ -91,8 +90,7 @@ class Forecaster:
         for record in records:
             if record.number not in self._own and record.pyramid is not None:
                 self._own[record.number] = self.candidates.own(candidate_of(record))
-        numbers = [record.number for record in records if record.pyramid is not None]
-        return self._took.of(numbers, lambda: {self._own[number] for number in numbers})
+        return {self._own[record.number] for record in records if record.pyramid is not None}
 
     def next_proposal(self, records: Sequence[TrialRecord]) -> Proposal | None:
         """What to train next, given all that was begun so far; None where no candidate is left."""
