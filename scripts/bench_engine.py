@@ -30,8 +30,8 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.proxy.batching import Batches, ProxyBatches
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
-from msplora_search.tasks.backbone import load_tokenizer, model_location
 from msplora_search.tasks.parts import Part
+from msplora_search.tasks.processors import load_tokenizer, model_location
 from msplora_search.tasks.task import Task
 
 BATCH, MODEL = 32, "demo:minilm"

@@ -135,7 +135,7 @@ def bare() -> dict[str, Any]:
 
     from msplora_search.proxy.batching import ProxyBatches
     from msplora_search.settings import load_study
-    from msplora_search.tasks.backbone import load_tokenizer, model_location
+    from msplora_search.tasks.processors import load_tokenizer, model_location
     from msplora_search.tasks.task import prepare
 
     settings = load_study("quickstart", SHORT)

@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -25,15 +24,16 @@ from msplora_search.full.training import (
     PartDataset,
     TrainedPart,
     collate,
-    score,
+    measured,
     train_recipe,
     whole_batches,
 )
 from msplora_search.results.noise import difference_se
 from msplora_search.results.records import Measure
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import load_backbone, load_processor
+from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.full_parts import prepare_full
+from msplora_search.tasks.processors import load_processor
 
 MODEL = "demo:minilm"
 
@@ -106,11 +106,13 @@ def train_peft(recipe: Recipe, folder: Path) -> tuple[Measure, int]:
         data_collator=lambda examples: collate(parts.task, examples),
         train_dataset=PartDataset(whole_batches(parts.task.train, recipe.training.batch_size)),
         eval_dataset=PartDataset(parts.task.validation),
-        compute_metrics=lambda found: {recipe.task.metric: score(parts.task, found)},
+        compute_metrics=lambda found: {
+            recipe.task.metric: measured(parts.task, parts.task.validation, found).metric
+        },
     )
     trainer.train()
-    predictions = np.asarray(trainer.predict(PartDataset(parts.test)).predictions)
-    return parts.task.judge(parts.test).measure(predictions), count
+    trainer.compute_metrics = None
+    return measured(parts.task, parts.test, trainer.predict(PartDataset(parts.test))), count
 
 
 if __name__ == "__main__":

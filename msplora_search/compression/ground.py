@@ -22,12 +22,14 @@ from msplora_search.compression.writing import put_on, pyramid_of, sites_in
 from msplora_search.errors import InputError
 from msplora_search.full.delivery import checked_logits, reload_peft
 from msplora_search.results.records import Measure
+from msplora_search.settings.kinds import OF_WORDS
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.recipe import Recipe, RecipeTraining
-from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
+from msplora_search.tasks.backbone import Backbone, load_backbone
 from msplora_search.tasks.full_parts import FullParts, prepare_full
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.parts import Batch, Part
+from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import read_corpus
 from msplora_search.text import brief, printable
 
@@ -86,7 +88,7 @@ class Ground:
         rows = np.arange(min(most, len(part)))
         if by_length:
             rows = rows[np.argsort(part.lengths[rows], kind="stable")]
-        size = 8 if self.recipe.task.kind in ("causal-lm", "seq2seq-lm") else 32
+        size = 8 if self.recipe.task.kind in OF_WORDS else 32
         for start in range(0, len(rows), size):
             yield self.parts.task.collate(part, rows[start : start + size]).to(device_here())
 
@@ -100,7 +102,7 @@ class Ground:
                 found.append(self.parts.task.predict(model, batch))
             rows.append(batch.rows)
         predictions = np.concatenate(found)[np.argsort(np.concatenate(rows))]
-        return self.parts.task.judge(part).measure(predictions)
+        return self.parts.task.measure(part, predictions)
 
     def weighted(self, original: nn.Module, families: list[SiteFamily], examples: int) -> list[SiteFamily]:
         """The families, weighted by the activations of so many training examples."""

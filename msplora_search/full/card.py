@@ -53,7 +53,7 @@ class Facts:
     merged: bool
     """Whether the merged model is written too."""
     counts: tuple[int, ...] = ()
-    """Examples of each class in the test part."""
+    """Examples of each class in the test part; none where examples have no class."""
     origin: str | None = None
     """Where the model comes from, in a sentence; None: what the recipe says."""
 
@@ -126,17 +126,18 @@ def _block(text: str) -> list[str]:
 
 
 def _classes(recipe: Recipe, counts: Sequence[int]) -> str:
-    """The classes with their test examples."""
+    """The classes, with their test examples where those have one or several."""
     if not recipe.classes:
         return ""
-    known = zip(recipe.classes, counts, strict=True)
-    told = [f"{code(name)} ({count:,} test examples)" for name, count in known][:MOST_CLASSES]
+    known = zip(recipe.classes, counts, strict=False)
+    told = [f"{code(name)} ({count:,} test examples)" for name, count in known] or list(map(code, recipe.classes))
+    told = told[:MOST_CLASSES]
     more = len(recipe.classes) - len(told)
     return f", classes {', '.join(told)}{f' and {more:,} more' if more else ''}{_positive(recipe)}"
 
 
 def _positive(recipe: Recipe) -> str:
-    positive = positive_of(recipe.task.metric, recipe.task.positive, recipe.classes)
+    positive = positive_of(recipe.task, recipe.classes)
     return "" if positive is None else f"; the positive class is {code(recipe.classes[positive])}"
 
 

@@ -19,10 +19,12 @@ from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.choices import dissect_choices, space_in
 from msplora_search.proxy.workbench import require_rungs
 from msplora_search.search.warm_start import earlier_fronts
+from msplora_search.settings.kinds import WITH_CLASSES
 from msplora_search.settings.models import StudySettings
-from msplora_search.settings.recipe import WITH_CLASSES, Recipe, RecipeTraining
-from msplora_search.tasks.backbone import bare_model, load_processor, require_weights
+from msplora_search.settings.recipe import Recipe, RecipeTraining
+from msplora_search.tasks.backbone import bare_model
 from msplora_search.tasks.holding import placement
+from msplora_search.tasks.processors import load_processor, require_weights
 from msplora_search.tasks.task import Task, prepare
 
 ANY_TWO = ("0", "1")

@@ -27,9 +27,11 @@ from msplora_search.full.identity import require_same_run
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import load_backbone, load_processor
+from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.exchanges import between_columns
+from msplora_search.tasks.labels import class_counts
 from msplora_search.tasks.parts import Part
+from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import Task
 from msplora_search.tasks.tokenising import separator
 from msplora_search.tasks.tokens import most_tokens, pad_of
@@ -113,7 +115,7 @@ def deliver(
         if with_merged:
             save_merged(model, folder / "merged")
             processor.save_pretrained(folder / "merged")
-        counts = tuple(np.bincount(part.truth, minlength=len(recipe.classes)).tolist()) if recipe.classes else ()
+        counts = tuple(class_counts(part.truth, recipe.classes))
         params = (bank.count(), peft.adapter_params, peft.stored_params)
         done = Delivered(
             output / FOLDER,

@@ -14,7 +14,7 @@ from msplora_search.full.selection import Pick
 from msplora_search.search.results import StudyResults
 from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import RECIPE_FILE
-from msplora_search.tasks.backbone import model_location
+from msplora_search.tasks.processors import model_location
 
 
 def recipe_of(results: StudyResults, chosen: Pick) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback
+from transformers.trainer_utils import PredictionOutput
 
 from msplora_search.adapters.anatomy import AnatomyError
 from msplora_search.adapters.bank import AdapterBank, attach, bank_of
@@ -30,9 +31,10 @@ from msplora_search.full.pyramid_trainer import Listener, PyramidTrainer
 from msplora_search.full.recording import FILE, Recorder
 from msplora_search.results.records import Measure
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
+from msplora_search.tasks.backbone import Backbone, load_backbone
 from msplora_search.tasks.full_parts import FullParts, prepare_full
 from msplora_search.tasks.parts import Batch, Part
+from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import Task
 
 RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
@@ -70,11 +72,11 @@ class TrainedPart(nn.Module):
         self.register_load_state_dict_post_hook(_miss_only_trained)  # type: ignore[no-untyped-call]
 
     def forward(self, inputs: dict[str, Tensor], targets: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Take a `Batch`, and its truth (batch,), which the metric needs; give loss () and predictions (batch,).
+        """Take a `Batch`, with the places (batch,) of its examples in their part; give loss () and predictions.
 
         Predictions are under the name that the Trainer looks for, and made in evaluation only.
         """
-        batch = Batch(inputs, targets, np.arange(len(labels)))
+        batch = Batch(inputs, targets, labels.cpu().numpy())
         found = {"loss": self.task.loss(self.model, batch)}
         if not bool(torch.isfinite(found["loss"])):  # the Trainer looks too, and logs the last finite one instead
             raise self.diverged(found["loss"].item())
@@ -161,7 +163,9 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool, adapt: Ada
         data_collator=lambda examples: collate(parts.task, examples),
         train_dataset=PartDataset(training_part),
         eval_dataset=PartDataset(parts.task.validation),
-        compute_metrics=lambda found: {metric_key(recipe): score(parts.task, found)},
+        compute_metrics=lambda found: {
+            metric_key(recipe): measured(parts.task, parts.task.validation, found).metric
+        },
         callbacks=[EarlyStoppingCallback(stop)] if (stop := recipe.training.early_stopping) else [],
         whole_gradients=listeners,
     )
@@ -169,13 +173,13 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool, adapt: Ada
         trainer.remove_callback(PrinterCallback)
     with _writing(output / CHECKPOINTS, "mend that" if adapt else GOING_ON):
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(output / CHECKPOINTS))
-    trainer.args.train_sampling_strategy = "random"  # grouping by length would reorder these parts too
+    trainer.compute_metrics = None  # it knows the validation part alone
 
-    def measured(part: Part) -> Measure:
-        return parts.task.judge(part).measure(np.asarray(trainer.predict(PartDataset(part)).predictions))
+    def reached(part: Part) -> Measure:
+        return measured(parts.task, part, trainer.predict(PartDataset(part)))
 
-    test = measured(parts.test)
-    choosing_by = None if parts.choosing is None else measured(parts.choosing)
+    test = reached(parts.test)
+    choosing_by = None if parts.choosing is None else reached(parts.choosing)
     backbone.model.eval()
 
     def finish() -> None:
@@ -254,9 +258,10 @@ def collate(task: Task, examples: list[dict[str, Any]]) -> dict[str, Any]:
     """Examples of a `PartDataset` as what `TrainedPart` takes."""
     part, rows = examples[0]["part"], np.array([example["row"] for example in examples])
     batch = task.collate(part, rows)
-    return {"inputs": batch.inputs, "targets": batch.targets, "labels": torch.from_numpy(part.truth[rows])}
+    return {"inputs": batch.inputs, "targets": batch.targets, "labels": torch.from_numpy(rows)}
 
 
-def score(task: Task, found: EvalPrediction) -> float:
-    """The task's metric of what the Trainer predicted."""
-    return task.metric.score(np.asarray(found.label_ids), np.asarray(found.predictions))
+def measured(task: Task, part: Part, found: EvalPrediction | PredictionOutput) -> Measure:
+    """The task's metric of what the Trainer predicted for a part, in whatever order."""
+    order = np.argsort(np.asarray(found.label_ids))
+    return task.measure(part, np.asarray(found.predictions)[order])

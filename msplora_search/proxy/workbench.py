@@ -27,7 +27,8 @@ from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.training import rung_steps, train
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import ProxySettings, StudySettings
-from msplora_search.tasks.backbone import Backbone, load_backbone, load_processor
+from msplora_search.tasks.backbone import Backbone, load_backbone
+from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import Task, prepare
 
 

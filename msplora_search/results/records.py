@@ -27,7 +27,7 @@ class Examples:
     """What a metric is of, example by example, in the part's fixed order."""
 
     predictions: NDArray[Any] = field(default_factory=lambda: NO_EXAMPLES)
-    """What the metric is of, one number an example: classes (int64), or values (float64)."""
+    """What the metric is of, (examples,) or (examples, numbers): classes (int64), or values (float64)."""
     influence: NDArray[np.float64] = field(default_factory=lambda: NO_EXAMPLES)
     """How far each example, or each group of examples that belong together, moves the metric: mean 0."""
 
@@ -86,6 +86,7 @@ class Measure:
             "metric": self.metric,
             "metric_se": self.metric_se,
             "examples": len(predictions),
+            **({"numbers": predictions.shape[1]} if predictions.ndim == 2 else {}),
             **arrays,
         }
 
@@ -236,8 +237,10 @@ class TrialRecord:
 
 def _predictions(data: dict[str, Any]) -> NDArray[Any]:
     if "values" in data:
-        return np.frombuffer(_unpack(data["values"]), dtype="<f4").astype(np.float64)
-    return np.frombuffer(_unpack(data["predictions"]), dtype="<i4").astype(np.int64)
+        found = np.frombuffer(_unpack(data["values"]), dtype="<f4").astype(np.float64)
+    else:
+        found = np.frombuffer(_unpack(data["predictions"]), dtype="<i4").astype(np.int64)
+    return found.reshape(-1, data["numbers"]) if "numbers" in data else found
 
 
 def _pack(data: bytes) -> str:

@@ -13,14 +13,13 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.files import user_path
 from msplora_search.settings.document import Document
+from msplora_search.settings.kinds import WITH_CLASSES
 from msplora_search.settings.models import BackboneSettings, TrainingSettings
 from msplora_search.settings.task import Model, TaskSettings, misfit
 from msplora_search.settings.values import Count, Name, Rate, Seed, Switch
 from msplora_search.text import brief
 
 RECIPE_FILE = "recipe.yaml"
-WITH_CLASSES = ("text-classification", "image-classification")
-"""Kinds of tasks whose recipes name classes."""
 
 
 class RecipeTraining(TrainingSettings):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from msplora_search.settings.kinds import COLUMNS, METRICS, OF_ONE_CLASS, Kind
 from msplora_search.settings.origins import Origins
 from msplora_search.settings.values import WHOLE
 
@@ -48,27 +49,6 @@ class DatasetSource(Model):
     """A file, or a split of a Hugging Face data set, that no trial of a search sees: the official test part."""
     test_share: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.2
     """Where no `test` is named: share of the rows that a search sets aside, for no trial to see."""
-
-
-Kind = Literal["text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification"]
-COLUMNS: dict[str, dict[str, Any]] = {
-    "text-classification": {"text": ("text",), "label": "label"},
-    "text-regression": {"text": ("text",), "label": "label"},
-    "causal-lm": {"prompt": ("prompt",), "response": "response", "messages": None, "template": None},
-    "seq2seq-lm": {"prompt": ("prompt",), "response": "response", "template": None},
-    "image-classification": {"image": "image", "label": "label"},
-}
-"""The columns that each kind of task reads, and what they are called unless the study says so."""
-OF_CLASSES = ("accuracy", "f1", "matthews")
-OF_TOKENS = ("loss", "token-accuracy", "exact-match")
-METRICS = {
-    "text-classification": OF_CLASSES,
-    "text-regression": ("pearson", "spearman"),
-    "causal-lm": OF_TOKENS,
-    "seq2seq-lm": OF_TOKENS,
-    "image-classification": OF_CLASSES,
-}
-"""The metrics of each kind of task; the first is the one where the study names none."""
 
 
 class TaskSettings(Model):
@@ -174,6 +154,9 @@ class TaskSettings(Model):
             )
         if self.group is not None and self.group == self.label:
             raise misfit("group", "is the label column too; name a column that says which rows belong together")
-        if self.positive is not None and self.metric != "f1":
-            raise misfit("positive", f"says whose f1 is measured, but metric is {self.metric}; leave it out")
+        if self.positive is not None and (self.metric != "f1" or self.kind not in OF_ONE_CLASS):
+            raise misfit(
+                "positive",
+                f"says whose f1 is measured, but this is {self.kind} with metric {self.metric}; leave it out",
+            )
         return self

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from msplora_search.errors import InputError
-from msplora_search.settings.task import Kind
+from msplora_search.settings.kinds import Kind
 from msplora_search.tasks.tokens import pad_of
 from msplora_search.text import printable, shown
 

@@ -18,12 +18,12 @@ class Judge:
 
     metric: Metric
     truth: Values
-    """(examples,)"""
+    """(examples,), or (examples, numbers)"""
     groups: NDArray[np.int64] | None = None
     """Examples with the same number belong together, (examples,); None where each stands for itself."""
 
     def measure(self, predictions: Values) -> Measure:
-        """The metric of `predictions` (examples,), or of those for the first of them, and how exact it is."""
+        """The metric of `predictions` (examples, ...), or of those for the first of them, and how exact it is."""
         influence = self.influence(predictions)
         return Measure(
             metric=self.metric.score(self.truth[: len(predictions)], predictions),
@@ -32,7 +32,7 @@ class Judge:
         )
 
     def influence(self, predictions: Values) -> Floats:
-        """How far each example, or group, moves the metric of `predictions` (examples,), or for the first of them.
+        """How far each example, or group, moves the metric of `predictions`, or of those for the first examples.
 
         Raises ValueError where they are not of these examples.
         """

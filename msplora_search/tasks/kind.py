@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -74,7 +74,15 @@ class Kind(Protocol):
         """Mean loss of a batch, in fp32: ()."""
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """One number for each example, as the metric takes it: (batch,)."""
+        """One number for each example, or several, as the metric takes them: (batch,) or (batch, numbers)."""
 
     def chance(self, truth: Values, judge: Metric) -> float:
         """The metric `judge` of a model that has learned nothing."""
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A kind whose predictions are not yet what its metric takes: that needs the examples, or all of a part."""
+
+    def settled(self, examples: Examples, rows: Rows, predictions: Values) -> Values:
+        """What the metric takes, (rows, ...), made of what `predict` gave for the examples at `rows`."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.errors import InputError
+from msplora_search.settings.kinds import OF_ONE_CLASS
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.metrics import Metric, metric
+from msplora_search.tasks.metrics import Metric, Values, metric
 from msplora_search.tasks.reading.cells import class_names, class_order, number_of
 from msplora_search.tasks.reading.table import Table
 from msplora_search.text import printable, shown
@@ -80,46 +81,56 @@ def metric_of(task: TaskSettings, classes: Sequence[str]) -> Metric:
 
     Raises InputError where `task.positive` is none of two.
     """
-    return metric(task.metric, len(classes), positive_of(task.metric, task.positive, classes))
+    return metric(task.metric, len(classes), positive_of(task, classes))
 
 
-def positive_of(metric: str, positive: str | None, classes: Sequence[str]) -> int | None:
+def positive_of(task: TaskSettings, classes: Sequence[str]) -> int | None:
     """Index of the class whose f1 is measured: the one named `positive`, or the second; None for other metrics.
 
     More than two classes have no positive one: their f1 is the mean over all.
     Raises InputError where `positive` is named in vain.
     """
+    positive = task.positive
     if positive is not None and (len(classes) != 2 or positive not in classes):
         wanted = "one of the two" if len(classes) == 2 else "left out: only one of two classes can be positive"
         raise InputError(
             f"task.positive is {shown(positive)}, but the classes are {_listed(classes)}; it must be {wanted}",
             "task.positive",
         )
-    if metric != "f1" or len(classes) != 2:
+    if task.metric != "f1" or len(classes) != 2 or task.kind not in OF_ONE_CLASS:
         return None
     return 1 if positive is None else list(classes).index(positive)
 
 
-def class_counts(truth: NDArray[np.int64], classes: Sequence[str]) -> list[int]:
-    """How many examples each class has."""
-    return [int(count) for count in np.bincount(truth, minlength=len(classes))]
+def counted(truth: Values, classes: Sequence[str]) -> bool:
+    """Whether truth says which class an example has: as (examples,) indices, or (examples, classes) of 0 and 1."""
+    return bool(classes) and (truth.ndim == 2 or np.issubdtype(truth.dtype, np.integer))
+
+
+def class_counts(truth: Values, classes: Sequence[str]) -> list[int]:
+    """How many examples each class has; empty where they have none, see `counted`."""
+    if not counted(truth, classes):
+        return []
+    found = truth.sum(axis=0) if truth.ndim == 2 else np.bincount(truth, minlength=len(classes))
+    return [int(count) for count in found]
 
 
 def classes_told(classes: Sequence[str], counts: Sequence[int], positive: int | None) -> str:
     """Such as `classes: bad (251), good (249, positive)`; of many, the first ten."""
     each = [
         f"{printable(name)} ({count:,}{', positive' if i == positive else ''})"
-        for i, (name, count) in enumerate(zip(classes, counts, strict=True))
-    ]
+        for i, (name, count) in enumerate(zip(classes, counts, strict=False))
+    ] or [printable(name) for name in classes]
     rest = len(each) - MOST_TOLD
     return "classes: " + ", ".join(each[:MOST_TOLD]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def missing_classes(classes: tuple[str, ...], **parts: NDArray[np.int64]) -> list[str]:
+def missing_classes(classes: tuple[str, ...], **parts: Values) -> list[str]:
     """Notes on classes that have no example in a part of the data."""
     notes = []
     for name, truth in parts.items():
-        missing = [classes[i] for i in sorted(set(range(len(classes))) - set(np.unique(truth).tolist()))]
+        counts = class_counts(truth, classes)
+        missing = [name for name, count in zip(classes, counts, strict=False) if not count]
         if missing:
             told = ", ".join(shown(one) for one in missing[:5]) + (", ..." if len(missing) > 5 else "")
             what = f"the class {told}" if len(missing) == 1 else f"{len(missing)} classes ({told})"

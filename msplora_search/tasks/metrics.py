@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[Any]
-"""One number for each example: classes (int64), or measured values (float64)."""
+"""One number for each example, or several, (examples, numbers): classes (int64), or measured values (float64)."""
 Floats = NDArray[np.float64]
 
 
 class Metric(Protocol):
-    """A metric of `truth` and `predictions`, each (examples,); larger is better."""
+    """A metric of `truth` and `predictions`, each (examples,) or (examples, numbers); larger is better."""
 
     @property
     def name(self) -> str:

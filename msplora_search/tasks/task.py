@@ -12,14 +12,21 @@ import numpy as np
 from torch import Tensor, nn
 
 from msplora_search.errors import InputError
-from msplora_search.results.records import Evaluation
+from msplora_search.results.records import Evaluation, Measure
 from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import FORMAT, cached_folder
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.kind import Kind
+from msplora_search.tasks.kind import Kind, Settles
 from msplora_search.tasks.kinds import kind_of
-from msplora_search.tasks.labels import class_counts, classes_told, metric_of, missing_classes, positive_of
+from msplora_search.tasks.labels import (
+    class_counts,
+    classes_told,
+    counted,
+    metric_of,
+    missing_classes,
+    positive_of,
+)
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch, Corpus, Part, Rows, groups_told, proxy_rows, shared_told
 from msplora_search.tasks.reading.groups import load_groups, save_groups
@@ -59,12 +66,12 @@ class Task:
     @property
     def positive(self) -> int | None:
         """Index of the class whose f1 is measured, where there is one."""
-        return positive_of(self.kind.settings.metric, self.kind.settings.positive, self.classes)
+        return positive_of(self.kind.settings, self.classes)
 
     @property
     def class_counts(self) -> list[int]:
-        """How many examples each class has among all rows of the data; none where there are no classes."""
-        return class_counts(np.asarray(self.train.corpus.truth), self.classes) if self.classes else []
+        """How many examples each class has among all rows of the data; none where examples have no class."""
+        return class_counts(self.train.corpus.truth, self.classes)
 
     def collate(self, part: Part, rows: Rows) -> Batch:
         """The examples at `rows` of `part`, padded to the longest of them."""
@@ -77,7 +84,7 @@ class Task:
         return self.kind.loss(self.kind.outputs(model, batch), batch)
 
     def predict(self, model: nn.Module, batch: Batch) -> Values:
-        """One number for each example of a batch."""
+        """What the kind of task predicts for each example of a batch, (batch,) or (batch, numbers)."""
         predicted: Values = self.kind.predict(model, batch).cpu().numpy()
         return predicted
 
@@ -90,6 +97,13 @@ class Task:
         """What measures predictions for `part`."""
         return Judge(self.metric, part.truth, part.groups)
 
+    def measure(self, part: Part, predictions: Values) -> Measure:
+        """The metric of what `predict` gave for the examples of a part, or for the first of them, in order."""
+        if isinstance(self.kind, Settles):
+            rows = part.rows[: len(predictions)]
+            predictions = self.kind.settled(part.corpus.examples, rows, predictions)
+        return self.judge(part).measure(predictions)
+
     def evaluate(
         self, predictions: Values, rung: float, step: int, loss: float, judging: Values | None = None
     ) -> Evaluation:
@@ -97,14 +111,9 @@ class Task:
 
         `loss` is the training loss up to then.
         """
-        validation, judged = self.judges
-        return Evaluation(
-            **vars(validation.measure(predictions)),
-            rung=rung,
-            step=step,
-            loss=loss,
-            judged=None if judged is None or judging is None else judged.measure(judging),
-        )
+        judged = None if self.judging is None or judging is None else self.measure(self.judging, judging)
+        measured = self.measure(self.validation, predictions)
+        return Evaluation(**vars(measured), rung=rung, step=step, loss=loss, judged=judged)
 
 
 def prepare(settings: StudySettings, processor: Any) -> Task:
@@ -121,16 +130,10 @@ def prepare(settings: StudySettings, processor: Any) -> Task:
     judge = metric_of(settings.task, corpus.classes)
     drawn = proxy_rows(settings, len(corpus.truth), corpus.groups)
     train, validation = drawn.train, drawn.validation
-    if corpus.classes and len(set(corpus.truth[train].tolist())) < 2:
-        raise InputError(
-            f"{printable(corpus.source)}: the {len(train)} training examples hold a single class; "
-            "raise proxy.train_examples",
-            "proxy.train_examples",
-        )
+    require_classes(corpus, train)
     test = read_test(kind, corpus)
     notes = [*corpus.notes, *drawn.notes]
-    if corpus.classes:
-        notes += missing_classes(corpus.classes, training=corpus.truth[train], validation=corpus.truth[validation])
+    notes += missing_classes(corpus.classes, training=corpus.truth[train], validation=corpus.truth[validation])
     if test is not None:
         told = groups_told(np.arange(len(test.truth)), test.groups)
         notes.append(f"the test part of full training has {len(test.truth):,} rows{told}")
@@ -147,6 +150,16 @@ def prepare(settings: StudySettings, processor: Any) -> Task:
     if task.classes:
         notes.insert(len(corpus.notes), classes_told(task.classes, task.class_counts, task.positive))
     return replace(task, notes=tuple(notes))
+
+
+def require_classes(corpus: Corpus, train: Rows) -> None:
+    """Raise InputError where the training examples, at `train`, all have the same class or the same classes."""
+    if counted(corpus.truth, corpus.classes) and len(np.unique(corpus.truth[train], axis=0)) < 2:
+        raise InputError(
+            f"{printable(corpus.source)}: the {len(train)} training examples hold a single class; "
+            "raise proxy.train_examples",
+            "proxy.train_examples",
+        )
 
 
 def read_test(kind: Kind, corpus: Corpus) -> Corpus | None:

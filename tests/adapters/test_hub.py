@@ -24,7 +24,8 @@ from msplora_search.adapters.foreign import hub_cache_fault
 from msplora_search.adapters.hub import MOST_BYTES, load_config
 from msplora_search.errors import InputError
 from msplora_search.settings import StudySettings
-from msplora_search.tasks.backbone import load_backbone, load_image_processor, load_tokenizer
+from msplora_search.tasks.backbone import load_backbone
+from msplora_search.tasks.processors import load_image_processor, load_tokenizer
 from tests.small import save_model, tokenizer
 
 SMALL = {

@@ -16,8 +16,9 @@ from msplora_search.cli import app
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.settings import StudySettings
 from msplora_search.settings.document import dump
-from msplora_search.tasks.backbone import load_backbone, load_processor
+from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.kinds import kind_of
+from msplora_search.tasks.processors import load_processor
 from tests.end_to_end.test_kinds import causal, pictures, regression, seq2seq
 from tests.tasks.models import study_of
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from msplora_search.search.results import load_results
-from msplora_search.settings.task import METRICS
+from msplora_search.settings.kinds import METRICS
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from tests.adapters.models import bert
 from tests.servers import Postgres, add_node

@@ -25,9 +25,10 @@ from msplora_search.full.card import Base, Facts, model_card
 from msplora_search.full.delivered import Delivered
 from msplora_search.full.delivery import train_and_deliver
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import load_backbone, load_processor
+from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.kinds import kind_of
+from msplora_search.tasks.processors import load_processor
 from tests.small import save_model, sentences, write_jsonl
 from tests.tasks.models import requests, save_llama, save_t5, save_vit
 from tests.tasks.test_images import images

@@ -24,9 +24,10 @@ from msplora_search.full.pyramid_trainer import PyramidTrainer
 from msplora_search.full.recording import FILE, moments
 from msplora_search.full.training import PartDataset, TrainedPart, collate, train_recipe, whole_batches
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import load_backbone, load_processor
+from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from msplora_search.tasks.full_parts import prepare_full
+from msplora_search.tasks.processors import load_processor
 from tests.full.test_training import PROGRAM, call, losses, recipe_of, write_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")

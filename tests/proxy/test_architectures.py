@@ -19,7 +19,8 @@ from msplora_search.proxy.choices import dissect_choices
 from msplora_search.proxy.precision import Precision
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.records import Evaluation
-from msplora_search.tasks.backbone import bare_model, load_processor
+from msplora_search.tasks.backbone import bare_model
+from msplora_search.tasks.processors import load_processor
 from tests.adapters.architectures import ARCHITECTURES, Architecture
 from tests.adapters.models import train_a_little
 from tests.small import write_jsonl

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from msplora_search.results.noise import difference_se
 from msplora_search.results.records import Evaluation, Examples, Measure
+from msplora_search.search.store.facts import judges_of, part_told
 from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.metrics import METRICS
 from tests.strategies import evaluation
@@ -35,6 +36,27 @@ def test_a_measure_of_numbers_round_trips_too(cells: list[float]) -> None:
     after = Measure.from_json(json.loads(json.dumps(before.to_json())))
     assert np.array_equal(after.predictions, before.predictions)
     assert after.predictions.dtype == np.float64
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40), st.booleans())
+def test_several_numbers_an_example_round_trip_as_rows(cells: list[tuple[int, int]], whole: bool) -> None:
+    predictions = np.array(cells) if whole else np.array(cells) / 2
+    before = Measure(0.5, 0.01, Examples(predictions, np.zeros(len(cells))))
+    after = Measure.from_json(json.loads(json.dumps(before.to_json())))
+    assert after.predictions.tolist() == predictions.tolist()
+    assert after.predictions.dtype.kind == predictions.dtype.kind
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40), st.booleans())
+def test_a_part_with_several_numbers_an_example_is_stored_as_rows(
+    cells: list[tuple[int, int]], whole: bool
+) -> None:
+    truth = np.array(cells) if whole else np.array(cells) / 2
+    told = json.loads(json.dumps(part_told(Judge(METRICS["accuracy"], truth))))
+    found, judging = judges_of({**told, "judging": None}, METRICS["accuracy"])
+    assert judging is None
+    assert found.truth.tolist() == truth.tolist()
+    assert found.truth.dtype.kind == truth.dtype.kind
 
 
 RIGHT = st.lists(st.booleans(), min_size=20, max_size=20)

@@ -15,8 +15,9 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
-from msplora_search.tasks.backbone import context_of, load_backbone, load_tokenizer, model_location
+from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.fit import fitting_kinds
+from msplora_search.tasks.processors import context_of, load_tokenizer, model_location
 from tests.small import classifier, save_model, sentences, tokenizer, write_jsonl
 from tests.tasks.models import requests, save_llama, study_of, word_tokenizer
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from msplora_search.errors import InputError
+from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.labels import classes_told, known_labels, numbers_of, positive_of
 from msplora_search.tasks.reading.cells import class_of, number_of, text_of, texts
 from msplora_search.tasks.reading.table import Table
@@ -71,6 +72,10 @@ def test_classes_that_are_not_known_are_refused_with_their_row() -> None:
         known_labels(table, "label", many)
 
 
+def task_of(metric: str, positive: str | None) -> TaskSettings:
+    return TaskSettings.model_validate({"dataset": "d.csv", "metric": metric, "positive": positive})
+
+
 @pytest.mark.parametrize(
     ("metric", "positive", "classes", "index"),
     [("f1", None, ("a", "b"), 1), ("f1", "a", ("a", "b"), 0), ("f1", None, ("a", "b", "c"), None),
@@ -79,7 +84,7 @@ def test_classes_that_are_not_known_are_refused_with_their_row() -> None:
 def test_the_positive_class_is_the_one_named_or_the_second(
     metric: str, positive: str | None, classes: tuple[str, ...], index: int | None
 ) -> None:
-    assert positive_of(metric, positive, classes) == index
+    assert positive_of(task_of(metric, positive), classes) == index
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_the_positive_class_is_the_one_named_or_the_second(
 )  # fmt: skip
 def test_a_positive_class_that_is_none_of_two_is_refused(classes: tuple[str, ...], said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        positive_of("f1", "x", classes)
+        positive_of(task_of("f1", "x"), classes)
     assert caught.value.field == "task.positive"
 
 

@@ -15,11 +15,11 @@ import pytest
 from msplora_search.errors import InputError
 from msplora_search.settings import StudySettings
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.backbone import load_processor
 from msplora_search.tasks.cache import FORMAT
 from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.parts import Corpus, Part
+from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.reading.groups import load_groups, save_groups
 from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.reading.tables import fingerprint

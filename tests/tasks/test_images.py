@@ -13,10 +13,10 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
-from msplora_search.tasks.backbone import load_processor
 from msplora_search.tasks.demo import demo_rows
 from msplora_search.tasks.image_classification import Images
 from msplora_search.tasks.kinds import kind_of
+from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.task import Task, prepare
 from tests.small import write_jsonl

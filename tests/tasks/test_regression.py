@@ -9,7 +9,7 @@ import pytest
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
-from msplora_search.tasks.backbone import load_processor
+from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import prepare
 from tests.small import BAD, GOOD, save_model, sentences, write_jsonl
 from tests.tasks.models import study_of

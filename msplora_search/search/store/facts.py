@@ -58,8 +58,9 @@ def part_told(part: Judge) -> dict[str, Any]:
     """What a measurement on a part is compared with, as it is stored."""
     dtype = LABELS[0] if np.issubdtype(part.truth.dtype, np.integer) else LABELS[1]
     groups = None if part.groups is None else base64.b64encode(part.groups.astype(LABELS[0]).tobytes()).decode()
-    return {"labels": base64.b64encode(part.truth.astype(dtype).tobytes()).decode(), "labels_dtype": dtype,
-            "groups": groups}  # fmt: skip
+    labels = base64.b64encode(part.truth.astype(dtype).tobytes()).decode()
+    numbers = {"labels_numbers": part.truth.shape[1]} if part.truth.ndim == 2 else {}
+    return {"labels": labels, "labels_dtype": dtype, **numbers, "groups": groups}
 
 
 def judges_of(facts: dict[str, Any], metric: Metric) -> tuple[Judge, Judge | None]:
@@ -72,6 +73,8 @@ def _judge_of(part: dict[str, Any], metric: Metric) -> Judge:
     if part["labels_dtype"] not in LABELS:
         raise ValueError(f"labels are of type {part['labels_dtype']}")
     truth = _numbers(part["labels"], part["labels_dtype"])
+    if (numbers := part.get("labels_numbers")) is not None:  # several an example
+        truth = truth.reshape(-1, numbers)
     groups = part.get("groups")
     return Judge(metric, truth, None if groups is None else _numbers(groups, LABELS[0]))
 
