@@ -34,8 +34,16 @@ class Pricing:
         anatomy = self.anatomy
         params, layers = anatomy.count(pyramid), {stack: self._ranks(stack, pyramid) for stack in anatomy.stacks}
         ranks = [layers[site.stack][site.layer] for site in anatomy.sites]
-        sums = sum(rank * (s.d_in + s.d_out) for rank, s in zip(ranks, anatomy.sites, strict=True))
-        return Costs(params, self._bytes(ranks), max(ranks), sums)
+        return Costs(params, self._bytes(ranks), max(ranks), self._flops(ranks))
+
+    def lora(self, rank: int) -> Costs:
+        """Those of plain LoRA, which shares nothing."""
+        ranks = [rank] * len(self.anatomy.sites)
+        return Costs(self._flops(ranks), self._bytes(ranks), rank, self._flops(ranks))
+
+    def _flops(self, ranks: list[int]) -> int:
+        sites = self.anatomy.sites
+        return sum(rank * (site.d_in + site.d_out) for rank, site in zip(ranks, sites, strict=True))
 
     def _ranks(self, stack: str, pyramid: Pyramid) -> list[int]:
         """The sum of the three levels in each layer of a stack."""

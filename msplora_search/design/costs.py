@@ -101,15 +101,25 @@ class Costs:
 
     def of(self, cost: Cost) -> int:
         """The one of that name. Raises ValueError where it is not known."""
-        found = {
-            Cost.PARAMS: self.params,
-            Cost.BYTES: self.bytes,
-            Cost.UNROLLED_RANK: self.unrolled_rank,
-            Cost.FLOPS: self.flops,
-        }[cost]
+        found = self._known(cost)
         if found is None:
             raise ValueError(f"{cost} of this pyramid are not known")
         return found
+
+    def knows(self, cost: Cost) -> bool:
+        """Whether the one of that name is known."""
+        return self._known(cost) is not None
+
+    def _known(self, cost: Cost) -> int | None:
+        match cost:
+            case Cost.PARAMS:
+                return self.params
+            case Cost.BYTES:
+                return self.bytes
+            case Cost.UNROLLED_RANK:
+                return self.unrolled_rank
+            case Cost.FLOPS:
+                return self.flops
 
     def to_json(self) -> dict[str, int | None]:
         """Plain data; the parameters stand elsewhere too, as `adapter_params`."""

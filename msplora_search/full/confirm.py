@@ -84,7 +84,7 @@ def read_rates(text: str) -> list[float]:
 
 
 def candidates(summary: Summary) -> list[Point]:
-    """The baselines, the front, and what may be on the true one, by rising parameters.
+    """The baselines, the front, and what may be on the true one, by rising cost.
 
     Each pyramid once, whatever the proxy's learning rate was: full training has a rate of its own.
     """
@@ -92,7 +92,7 @@ def candidates(summary: Summary) -> list[Point]:
     contenders = [point for point in summary.points if point.front_probability >= LEAST_PROBABILITY]
     contenders.sort(key=lambda point: point.front_probability)
     unique = {point.record.pyramid: point for point in [*contenders, *summary.front, *baselines]}
-    return sorted(unique.values(), key=lambda p: (p.params, p.record.number))
+    return sorted(unique.values(), key=lambda p: (p.cost, p.record.number))
 
 
 def _tried(jobs: Sequence[Job]) -> tuple[Tried, ...]:

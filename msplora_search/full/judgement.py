@@ -94,7 +94,7 @@ class Confirmation:
 
     results: StudyResults
     points: tuple[Confirmed, ...]
-    """By rising parameters."""
+    """By rising cost."""
     front: tuple[Confirmed, ...]
     noise: TrainingNoise | None
     """Over the seeds of full training, pooled over all points; None with one seed."""
@@ -106,6 +106,7 @@ class Confirmation:
         return {
             "study": self.results.settings.name,
             "metric": self.results.settings.task.metric_label,
+            "cost_is": self.results.settings.search.cost.value,
             "metric_bounds": [_known(bound) for bound in self.results.metric.bounds],
             "points": [_plain(confirmed) for confirmed in self.points],
             "front": [confirmed.name for confirmed in self.front],
@@ -144,8 +145,8 @@ def judge_found(
     if adapters:
         points = tuple(replace(point, adapters=of) for point, of in zip(points, adapters, strict=True))
     means = np.array([c.mean for c in points])
-    params = np.array([float(c.point.params) for c in points])
-    front = tuple(points[i] for i in pareto.front(means, params))
+    costs = np.array([float(c.point.cost) for c in points])
+    front = tuple(points[i] for i in pareto.front(means, costs))
     ranking = rank([(c.point, c.measure) for c in points], noise, len(points[0].runs))
     return Confirmation(results, points, front, noise, ranking)
 
@@ -163,12 +164,10 @@ def compared(found: Sequence[Found], noise: TrainingNoise | None, judge: Judge) 
 
 
 def _rivals(confirmed: Confirmed, named: dict[str, Confirmed]) -> list[Confirmed]:
-    """The paper's pyramid, and the smallest plain LoRA with no fewer parameters."""
+    """The paper's pyramid, and the smallest plain LoRA that is no smaller."""
     found = [named["paper"]] if "paper" in named else []
-    ladder = [
-        c for name, c in named.items() if name.startswith("lora-") and c.point.params >= confirmed.point.params
-    ]
-    found += sorted(ladder, key=lambda c: c.point.params)[:1]
+    ladder = [c for name, c in named.items() if name.startswith("lora-") and c.point.cost >= confirmed.point.cost]
+    found += sorted(ladder, key=lambda c: c.point.cost)[:1]
     return [rival for rival in found if rival.name != confirmed.name]
 
 
@@ -200,6 +199,8 @@ def _plain(confirmed: Confirmed) -> dict[str, Any]:
         "trial": confirmed.point.record.number,
         "pyramid": str(confirmed.point.record.pyramid),
         "adapter_params": confirmed.point.params,
+        "cost": confirmed.point.cost,
+        "costs": confirmed.point.record.costs and confirmed.point.record.costs.to_json(),
         "proxy_metric": confirmed.point.metric,
         "front_probability": confirmed.point.front_probability,
         "mean": confirmed.mean,

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msplora_search.design.costs import Cost, Costs
 from msplora_search.files import damaged, read_json
-from msplora_search.reporting.figures.confirm import draw_confirmation
+from msplora_search.reporting.figures.confirm import cost_in, cost_of, draw_confirmation
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.wording import duration, table, worse_at_most
 from msplora_search.results.noise import LEVEL
@@ -93,7 +94,8 @@ def confirmation_section(output: Path, picture: str) -> list[str]:
 def confirmation_markdown(told: dict[str, Any], picture: str) -> list[str]:
     """Paragraphs on what `Confirmation.to_json` gave, now or in version 0.1."""
     metric = markdown(told["metric"])
-    columns = ["point", "ranks g/m/l in depth groups", "adapter params", metric, "95% interval", "proxy"]
+    sizes = [Cost.PARAMS.column, *(cost.column for cost in _served(told))]
+    columns = ["point", "ranks g/m/l in depth groups", *sizes, metric, "95% interval", "proxy"]
     rivals = [f"against {name}" for name in ("the paper's pyramid", "LoRA, no smaller")]
     rates = ["lr"] if _rates(told) else []
     return [
@@ -211,8 +213,11 @@ def _headline(point: dict[str, Any], told: dict[str, Any]) -> str:
     low, high = point["interval_95"]
     mark = " (on the confirmed front)" if point["name"] in told["front"] else ""
     rate = f", lr {point['learning_rate']:g}" if point["rates"] else ""
+    size = Cost.PARAMS.told(point["adapter_params"])
+    if served := point.get("costs"):
+        size = f"{size}, {Costs.from_json(served).served}"
     return (
-        f"{point['name']}, {point['pyramid']}, {point['adapter_params']:,} parameters{rate}: "
+        f"{point['name']}, {point['pyramid']}, {size}{rate}: "
         f"{told['metric']} {point['mean']:.4f} ({low:.4f} to {high:.4f}), proxy {point['proxy_metric']:.4f}{mark}"
     )
 
@@ -222,19 +227,28 @@ def _against(versus: dict[str, Any], point: dict[str, Any], told: dict[str, Any]
     rival = next(p for p in told["points"] if p["name"] == versus["baseline"])
     return (
         f"against {versus['baseline']}: {versus['difference']:+.4f} ({low:+.4f} to {high:+.4f}), "
-        f"{worse_at_most(versus['worse_by_at_most'], _bounds(told))}, {_size(point, rival)}, "
+        f"{worse_at_most(versus['worse_by_at_most'], _bounds(told))}, {_size(point, rival, told)}, "
         f"adjusted p {_p(versus['p_adjusted'], '= ')}"
     )
 
 
-def _size(point: dict[str, Any], rival: dict[str, Any]) -> str:
+def _size(point: dict[str, Any], rival: dict[str, Any], told: dict[str, Any]) -> str:
     """Such as `3.2 times fewer parameters`."""
-    own, other = point["adapter_params"], rival["adapter_params"]
+    (own, other), unit = (cost_of(point), cost_of(rival)), cost_in(told).unit
     if own == other:
-        return "as many parameters"
+        return f"as many {unit}"
     if own < other:
-        return f"{other / own:.1f} times fewer parameters"
-    return f"{own / other:.1f} times as many parameters"
+        return f"{other / own:.1f} times fewer {unit}"
+    return f"{own / other:.1f} times as many {unit}"
+
+
+def _served(told: dict[str, Any]) -> list[Cost]:
+    """What of serving the points is known, beside their parameters."""
+    known = [point.get("costs") for point in told["points"]]
+    if not all(known):
+        return []
+    costs = [Costs.from_json(of) for of in known if of]
+    return [c for c in (Cost.UNROLLED_RANK, Cost.BYTES, Cost.FLOPS) if all(of.knows(c) for of in costs)]
 
 
 def _row(point: dict[str, Any], told: dict[str, Any]) -> list[str]:
@@ -245,6 +259,7 @@ def _row(point: dict[str, Any], told: dict[str, Any]) -> list[str]:
         name,
         markdown(point["pyramid"]),
         f"{point['adapter_params']:,}",
+        *[f"{Costs.from_json(point['costs']).of(cost):,}" for cost in _served(told)],
         f"{point['mean']:.4f}",
         f"{low:.4f} to {high:.4f}",
         f"{point['proxy_metric']:.4f}",
