@@ -17,13 +17,15 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from msplora_search.adapters.bank import bank_of, merge
-from msplora_search.adapters.peft_format import to_peft
+from msplora_search.adapters.peft_format import TENSORS, to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
+from msplora_search.design.costs import Costs
 from msplora_search.errors import InputError
 from msplora_search.files import install
 from msplora_search.full.card import Base, Facts, model_card
 from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_delivered, results_text
 from msplora_search.full.identity import require_same_run
+from msplora_search.full.serving import measure_serving
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
 from msplora_search.settings.recipe import Recipe
@@ -59,8 +61,12 @@ class Origin:
 TRAINED = Origin("checkpoints are kept")
 
 
-def train_and_deliver(recipe: Recipe, output: Path, with_merged: bool = False) -> Delivered | None:
+def train_and_deliver(
+    recipe: Recipe, output: Path, with_merged: bool = False, measured: bool = True
+) -> Delivered | None:
     """Train `recipe` and deliver it into `output`; None in processes that only help to train.
+
+    `measured`: see `deliver`.
 
     A recipe that was delivered into `output` before is not trained again.
     Raises InputError, see `train_recipe` and `deliver`, and where another process trains in `output`.
@@ -80,7 +86,7 @@ def train_and_deliver(recipe: Recipe, output: Path, with_merged: bool = False) -
             return done
         trained = train_recipe(recipe, output)
         try:
-            return deliver(recipe, trained, output, with_merged)
+            return deliver(recipe, trained, output, with_merged, measured=measured)
         finally:
             trained.finish()
 
@@ -92,11 +98,17 @@ def _done(recipe: Recipe, output: Path, with_merged: bool) -> Delivered | None:
 
 
 def deliver(
-    recipe: Recipe, trained: Trained, output: Path, with_merged: bool = False, origin: Origin = TRAINED
+    recipe: Recipe,
+    trained: Trained,
+    output: Path,
+    with_merged: bool = False,
+    origin: Origin = TRAINED,
+    measured: bool = False,
 ) -> Delivered:
     """Write `model/` of `output`; afterwards the model in memory is merged and no longer adapted.
 
-    `origin`: what is said of where it comes from, and of what is left where it cannot be delivered.
+    `origin`: what is said of where it comes from, and of what is left where it cannot be delivered. `measured`:
+    whether some seconds are spent on what serving takes.
     Raises InputError where it cannot be written, or where the three forms of the model disagree.
     """
     model, task, part = trained.backbone.model, trained.parts.task, trained.parts.test
@@ -108,13 +120,17 @@ def deliver(
         save_pyramid(model, folder / "pyramid", base.name)
         peft.save(folder / "peft", base.name if base.is_id else None, task_type=task.kind.peft_type)
         processor.save_pretrained(folder / "peft")
-        forms = {"PEFT": checked_logits(recipe, reload_peft(recipe, folder / "peft", device), task, part)}
+        served = reload_peft(recipe, folder / "peft", device)
+        forms = {"PEFT": checked_logits(recipe, served, task, part)}
         if recipe.backbone.quantization == "none":
             forms["merged"] = checked_logits(recipe, merge(model), task, part)
         apart = require_equal(tied, forms, MOST_APART[recipe.backbone.dtype], origin.left)
         if with_merged:
             save_merged(model, folder / "merged")
             processor.save_pretrained(folder / "merged")
+        merged = model if recipe.backbone.quantization == "none" else None
+        serving = measure_serving(recipe, served, merged, task, part) if measured else None
+        size = (folder / "peft" / TENSORS).stat().st_size
         counts = tuple(class_counts(part.truth, recipe.classes))
         params = (bank.count(), peft.adapter_params, peft.stored_params)
         done = Delivered(
@@ -123,6 +139,8 @@ def deliver(
             trained.parts.task.judge(trained.parts.test).interval(trained.test),
             *params,
             apart,
+            Costs(bank.count(), size, peft.rank, peft.adapter_params),
+            serving,
         )
         most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
         facts = Facts(done, with_merged, counts, origin.told)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from msplora_search.full.ranking import Ranking, difference_spread, rank
+from msplora_search.full.serving import Serving
 from msplora_search.results import pareto
 from msplora_search.results.holm import adjusted
 from msplora_search.results.noise import difference_interval, interval, share_interval
@@ -61,6 +62,8 @@ class Confirmed:
     """By rising rate; none where there was no choice."""
     adapters: tuple[Path, ...] = ()
     """Folders of what these runs trained."""
+    serving: Serving | None = None
+    """What serving it takes, as measured; None where it was not."""
 
     @property
     def mean(self) -> float:
@@ -132,11 +135,12 @@ def judge_found(
     judge: Judge,
     tried: Sequence[tuple[Tried, ...]] = (),
     adapters: Sequence[tuple[Path, ...]] = (),
+    servings: Sequence[Serving | None] = (),
 ) -> Confirmation:
     """Compare what full training reached on the test part, which is that of `judge`.
 
     `tried`: for each point, the learning rates among which that of its runs was chosen. `adapters`: for each, the
-    folders of what its runs trained.
+    folders of what its runs trained. `servings`: for each, what serving it takes, where that was measured.
     """
     noise = pooled_noise([runs for _, runs in found])
     points = compared(found, noise, judge)
@@ -144,6 +148,8 @@ def judge_found(
         points = tuple(replace(point, tried=rates) for point, rates in zip(points, tried, strict=True))
     if adapters:
         points = tuple(replace(point, adapters=of) for point, of in zip(points, adapters, strict=True))
+    if servings:
+        points = tuple(replace(point, serving=of) for point, of in zip(points, servings, strict=True))
     means = np.array([c.mean for c in points])
     costs = np.array([float(c.point.cost) for c in points])
     front = tuple(points[i] for i in pareto.front(means, costs))
@@ -201,6 +207,7 @@ def _plain(confirmed: Confirmed) -> dict[str, Any]:
         "adapter_params": confirmed.point.params,
         "cost": confirmed.point.cost,
         "costs": confirmed.point.record.costs and confirmed.point.record.costs.to_json(),
+        "serving": confirmed.serving and confirmed.serving.to_json(),
         "proxy_metric": confirmed.point.metric,
         "front_probability": confirmed.point.front_probability,
         "mean": confirmed.mean,
