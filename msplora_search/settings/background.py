@@ -47,7 +47,8 @@ large as they were asked to be.
 Configurations that build the same model are one configuration: they are counted once, and trained once. The size
 of the space is exact, and printed before anything runs. A global, mid or layer rank of 0 drops the level, so
 `0/0/r` is plain LoRA. Shipped are `pyramid` (the full one), `tiny`, `paper` (its shapes alone),
-`rank_sensitivity`, `boundaries`, `per_group` and `all_linear`.
+`rank_sensitivity`, `boundaries`, `per_group`, `all_linear`, and `language` for language models, which has
+`all-linear` first and the paper's `query` and `value` beside it: plain LoRA is trained on both.
 """,
     "search.sampler": """
 What a proposal costs is known before it is trained: its parameter count is exact. So what `front` expects of it

@@ -45,7 +45,8 @@ def test_unrolled_rank_from_the_search_to_what_is_served(tmp_path: Path, monkeyp
     assert f"the best of the front with at most {costs[-1]} unrolled rank" in exported
     chosen = yaml.safe_load((tmp_path / "recipe" / "recipe.yaml").read_text())["chosen"]
     assert chosen["costs"]["unrolled_rank"] == costs[-1]
-    told = json.loads(said(tmp_path, "train", "recipe", "--output", "trained", "--json"))
+    assert "served unmerged: unrolled rank" in said(tmp_path, "train", "recipe", "--output", "trained")
+    told = json.loads((tmp_path / "trained/model/results.json").read_text())
     assert told["costs"] == {"params": chosen["adapter_params"], **chosen["costs"]}  # exact before any training
     assert (tmp_path / "trained/model/peft/adapter_model.safetensors").stat().st_size == chosen["costs"]["bytes"]
     assert told["serving"]["unmerged"][1] > 0
