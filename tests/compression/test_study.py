@@ -136,6 +136,25 @@ def test_some_training_goes_out_from_the_fit(home: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fitted", "trained"]
 
 
+def test_each_stage_is_told_while_it_lasts(home: Path, tmp_path: Path) -> None:
+    some = ("--examples", "40", "--ranks", "0,2,4", "--max-params", "400", "--train", "0.1")
+    done = CliRunner().invoke(app, words(home, tmp_path / "out", *some), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    stages = [line.removesuffix(" ...") for line in lines if line.endswith(" ...")]
+    told = json.loads((tmp_path / "out" / "compress.json").read_text())
+    front, ranks = told["front"], told["written"]["ranks"]
+    assert [s for s in stages if "more closely" not in s] == [
+        "reading the adapter", "loading model and data", "collecting activations of 40 training examples",
+        "fitting pyramids to 2 layers", f"measuring the LoRA and {len(front)} points on validation rows",
+        f"measuring the LoRA on {told['test']['rows']} test rows", f"training {ranks} for 0.1 epochs",
+        "comparing logits of LoRA, pyramid, PEFT and merged model",
+    ]  # fmt: skip
+    at = lines.index(f"measuring the LoRA on {told['test']['rows']} test rows ...")
+    for number, (point, line) in enumerate(zip(front, lines[at - len(front) : at], strict=True), start=1):
+        assert line.startswith(f"{number} of {len(front)}: {point['ranks']}, {point['params']:,} parameters: acc")
+
+
 def test_the_metric_chooses(home: Path, tmp_path: Path) -> None:
     told = run(home, tmp_path / "out", "--non-inferior", "100%")
     assert told["written"] == told["front"][0]  # anything goes
