@@ -11,6 +11,7 @@ import typer
 from msplora_search.cli_parts import AsJson, loading, print_json
 from msplora_search.files import short
 from msplora_search.stopping import say_when_stopped
+from msplora_search.text import brief
 
 
 def compress(
@@ -97,7 +98,7 @@ def compress(
     if as_json:
         print_json(told)
         return
-    title = f"{lora.params:,} parameters as LoRA"
+    title = f"{brief(lora.name)}: {lora.params:,} parameters as LoRA"
     console.print()
     console.print(PlainTable(columns(outcome), point_rows(found, outcome), title))
     for line in outcome_lines(found, outcome, short(to / "model")):
