@@ -10,7 +10,7 @@ import typer
 
 from msplora_search.cli_parts import AsJson, loading, print_json
 from msplora_search.files import short
-from msplora_search.stopping import say_when_stopped
+from msplora_search.stopping import ANEW, say_when_stopped
 from msplora_search.text import brief
 
 
@@ -74,7 +74,7 @@ def compress(
         if not as_json:
             print_line(console, line)
 
-    say_when_stopped("nothing was written, and the same command begins anew")
+    say_when_stopped(f"nothing was written, and {ANEW}")
     console = open_console()
     with nullcontext() if as_json else loading(console, "compressing ..."):
         from msplora_search.compression.choosing import Choice
