@@ -107,7 +107,8 @@ def compress_on(ground: Ground, choice: Choice, wish: Wish, folder: Path, say: S
     after = None
     if wish.epochs is not None:
         after = ground.measure(trained.backbone.model, ground.parts.task.validation, judged.rows).metric
-    done = deliver(recipe, trained, folder, wish.merged, Origin(NOTHING_LEFT, _told(found, chosen, wish)))
+    origin = Origin(NOTHING_LEFT, _told(found, chosen, wish), wish.epochs is not None)
+    done = deliver(recipe, trained, folder, wish.merged, origin)
     trained.finish()
     same = None
     if ground.recipe.classes:

@@ -123,9 +123,10 @@ def test_the_whole_lora_loses_nothing_and_weights_can_be_left_out(home: Path, tm
 
 
 def test_some_training_goes_out_from_the_fit(home: Path, tmp_path: Path) -> None:
-    fitted = run(home, tmp_path / "fitted", "--max-params", "400")
-    rate = ("--set", "training.learning_rate=1e-3")
-    trained = run(home, tmp_path / "trained", "--max-params", "400", "--train", "0.5", *rate)
+    changed = ("training.learning_rate=1e-3", "training.optimization=alternating")
+    how = ("--max-params", "400", *(word for change in changed for word in ("--set", change)))
+    fitted = run(home, tmp_path / "fitted", *how)
+    trained = run(home, tmp_path / "trained", *how, "--train", "0.5")
     assert trained["written"] == fitted["written"]
     assert trained["trained"]["epochs"] == 0.5
     file = Path("model") / "pyramid" / "pyramid.safetensors"
@@ -133,6 +134,8 @@ def test_some_training_goes_out_from_the_fit(home: Path, tmp_path: Path) -> None
     adapters = [name for name in one if name.startswith("adapter.")]
     apart = [float((one[name] - other[name]).norm() / one[name].norm()) for name in adapters]
     assert 0 < min(apart) < max(apart) < 0.5  # it moved, and from where the fit is
+    cards = [(tmp_path / name / "model" / "README.md").read_text() for name in ("fitted", "trained")]
+    assert ["Levels were trained in turn, one a step: global, layer" in card for card in cards] == [False, True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fitted", "trained"]
 
 
