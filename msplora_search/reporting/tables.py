@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from msplora_search.design.costs import Cost
+from msplora_search.errors import InputError
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.results.front_file import FrontPoint
 from msplora_search.results.noise import interval
@@ -41,7 +42,13 @@ def front_table(studies: Sequence[Shown], form: Form) -> str:
     """All fronts, a row a point by rising cost, study by study.
 
     Sizes are told beside those of the study's best plain LoRA. Intervals are over the choice of examples.
+    Raises InputError where studies made different costs small, but for CSV, which says of each row which it is.
     """
+    costs = list(dict.fromkeys(shown.file.cost_is for shown in studies))
+    if len(costs) > 1 and form is not Form.CSV:
+        raise InputError(
+            f"the studies make different costs small ({', '.join(costs)}); give those of one, or a .csv"
+        )
     match form:
         case Form.CSV:
             return _csv(studies)
@@ -134,9 +141,9 @@ def _cells(
     metric = escape(names[0]) if len(names) == 1 else "metric"
     half = f"{metric} (95\\%)" if maths[0] else f"{metric} (95%)"
     times = r"$\times$ LoRA" if maths[0] else "x LoRA"
-    costs = {shown.file.cost_is for shown in studies}
-    priced = len(costs) == 1 and costs != {Cost.PARAMS}
-    size = ["parameters"] if not priced else [escape(next(iter(costs)).column), "parameters"]
+    cost = studies[0].file.cost_is if studies else Cost.PARAMS
+    priced = cost is not Cost.PARAMS
+    size = [*([escape(cost.column)] if priced else []), "parameters"]
     head = ["trial", "ranks g/m/l", *(["targets"] if targets else []), *size, times, half]
     head = [*(["study"] if several else []), *head, *(["judged"] if judged else [])]
 

@@ -57,6 +57,8 @@ def test_unrolled_rank_from_the_search_to_what_is_served(tmp_path: Path, monkeyp
     done = call("plot", "out", "shared.json", "--to", "a.png", cwd=tmp_path)
     assert done.returncode == 2
     assert "the studies make different costs small (unrolled-rank, params)" in done.stderr
+    done = call("table", "out", "shared.json", "--to", "a.md", cwd=tmp_path)
+    assert (done.returncode, "give those of one, or a .csv" in done.stderr) == (2, True)
     said(tmp_path, "plot", "out", "--to", "a.png")
     said(tmp_path, "table", "out", "--to", "a.csv")
     assert (tmp_path / "a.csv").read_text().splitlines()[0].endswith(",cost_is,cost")
