@@ -156,11 +156,11 @@ def _further_bytes(model: nn.Module, forward: Callable[[], None], device: torch.
     return live.most
 
 
-class _Live(TorchDispatchMode):
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of tensors that operators make and that are still there, and their most at any time."""
 
     def __init__(self, known: set[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now, self.most, self._known = 0, 0, known
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
