@@ -103,8 +103,6 @@ def _switches(table: Table, names: tuple[str, ...]) -> NDArray[np.int64]:
         for row, cell in enumerate(table.column("task.labels", name)):
             value = switch_of(cell)
             if value is None:
-                raise table.refused(
-                    "task.labels", name, row, f"is {shown(cell)}; it must be 0 or 1, or true or false"
-                )
+                raise table.refused("task.labels", name, row, f"is {shown(cell)}; it must be 0, 1, true or false")
             found[row, place] = value
     return found

@@ -156,7 +156,8 @@ class TokenClassification:
             rows = sum(bool((row == CUT).any()) for row in firsts)
             those = f"; {missed:,} spans in them count as missed" if self._of_spans else ", which count as wrong"
             notes.append(
-                f"{rows:,} of {len(firsts):,} rows are cut to {most} tokens, and lose {cut:,} of {words:,} words{those}"
+                f"{rows:,} of {len(firsts):,} rows are cut to {most} tokens, and lose {cut:,} of {words:,} words"
+                f"{those}"
             )
         if unknown:
             said = shown(self.tokenizer.unk_token)
