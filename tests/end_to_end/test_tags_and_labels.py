@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from seqeval.metrics import f1_score  # type: ignore[import-untyped]
+from seqeval.metrics import f1_score
+from seqeval.metrics.sequence_labeling import get_entities
 from sklearn.metrics import f1_score as f1_of_labels
 from transformers import (
     AutoModelForSequenceClassification,
@@ -125,12 +126,18 @@ def test_a_stock_pipeline_finds_the_names(tmp_path: Path) -> None:
     save_encoder(tmp_path / "model")
     data = str(write_jsonl(tmp_path / "data.jsonl", named(300)))
     task = {"kind": "token-classification", "dataset": data, "max_length": 24}
-    recipe = recipe_of(tmp_path, task, classes=SEEN, training=TRAINING)
+    recipe = recipe_of(tmp_path, task, classes=SEEN, training={**TRAINING, "epochs": 10})
     assert train_and_deliver(recipe, tmp_path / "out", with_merged=True) is not None
     merged = str(tmp_path / "out" / "model" / "merged")
     find = pipeline("token-classification", model=merged, tokenizer=merged, aggregation_strategy="first")
-    found = [(one["entity_group"], one["word"]) for one in find("anna was in new paris with boris")]
-    assert found == [("PER", "anna"), ("LOC", "new paris"), ("PER", "boris")]
+    rows, right = named(60, seed=2), 0
+    for row, found in zip(rows, find([row["text"] for row in rows]), strict=True):
+        own = [(one["entity_group"], row["text"][one["start"] : one["end"]]) for one in found]
+        spans = [
+            (kind, " ".join(row["tokens"][first : last + 1])) for kind, first, last in get_entities(row["tags"])
+        ]
+        right += own == spans
+    assert right > 40
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ from msplora_search.tasks.labels import class_counts, metric_of
 from msplora_search.tasks.parts import Batch
 from tests.tasks.tagged import content, named, pieces_tokenizer, refusal, table_of
 
-KIND = {"kind": "multi-label", "dataset": "x"}
-ROWS = [
+KIND: dict[str, Any] = {"kind": "multi-label", "dataset": "x"}
+ROWS: list[dict[str, Any]] = [
     {"text": "anna", "labels": ["b", "a"], "a": 1, "b": True},
     {"text": "was", "labels": [], "a": "0", "b": "false"},
     {"text": "in paris", "labels": ["b", "b"], "a": 0.0, "b": "TRUE"},

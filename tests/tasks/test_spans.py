@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqeval.metrics import f1_score  # type: ignore[import-untyped]
-from seqeval.metrics.sequence_labeling import get_entities  # type: ignore[import-untyped]
+from seqeval.metrics import f1_score
+from seqeval.metrics.sequence_labeling import get_entities
 
+from msplora_search.tasks.metrics import Values
 from msplora_search.tasks.spans import Tags, is_span_tag
 from msplora_search.tasks.tallies import SpanF1
 
@@ -20,7 +21,7 @@ ALIKE = st.lists(st.sampled_from((*NAMES[:7], "E-PER", "I-PER")).map(lambda tag:
 SENTENCES = st.lists(PAIRS | ALIKE, min_size=1, max_size=6)
 
 
-def flat(sentences: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def flat(sentences: list[list[str]]) -> tuple[Values, Values]:
     """Tags as indices, and of which sentence each is."""
     tags = [NAMES.index(tag) for sentence in sentences for tag in sentence]
     return np.array(tags, dtype=np.int64), np.repeat(np.arange(len(sentences)), [len(s) for s in sentences])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from seqeval.metrics import accuracy_score, f1_score  # type: ignore[import-untyped]
+from seqeval.metrics import accuracy_score, f1_score
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 from transformers import PreTrainedTokenizerFast
