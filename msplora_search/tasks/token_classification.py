@@ -154,7 +154,8 @@ class TokenClassification:
         notes = [f"{empty:,} of {len(firsts):,} rows have no words"] if empty else []
         if cut:
             rows = sum(bool((row == CUT).any()) for row in firsts)
-            those = f"; {missed:,} spans in them count as missed" if self._of_spans else ", which count as wrong"
+            those = f", which count as {'called O' if self._of_spans else 'wrong'}"
+            those += f"; {missed:,} {'span is' if missed == 1 else 'spans are'} missed by that" if missed else ""
             notes.append(
                 f"{rows:,} of {len(firsts):,} rows are cut to {most} tokens, and lose {cut:,} of {words:,} words"
                 f"{those}"

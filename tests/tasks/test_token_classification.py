@@ -60,7 +60,9 @@ def test_words_that_are_cut_are_told_and_their_spans_count() -> None:
     found = content([row, OTHER], max_length=8)  # [CLS] an ##na was in an ##na [SEP]
     assert asked(found, 0) == [(1, 1), (3, 4), (4, 4), (5, 4)]
     assert found.truth.tolist() == [2, 1]
-    assert found.note == "1 of 2 rows are cut to 8 tokens, and lose 2 of 7 words; 1 spans in them count as missed"
+    assert found.note == (
+        "1 of 2 rows are cut to 8 tokens, and lose 2 of 7 words, which count as called O; 1 span is missed by that"
+    )
 
 
 def test_a_span_that_is_cut_in_two_is_not_asked() -> None:
