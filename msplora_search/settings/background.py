@@ -27,8 +27,8 @@ the model's own image processor; those that are not RGB are made so, on white wh
 upper 8 bits of 16, and counted. The proxy of `text-regression` trains on standardised numbers, which changes no
 correlation; full training takes them as they are, and learns best from numbers of the order of 1.
 
-`token-classification` reads lists of words with a tag for each (`B-PER`, `I-PER`, `O`, by IOB1, IOB2 or IOBES). The
-first token of a word stands for it. `f1` is over whole spans of all examples together, as the library seqeval
+`token-classification` reads lists of words with a tag for each (`B-PER`, `I-PER`, `O`, by IOB1, IOB2 or IOBES).
+The first token of a word stands for it. `f1` is over whole spans of all examples together, as the library seqeval
 counts them in its default mode; for tags that are no spans there is `token-accuracy`. Words beyond
 `task.max_length` count as called O, so their spans are missed. `multi-label` calls each label whose probability is
 above one half; `micro-f1` is of all labels together, `macro-f1` the mean over labels, of which one that no example
