@@ -4,11 +4,11 @@
 
 The tables `tiny` (sentences of film reviews, all-MiniLM-L6-v2) and `digits` (images, a small vision transformer)
 hold the same pyramids over six layers, each trained in full at the best rate of its table. Told are the rank
-correlation of all, that among pyramids of equal size, and the regret on the second task of the front of the first:
-beside that of pyramids of the same sizes drawn at random, and of the front of the second task's own validation part.
-Fronts are chosen by validation examples, regret is judged by the others. Intervals are over the choice of examples of
-both tasks (bootstrap), whose noise comes on top of that of the measurement itself; where a table has several seeds,
-its metrics are means over them.
+correlation of all, that among pyramids of equal size, and the regret on the second task of the front of the
+first: beside that of pyramids of the same sizes drawn at random, and of the front of the second task's own
+validation part. Fronts are chosen by validation examples, regret is judged by the others. Intervals are over the
+choice of examples of both tasks (bootstrap), whose noise comes on top of that of the measurement itself; where a
+table has several seeds, its metrics are means over them.
 """
 
 from __future__ import annotations
@@ -67,8 +67,10 @@ def told(a: Table, b: Table, in_a: list[int], in_b: list[int]) -> list[str]:
     generator = np.random.default_rng(0)
     found: dict[str, list[float]] = {}
     for draw in range(RESAMPLES + 1):  # the first one is what was measured
-        parts = [resampled(bits, generator if draw else None) for bits in (a_val, a_jud, b_val, b_jud)]
-        for name, value in once(*parts, sizes, generator).items():
+        of_a, of_a_judged, of_b, of_b_judged = (
+            resampled(bits, generator if draw else None) for bits in (a_val, a_jud, b_val, b_jud)
+        )
+        for name, value in once(of_a, of_a_judged, of_b, of_b_judged, sizes, generator).items():
             found.setdefault(name, []).append(value)
     return [interval(name, np.array(values)) for name, values in found.items()]
 
