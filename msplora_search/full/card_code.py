@@ -27,8 +27,8 @@ class Usage:
     base_is_folder: bool
     most_tokens: int
     between: str = ""
-    """What stands between two texts, nothing where the tokenizer itself puts something there; or between the
-    columns of a prompt."""
+    """What stands between two texts, nothing where the tokenizer itself puts something there; between the columns
+    of a prompt; or before every word but the first."""
     dtype: str = "float32"
     trust_remote_code: bool = False
 
@@ -103,7 +103,7 @@ def _base(usage: Usage) -> list[str]:
         given += [
             "id2label=dict(enumerate(names))",
             "label2id={name: i for i, name in enumerate(names)}",
-            f'problem_type="{usage.outputs.problem}"',
+            *([f'problem_type="{usage.outputs.problem}"'] if usage.outputs.problem else []),
             "ignore_mismatched_sizes=True",
         ]
     lines.append(f"model = {usage.auto_class}.from_pretrained(")
@@ -120,8 +120,10 @@ def _trust(usage: Usage) -> str:
 
 def _asked(usage: Usage) -> list[str]:
     match usage.task.kind:
-        case "text-classification" | "text-regression":
+        case "text-classification" | "text-regression" | "multi-label":
             return [*_texts(usage), *_scored(usage)]
+        case "token-classification":
+            return _tagged(usage)
         case "image-classification":
             opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
             return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
@@ -150,7 +152,29 @@ def _scored(usage: Usage) -> list[str]:
     told = "[model.config.id2label[i] for i in scores.argmax(dim=-1).tolist()]"
     if usage.task.kind == "text-regression":
         told = "scores.squeeze(-1).tolist()"
+    if usage.task.kind == "multi-label":
+        of_row = "[model.config.id2label[i] for i, score in enumerate(row) if score > 0.5]"
+        told = f"[{of_row} for row in scores.sigmoid().tolist()]"
     return ["with torch.inference_mode():", "    scores = model(**inputs).logits.float()", f"print({told})"]
+
+
+def _tagged(usage: Usage) -> list[str]:
+    """Sentences as lists of words; the first token of a word says its tag."""
+    cut = f'padding=True, truncation=True, max_length={usage.most_tokens}, return_tensors="pt"'
+    read = "sentences"
+    if usage.between:
+        read = f"[[*words[:1], *({usage.between!a} + word for word in words[1:])] for words in sentences]"
+    return [
+        'sentences = [["some", "words"]]',
+        f"inputs = tokenizer({read}, is_split_into_words=True, {cut})",
+        "with torch.inference_mode():",
+        "    scores = model(**inputs).logits.float()",
+        "for row, words in enumerate(sentences):",
+        "    of_token = inputs.word_ids(row)",
+        "    firsts = {of_token.index(word): word for word in of_token if word is not None}",
+        "    best = scores[row].argmax(dim=-1).tolist()",
+        "    print([(words[word], model.config.id2label[best[place]]) for place, word in firsts.items()])",
+    ]
 
 
 def _prompt(usage: Usage) -> list[str]:

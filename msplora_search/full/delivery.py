@@ -35,6 +35,7 @@ from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import Task
 from msplora_search.tasks.tokenising import separator
 from msplora_search.tasks.tokens import most_tokens, pad_of
+from msplora_search.tasks.words import lead
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -153,9 +154,11 @@ def _processor(recipe: Recipe) -> Any:
 
 
 def _between(recipe: Recipe, processor: Any) -> str:
-    """What stands between two texts, or between the columns of a prompt."""
+    """What stands between two texts, between the columns of a prompt, or before a word."""
     if recipe.task.text is not None and len(recipe.task.text) == 2:
         return separator(processor).text
+    if recipe.task.kind == "token-classification":
+        return lead(processor)
     return between_columns(processor, chat=False) if recipe.task.kind == "seq2seq-lm" else ""
 
 

@@ -26,6 +26,13 @@ PNG, WEBP, GIF, BMP, TIFF, PPM; at most 89 million pixels) are turned upright by
 the model's own image processor; those that are not RGB are made so, on white where they are transparent, the
 upper 8 bits of 16, and counted. The proxy of `text-regression` trains on standardised numbers, which changes no
 correlation; full training takes them as they are, and learns best from numbers of the order of 1.
+
+`token-classification` reads lists of words with a tag for each (`B-PER`, `I-PER`, `O`, by IOB1, IOB2 or IOBES).
+The first token of a word stands for it. `f1` is over whole spans of all examples together, as the library seqeval
+counts them in its default mode; for tags that are no spans there is `token-accuracy`. Words beyond
+`task.max_length` count as called O, so their spans are missed. `multi-label` calls each label whose probability is
+above one half; `micro-f1` is of all labels together, `macro-f1` the mean over labels, of which one that no example
+has, and that is never called, counts 0.
 """,
     "task.dataset": """
 A cell of a CSV or TSV file is the text that stands there: `00123` and `1.10` keep their zeros, `NA` and `None`

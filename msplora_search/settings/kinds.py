@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-Kind = Literal["text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification"]
+Kind = Literal[
+    "text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification",
+    "token-classification", "multi-label",
+]  # fmt: skip
 COLUMNS: dict[str, dict[str, Any]] = {
     "text-classification": {"text": ("text",), "label": "label"},
     "text-regression": {"text": ("text",), "label": "label"},
     "causal-lm": {"prompt": ("prompt",), "response": "response", "messages": None, "template": None},
     "seq2seq-lm": {"prompt": ("prompt",), "response": "response", "template": None},
     "image-classification": {"image": "image", "label": "label"},
+    "token-classification": {"words": "tokens", "label": "tags"},
+    "multi-label": {"text": ("text",), "label": "labels", "labels": None},
 }
 """The columns that each kind of task reads, and what they are called unless the study says so."""
 OF_CLASSES = ("accuracy", "f1", "matthews")
@@ -21,11 +26,13 @@ METRICS = {
     "causal-lm": OF_TOKENS,
     "seq2seq-lm": OF_TOKENS,
     "image-classification": OF_CLASSES,
+    "token-classification": ("f1", "token-accuracy"),
+    "multi-label": ("micro-f1", "macro-f1"),
 }
 """The metrics of each kind of task; the first is the one where the study names none."""
 OF_ONE_CLASS = ("text-classification", "image-classification")
 """Kinds whose examples have one class each."""
-WITH_CLASSES = OF_ONE_CLASS
+WITH_CLASSES = (*OF_ONE_CLASS, "token-classification", "multi-label")
 """Kinds whose heads have an output a class, which recipes name."""
 OF_WORDS = ("causal-lm", "seq2seq-lm")
 """Kinds that score a vocabulary, by nothing but the pretrained weights: there is no head to train."""

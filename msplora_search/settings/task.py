@@ -59,9 +59,14 @@ class TaskSettings(Model):
     dataset: DatasetSource
     """A Hugging Face id, {path: data.jsonl} (jsonl, json, csv, tsv, parquet), or demo:NAME."""
     text: Annotated[tuple[Column, ...], Field(min_length=1, max_length=2)] | None = None
-    """One or two text columns (text-classification, text-regression)."""
+    """One or two text columns (text-classification, text-regression, multi-label)."""
     label: Column | None = None
-    """Column of the class (text, whole numbers or true/false), or of the number (text-regression)."""
+    """Column of the class (text, whole numbers or true/false), of the number (text-regression), of lists of tags,
+    one a word (token-classification), or of lists of labels (multi-label)."""
+    labels: Annotated[tuple[Column, ...], Field(min_length=2)] | None = None
+    """Columns of 0 and 1 or true and false, one a label, in place of a column of lists (multi-label)."""
+    words: Column | None = None
+    """Column of lists of words (token-classification)."""
     prompt: Annotated[tuple[Column, ...], Field(min_length=1, max_length=64)] | None = None
     """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm)."""
     response: Column | None = None
@@ -76,7 +81,16 @@ class TaskSettings(Model):
     group: Column | None = None
     """Column whose equal values belong together, such as a patient or a passage; a part has whole groups."""
     metric: Literal[
-        "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match"
+        "accuracy",
+        "f1",
+        "matthews",
+        "pearson",
+        "spearman",
+        "loss",
+        "token-accuracy",
+        "exact-match",
+        "micro-f1",
+        "macro-f1",
     ] = "accuracy"
     """Larger is better for all: loss is the negative mean loss of a token."""
     positive: str | None = None
@@ -92,8 +106,9 @@ class TaskSettings(Model):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that are read."""
-        inputs = (*(self.text or ()), *(self.prompt or ()))
-        named = (*inputs, self.label, self.response, self.messages, self.image, self.group)
+        inputs = (*(self.text or ()), self.words, *(self.prompt or ()))
+        wanted = (self.label, *(self.labels or ()), self.response)
+        named = (*inputs, *wanted, self.messages, self.image, self.group)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @field_validator("dataset", mode="before")
@@ -103,14 +118,14 @@ class TaskSettings(Model):
             raise PydanticCustomError("dataset", "it should be a name, a path, or a mapping with a path")
         return {"path": value} if isinstance(value, str) else value
 
-    @field_validator("text", "prompt", mode="before")
+    @field_validator("text", "prompt", "labels", mode="before")
     @classmethod
     def _one_column(cls, value: Any) -> Any:
         if not isinstance(value, str | list | tuple | None):
             raise PydanticCustomError("columns", "it should be a column or a list of columns, as text")
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("text", "prompt", mode="after")
+    @field_validator("text", "prompt", "labels", mode="after")
     @classmethod
     def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value and len(set(value)) < len(value):
@@ -136,6 +151,8 @@ class TaskSettings(Model):
         if not isinstance(kind, str) or kind not in COLUMNS:
             return data
         columns = {} if data.get("messages") is not None else COLUMNS[kind]
+        if data.get("labels") is not None:
+            columns = {name: column for name, column in columns.items() if name != "label"}
         return {"metric": METRICS[kind][0], **columns, **data}
 
     @model_validator(mode="after")
@@ -147,12 +164,14 @@ class TaskSettings(Model):
         beside = [name for name in ("prompt", "response", "template") if getattr(self, name) is not None]
         if self.messages is not None and beside:
             raise misfit("messages", f"and {beside[0]} exclude each other; give one of them")
+        if self.kind == "multi-label" and (self.label is None) == (self.labels is None):
+            raise misfit("labels", "or label says which labels a text has; give one of them")
         if self.metric not in METRICS[self.kind]:
             raise misfit(
                 "metric",
                 f"is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}",
             )
-        if self.group is not None and self.group == self.label:
+        if self.group is not None and self.group in (self.label, *(self.labels or ())):
             raise misfit("group", "is the label column too; name a column that says which rows belong together")
         if self.positive is not None and (self.metric != "f1" or self.kind not in OF_ONE_CLASS):
             raise misfit(

@@ -169,7 +169,14 @@ def outputs_of(task: TaskSettings, classes: Sequence[str]) -> Outputs | None:
     """The names of the head's outputs: the classes, or the column of the number; None where words are scored."""
     if task.kind == "text-regression":
         return Outputs.of_number(str(task.label))
-    return Outputs.of_classes(tuple(classes)) if classes else None
+    if not classes:
+        return None
+    match task.kind:
+        case "token-classification":
+            return Outputs(tuple(classes))
+        case "multi-label":
+            return Outputs.of_labels(tuple(classes))
+    return Outputs.of_classes(tuple(classes))
 
 
 def _config(settings: ModelSettings, location: str, processor: Any, classes: Sequence[str]) -> Any:

@@ -197,10 +197,10 @@ def kinds_of(name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("model", "kinds"),
     [
-        ("bert", ["text-classification", "text-regression"]),
-        ("llama", ["text-classification", "text-regression", "causal-lm"]),
-        ("gpt2", ["text-classification", "text-regression", "causal-lm"]),
-        ("t5", ["text-classification", "text-regression", "seq2seq-lm"]),
+        ("bert", ["text-classification", "text-regression", "token-classification", "multi-label"]),
+        ("llama", ["text-classification", "text-regression", "causal-lm", "token-classification", "multi-label"]),
+        ("gpt2", ["text-classification", "text-regression", "causal-lm", "token-classification", "multi-label"]),
+        ("t5", ["text-classification", "text-regression", "seq2seq-lm", "token-classification", "multi-label"]),
         ("vit", ["image-classification"]),
         ("clip", ["image-classification"]),
     ],

