@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msplora_search.adapters.outputs import Outputs
+from msplora_search.full.card_reading import answering, choosing
 from msplora_search.settings.task import TaskSettings
 
 CLASSES = "AutoModelForSequenceClassification"
@@ -103,7 +104,7 @@ def _base(usage: Usage) -> list[str]:
         given += [
             "id2label=dict(enumerate(names))",
             "label2id={name: i for i, name in enumerate(names)}",
-            f'problem_type="{usage.outputs.problem}"',
+            *([f'problem_type="{usage.outputs.problem}"'] if usage.outputs.problem else []),
             "ignore_mismatched_sizes=True",
         ]
     lines.append(f"model = {usage.auto_class}.from_pretrained(")
@@ -132,6 +133,10 @@ def _asked(usage: Usage) -> list[str]:
                 f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
             )
             return [*_prompt_of_columns(usage), cut, *_generated("[0]")]
+        case "multiple-choice":
+            return choosing(usage.task, usage.most_tokens, usage.between)
+        case "extractive-qa":
+            return answering(usage.task, usage.most_tokens, usage.between)
 
 
 def _texts(usage: Usage) -> list[str]:

@@ -151,8 +151,9 @@ def _processor(recipe: Recipe) -> Any:
 
 
 def _between(recipe: Recipe, processor: Any) -> str:
-    """What stands between two texts, or between the columns of a prompt."""
-    if recipe.task.text is not None and len(recipe.task.text) == 2:
+    """What stands between two texts that are read as one, or between the columns of a prompt."""
+    pairs = recipe.task.kind in ("multiple-choice", "extractive-qa")
+    if pairs or (recipe.task.text is not None and len(recipe.task.text) == 2):
         return separator(processor).text
     return between_columns(processor, chat=False) if recipe.task.kind == "seq2seq-lm" else ""
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-Kind = Literal["text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification"]
+Kind = Literal[
+    "text-classification",
+    "text-regression",
+    "causal-lm",
+    "seq2seq-lm",
+    "image-classification",
+    "multiple-choice",
+    "extractive-qa",
+]
 COLUMNS: dict[str, dict[str, Any]] = {
     "text-classification": {"text": ("text",), "label": "label"},
     "text-regression": {"text": ("text",), "label": "label"},
     "causal-lm": {"prompt": ("prompt",), "response": "response", "messages": None, "template": None},
     "seq2seq-lm": {"prompt": ("prompt",), "response": "response", "template": None},
     "image-classification": {"image": "image", "label": "label"},
+    "multiple-choice": {"text": ("question",), "choices": ("choices",), "label": "label"},
+    "extractive-qa": {"question": "question", "context": "context", "answers": "answers", "stride": None},
 }
 """The columns that each kind of task reads, and what they are called unless the study says so."""
 OF_CLASSES = ("accuracy", "f1", "matthews")
@@ -21,6 +31,8 @@ METRICS = {
     "causal-lm": OF_TOKENS,
     "seq2seq-lm": OF_TOKENS,
     "image-classification": OF_CLASSES,
+    "multiple-choice": ("accuracy",),
+    "extractive-qa": ("f1", "exact-match"),
 }
 """The metrics of each kind of task; the first is the one where the study names none."""
 OF_ONE_CLASS = ("text-classification", "image-classification")
