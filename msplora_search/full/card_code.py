@@ -105,8 +105,9 @@ def _base(usage: Usage) -> list[str]:
             "id2label=dict(enumerate(names))",
             "label2id={name: i for i, name in enumerate(names)}",
             *([f'problem_type="{usage.outputs.problem}"'] if usage.outputs.problem else []),
-            "ignore_mismatched_sizes=True",
         ]
+    if usage.outputs or usage.task.kind == "multiple-choice":  # a head of another task
+        given.append("ignore_mismatched_sizes=True")
     lines.append(f"model = {usage.auto_class}.from_pretrained(")
     lines.append(f"    base, {', '.join(given)}{_trust(usage)}")
     lines.append(")")

@@ -44,10 +44,14 @@ class ExtractiveQA:
     settings: TaskSettings
     tokenizer: Any
     auto_class: str = "AutoModelForQuestionAnswering"
-    peft_type: str | None = "QUESTION_ANS"
     reads_one_token: bool = False
     evaluation_tokens: int = 3072
     chance_is: str = "always no answer"
+
+    @property
+    def peft_type(self) -> str | None:
+        """None where the model reads segment ids: PEFT's class of the type gives it none (up to 0.21 at least)."""
+        return None if "token_type_ids" in self.tokenizer.model_input_names else "QUESTION_ANS"
 
     def fitted(self, truth: Values) -> ExtractiveQA:
         """Itself."""
@@ -171,16 +175,17 @@ def _told(passages: Passages, most: int) -> list[str]:
     counts, answered = np.diff(passages.firsts), np.diff(passages.answers_from) > 0
     found, spans = passages.spans[:, 0] != passages.nulls, passages.spans
     in_some = np.logical_or.reduceat(found, passages.firsts[:-1])
-    long = int((found & (spans[:, 1] - spans[:, 0] >= MOST_TOKENS)).sum())
-    whole = f"{len(counts):,} questions"
+    too_long = found & (spans[:, 1] - spans[:, 0] >= MOST_TOKENS)
+    long = int(np.logical_or.reduceat(too_long, passages.firsts[:-1]).sum())
+    whole, answers = f"{len(counts):,} questions", f"{int(answered.sum()):,} answers"
     many = f"{int((counts > 1).sum()):,} of {whole} have a context in several windows of {most} tokens"
     none = f"{int((~answered).sum()):,} of {whole} have no answer"
     lost = int((answered & ~in_some).sum())
     return [
         f"{many}, {len(spans):,} windows in all" if (counts > 1).any() else "",
         none if not answered.all() else "",
-        f"{lost:,} answers are whole in no window; a larger task.stride keeps them" if lost else "",
-        f"{long:,} answers have more than the {MOST_TOKENS} tokens that are given at most" if long else "",
+        f"{lost:,} of {answers} are whole in no window; a larger task.stride keeps them" if lost else "",
+        f"{long:,} of {answers} have more than the {MOST_TOKENS} tokens that are given at most" if long else "",
     ]
 
 

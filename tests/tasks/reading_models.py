@@ -1,4 +1,4 @@
-"""Small questions with choices, and with texts that hold the answer, which a random model of two layers can learn."""
+"""Small questions with choices, and with texts that hold the answer: a random model of two layers learns them."""
 
 from __future__ import annotations
 
