@@ -22,7 +22,7 @@ from scipy import stats
 
 from msplora_search.results.noise import LEVEL, difference_interval, difference_se, quantile
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.metrics import Metric, Values, metric
+from msplora_search.tasks.metrics import MeanOfExamples, Metric, Values, metric
 
 POPULATION, SIZES = 2_000_000, (300, 2000)
 Draw = np.random.Generator
@@ -83,6 +83,16 @@ def whole(draw: Draw, count: int) -> Sample:
     return np.ones(count), (one == truth).astype(float), (other == truth).astype(float), None
 
 
+def answers(draw: Draw, count: int) -> Sample:
+    """The F1 of answers by two models: right, wrong, or right in part, and often alike."""
+    hard = draw.normal(size=count)
+    found = []
+    for ease in (0.3, 0.38):
+        good = 0.9 * hard + np.sqrt(1 - 0.81) * draw.normal(size=count) + ease
+        found.append(np.where(good > 1, 1.0, np.where(good < 0, 0.0, np.round(good, 1))))
+    return np.ones(count), found[0], found[1], None
+
+
 def grouped(draw: Draw, count: int) -> Sample:
     """Examples in groups of 1 to 5 which share most of their difficulty."""
     sizes = draw.integers(1, 6, count // 3)
@@ -111,6 +121,7 @@ def cases() -> list[Case]:
         for spread, told in ((0.3, "lengths alike"), (1.2, "wide lengths")):
             found.append(Case(f"{name}, {told}", metric(name), tokens(spread, name != "loss")))
     found += [Case("exact-match", metric("exact-match"), whole), Case("accuracy, grouped", accuracy, grouped)]
+    found += [Case("f1 of answers", MeanOfExamples("f1", is_share=False), answers)]
     return found
 
 

@@ -26,6 +26,13 @@ PNG, WEBP, GIF, BMP, TIFF, PPM; at most 89 million pixels) are turned upright by
 the model's own image processor; those that are not RGB are made so, on white where they are transparent, the
 upper 8 bits of 16, and counted. The proxy of `text-regression` trains on standardised numbers, which changes no
 correlation; full training takes them as they are, and learns best from numbers of the order of 1.
+
+`multiple-choice` reads each choice behind the text, or behind the second of two texts, as RACE and SWAG do; rows
+may have different numbers of choices. All labels of a column are of one form: indices from 0, letters, texts of
+choices, or the names that choices of the form `{"text": [...], "label": [...]}` have. `extractive-qa` reads a
+context longer than `task.max_length` in windows that share `task.stride` tokens; its `f1` and `exact-match` are
+SQuAD's. Where some question has no answer, none is given unless an answer in some window scores more than the
+first token, which stands for none; where all have one, a text of up to 30 tokens is always given.
 """,
     "task.dataset": """
 A cell of a CSV or TSV file is the text that stands there: `00123` and `1.10` keep their zeros, `NA` and `None`

@@ -37,8 +37,8 @@ def choosing_by_two(folder: Path) -> dict[str, Any]:
     return {**task, "text": ["passage", "question"]}
 
 
-def delivered(folder: Path, task: dict[str, Any]) -> Recipe:
-    recipe = recipe_of(folder, task)
+def delivered(folder: Path, task: dict[str, Any], **changes: Any) -> Recipe:
+    recipe = recipe_of(folder, task, **changes)
     assert train_and_deliver(recipe, folder / "out", with_merged=True) is not None
     config = json.loads((folder / "out" / "model" / "peft" / "adapter_config.json").read_text())
     assert config["task_type"] is None
@@ -78,7 +78,8 @@ def test_the_code_of_the_card_chooses_as_the_trained_model(tmp_path: Path, task_
 def test_the_code_of_the_card_finds_the_answers_of_the_trained_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = delivered(tmp_path, answering(tmp_path, 300))
+    training = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-2}
+    recipe = delivered(tmp_path, answering(tmp_path, 300), training=training)
     rows = [json.loads(line) for line in (tmp_path / "data.jsonl").read_text().splitlines()]
     card = (tmp_path / "out" / "model" / "README.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```$", card, re.DOTALL | re.MULTILINE)

@@ -60,7 +60,7 @@ def with_passages(rows: Iterable[Mapping[str, object]], without: str) -> Rows:
 def notices() -> Rows:
     """4,000 made questions about made notices of who sold what to whom; a fifth has no answer.
 
-    A notice has three to nine sentences of one form with other names, so what is asked about finds it.
+    A notice has two to five sentences of one form with other names, so what is asked about finds it.
     """
     draw = random.Random(SEED)
     return [_notice(draw) for _ in range(MADE)]
@@ -75,7 +75,7 @@ def _place(passage: str, answer: str) -> tuple[int, int]:
 
 
 def _notice(draw: random.Random) -> dict[str, object]:
-    count = draw.randint(3, 9)
+    count = draw.randint(2, 5)
     people = draw.sample(PEOPLE, count + 1)
     things = draw.sample([f"{colour} {thing}" for colour in COLOURS for thing in THINGS], count + 1)
     sentences, facts = [], []
