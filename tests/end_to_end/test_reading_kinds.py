@@ -6,17 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from peft import PeftModel
 from transformers import AutoModelForMultipleChoice, AutoModelForQuestionAnswering
+from typer.testing import CliRunner
 
+from msplora_search.cli import app
 from msplora_search.settings.document import dump
 from tests.end_to_end.test_cli import call
 from tests.small import write_jsonl
 from tests.tasks.models import study_of
 from tests.tasks.reading_models import answering, choosing, chosen, found
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 
 
 def write(folder: Path, task: dict[str, Any]) -> None:
@@ -24,6 +27,13 @@ def write(folder: Path, task: dict[str, Any]) -> None:
     (folder / "study.yaml").write_text(dump(fields))
 
 
+def validated(folder: Path) -> tuple[int, str]:
+    """Exit code of `validate`, and what it said in one line."""
+    done = CliRunner().invoke(app, ["validate", str(folder / "study.yaml")], catch_exceptions=False)
+    return done.exit_code, " ".join(done.output.split())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task_of", "metric", "chance", "auto"),
     [
@@ -33,8 +43,6 @@ def write(folder: Path, task: dict[str, Any]) -> None:
 )
 def test_from_a_file_to_an_adapter(tmp_path: Path, task_of: Any, metric: str, chance: str, auto: Any) -> None:
     write(tmp_path, task_of(tmp_path))
-    checked = call("validate", "study.yaml", cwd=tmp_path)
-    assert checked.returncode == 0, checked.stderr + checked.stdout
     done = call("run", "study.yaml", "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     front = json.loads((tmp_path / "out" / "report" / "front.json").read_text())
@@ -97,18 +105,14 @@ def test_a_field_that_does_not_fit_is_told_in_one_line(
     fields = study_of(folder, task).model_dump(mode="json", exclude_none=True)
     fields["task"] = {**task, **change}
     (tmp_path / "study.yaml").write_text(dump(fields))
-    done = call("validate", "study.yaml", cwd=tmp_path)
-    assert done.returncode == 2
-    told = " ".join((done.stderr + done.stdout).split())
+    code, told = validated(tmp_path)
+    assert code == 2
     assert said in told
     assert "study.yaml:" in told
-    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_other_files_hold_choices_and_answers_too(tmp_path: Path, ending: str) -> None:
-    import pandas
-
     task = choosing(tmp_path)
     rows = chosen(200)
     if ending == "csv":
@@ -119,24 +123,24 @@ def test_other_files_hold_choices_and_answers_too(tmp_path: Path, ending: str) -
     path = tmp_path / f"data.{ending}"
     frame.to_parquet(path) if ending == "parquet" else frame.to_csv(path, index=False)
     write(tmp_path, {**task, "dataset": str(path)})
-    done = call("validate", "study.yaml", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "labels are read as letters" in " ".join(done.stdout.split())
+    code, told = validated(tmp_path)
+    assert code == 0, told
+    assert "labels are read as letters" in told
     asked = found(200)
     if ending == "csv":
         asked = [{**row, "answers": (row["answers"]["text"] or [""])[0]} for row in asked]
     frame = pandas.DataFrame(asked)
     frame.to_parquet(path) if ending == "parquet" else frame.to_csv(path, index=False)
     write(tmp_path, {"kind": "extractive-qa", "dataset": str(path), "max_length": 20})
-    done = call("validate", "study.yaml", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "questions have no answer" in " ".join(done.stdout.split())
+    code, told = validated(tmp_path)
+    assert code == 0, told
+    assert "questions have no answer" in told
 
 
 def test_a_test_part_of_its_own_is_read_too(tmp_path: Path) -> None:
     task = answering(tmp_path)
     test = write_jsonl(tmp_path / "test.jsonl", found(20, seed=1))
     write(tmp_path, {**task, "dataset": {"path": str(tmp_path / "data.jsonl"), "test": str(test)}})
-    done = call("validate", "study.yaml", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "the test part of full training has 20 rows" in " ".join(done.stdout.split())
+    code, told = validated(tmp_path)
+    assert code == 0, told
+    assert "the test part of full training has 20 rows" in told

@@ -93,7 +93,7 @@ def examples(name: str, count: int, seed: int) -> tuple[Metric, Values, Values]:
         truth = np.round(draw.normal(size=count), 1)  # with ties
         return metric(name), truth, truth + draw.normal(size=count)
     if name == "mean":
-        return MeanOfExamples("f1", is_share=False), np.ones(count), draw.choice([0.0, 1.0, draw.random()], count)
+        return MeanOfExamples("f1", is_share=False), np.ones(count), draw.choice([0.0, 0.4, 1.0], count)
     tokens = draw.integers(1, 200, count).astype(float)
     return metric(name), tokens, tokens * draw.random(count)
 
