@@ -24,7 +24,7 @@ from scipy import stats
 
 from msplora_search.results.noise import LEVEL, difference_interval, difference_se, quantile
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.metrics import Metric, Values, metric
+from msplora_search.tasks.metrics import MeanOfExamples, Metric, Values, metric
 from msplora_search.tasks.tallies import LabelF1, SpanF1
 
 POPULATION, SIZES = 2_000_000, (300, 2000)
@@ -112,6 +112,16 @@ def whole(draw: Draw, count: int) -> Sample:
     return np.ones(count), (one == truth).astype(float), (other == truth).astype(float), None
 
 
+def answers(draw: Draw, count: int) -> Sample:
+    """The F1 of answers by two models: right, wrong, or right in part, and often alike."""
+    hard = draw.normal(size=count)
+    found = []
+    for ease in (0.3, 0.38):
+        good = 0.9 * hard + np.sqrt(1 - 0.81) * draw.normal(size=count) + ease
+        found.append(np.where(good > 1, 1.0, np.where(good < 0, 0.0, np.round(good, 1))))
+    return np.ones(count), found[0], found[1], None
+
+
 def grouped(draw: Draw, count: int) -> Sample:
     """Examples in groups of 1 to 5 which share most of their difficulty."""
     sizes = draw.integers(1, 6, count // 3)
@@ -142,6 +152,7 @@ def cases() -> list[Case]:
     found.append(Case("f1 of spans", SpanF1(), spans))
     found += [Case(name, LabelF1(name, is_mean=name == "macro-f1"), labels) for name in ("micro-f1", "macro-f1")]
     found += [Case("exact-match", metric("exact-match"), whole), Case("accuracy, grouped", accuracy, grouped)]
+    found += [Case("f1 of answers", MeanOfExamples("f1", is_share=False), answers)]
     return found
 
 

@@ -73,13 +73,21 @@ def weighted(
         model.eval()
         with torch.no_grad():
             for batch in batches:
-                mask[0] = batch.inputs.get("attention_mask")
+                mask[0] = _rows(batch.inputs.get("attention_mask"))
                 task.kind.outputs(model, batch)
     finally:
         for hook in hooks:
             hook.remove()
     means = {path: moments.mean for path, moments in found.items()}
     return [family.weighted(means) for family in families]
+
+
+def _rows(mask: Tensor | None) -> Tensor | None:
+    """A mask as (sequences, tokens), also of examples of several sequences, without those that only fill up."""
+    if mask is None or mask.dim() < 3:
+        return mask
+    flat = mask.reshape(-1, mask.shape[-1])
+    return flat[flat.any(dim=1)]
 
 
 def _real(inputs: Tensor, mask: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msplora_search.adapters.outputs import Outputs
+from msplora_search.full.card_reading import answering, choosing
 from msplora_search.settings.task import TaskSettings
 
 CLASSES = "AutoModelForSequenceClassification"
@@ -104,8 +105,9 @@ def _base(usage: Usage) -> list[str]:
             "id2label=dict(enumerate(names))",
             "label2id={name: i for i, name in enumerate(names)}",
             *([f'problem_type="{usage.outputs.problem}"'] if usage.outputs.problem else []),
-            "ignore_mismatched_sizes=True",
         ]
+    if usage.outputs or usage.task.kind == "multiple-choice":  # a head of another task
+        given.append("ignore_mismatched_sizes=True")
     lines.append(f"model = {usage.auto_class}.from_pretrained(")
     lines.append(f"    base, {', '.join(given)}{_trust(usage)}")
     lines.append(")")
@@ -127,13 +129,19 @@ def _asked(usage: Usage) -> list[str]:
         case "image-classification":
             opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
             return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
-        case "causal-lm":
-            return [*_prompt(usage), *_generated('[0, inputs["input_ids"].shape[1] :]')]
-        case "seq2seq-lm":
-            cut = (
-                f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
-            )
-            return [*_prompt_of_columns(usage), cut, *_generated("[0]")]
+        case "causal-lm" | "seq2seq-lm":
+            return _answered(usage)
+        case "multiple-choice":
+            return choosing(usage.task, usage.most_tokens, usage.between)
+        case "extractive-qa":
+            return answering(usage.task, usage.most_tokens, usage.between)
+
+
+def _answered(usage: Usage) -> list[str]:
+    if usage.task.kind == "causal-lm":
+        return [*_prompt(usage), *_generated('[0, inputs["input_ids"].shape[1] :]')]
+    cut = f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
+    return [*_prompt_of_columns(usage), cut, *_generated("[0]")]
 
 
 def _texts(usage: Usage) -> list[str]:

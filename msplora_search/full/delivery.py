@@ -154,8 +154,9 @@ def _processor(recipe: Recipe) -> Any:
 
 
 def _between(recipe: Recipe, processor: Any) -> str:
-    """What stands between two texts, between the columns of a prompt, or before a word."""
-    if recipe.task.text is not None and len(recipe.task.text) == 2:
+    """What stands between two texts that are read as one, between the columns of a prompt, or before a word."""
+    pairs = recipe.task.kind in ("multiple-choice", "extractive-qa")
+    if pairs or (recipe.task.text is not None and len(recipe.task.text) == 2):
         return separator(processor).text
     if recipe.task.kind == "token-classification":
         return lead(processor)

@@ -33,6 +33,12 @@ counts them in its default mode; for tags that are no spans there is `token-accu
 `task.max_length` count as called O, so their spans are missed. `multi-label` calls each label whose probability is
 above one half; `micro-f1` is of all labels together, `macro-f1` the mean over labels, of which one that no example
 has, and that is never called, counts 0.
+`multiple-choice` reads each choice behind the text, or behind the second of two texts, as RACE and SWAG do; rows
+may have different numbers of choices. All labels of a column are of one form: indices from 0, letters, texts of
+choices, or the names that choices of the form `{"text": [...], "label": [...]}` have. `extractive-qa` reads a
+context longer than `task.max_length` in windows that share `task.stride` tokens; its `f1` and `exact-match` are
+SQuAD's. Where some question has no answer, none is given unless an answer in some window scores more than the
+first token, which stands for none; where all have one, a text of up to 30 tokens is always given.
 """,
     "task.dataset": """
 A cell of a CSV or TSV file is the text that stands there: `00123` and `1.10` keep their zeros, `NA` and `None`

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 Kind = Literal[
     "text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification",
-    "token-classification", "multi-label",
+    "token-classification", "multi-label", "multiple-choice", "extractive-qa",
 ]  # fmt: skip
 COLUMNS: dict[str, dict[str, Any]] = {
     "text-classification": {"text": ("text",), "label": "label"},
@@ -16,6 +16,8 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "image-classification": {"image": "image", "label": "label"},
     "token-classification": {"words": "tokens", "label": "tags"},
     "multi-label": {"text": ("text",), "label": "labels", "labels": None},
+    "multiple-choice": {"text": ("question",), "choices": ("choices",), "label": "label"},
+    "extractive-qa": {"question": "question", "context": "context", "answers": "answers", "stride": None},
 }
 """The columns that each kind of task reads, and what they are called unless the study says so."""
 OF_CLASSES = ("accuracy", "f1", "matthews")
@@ -28,6 +30,8 @@ METRICS = {
     "image-classification": OF_CLASSES,
     "token-classification": ("f1", "token-accuracy"),
     "multi-label": ("micro-f1", "macro-f1"),
+    "multiple-choice": ("accuracy",),
+    "extractive-qa": ("f1", "exact-match"),
 }
 """The metrics of each kind of task; the first is the one where the study names none."""
 OF_ONE_CLASS = ("text-classification", "image-classification")

@@ -32,6 +32,8 @@ def misfit(field: str, said: str) -> PydanticCustomError:
 
 
 Column = Annotated[str, Field(min_length=1)]
+MOST_CHOICES = 26
+"""Each has a letter."""
 
 
 class DatasetSource(Model):
@@ -59,14 +61,18 @@ class TaskSettings(Model):
     dataset: DatasetSource
     """A Hugging Face id, {path: data.jsonl} (jsonl, json, csv, tsv, parquet), or demo:NAME."""
     text: Annotated[tuple[Column, ...], Field(min_length=1, max_length=2)] | None = None
-    """One or two text columns (text-classification, text-regression, multi-label)."""
+    """One or two text columns (text-classification, text-regression, multi-label, multiple-choice)."""
     label: Column | None = None
     """Column of the class (text, whole numbers or true/false), of the number (text-regression), of lists of tags,
-    one a word (token-classification), or of lists of labels (multi-label)."""
+    one a word (token-classification), of lists of labels (multi-label), or of the right choice (multiple-choice),
+    its index from 0, its letter A, B, ..., or its text."""
     labels: Annotated[tuple[Column, ...], Field(min_length=2)] | None = None
     """Columns of 0 and 1 or true and false, one a label, in place of a column of lists (multi-label)."""
     words: Column | None = None
     """Column of lists of words (token-classification)."""
+    choices: Annotated[tuple[Column, ...], Field(min_length=1, max_length=MOST_CHOICES)] | None = None
+    """Column of lists of choices, or a column for each choice, where empty cells at the end are no choices
+    (multiple-choice)."""
     prompt: Annotated[tuple[Column, ...], Field(min_length=1, max_length=64)] | None = None
     """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm)."""
     response: Column | None = None
@@ -76,6 +82,16 @@ class TaskSettings(Model):
     template: str | None = None
     """Text that the prompt is put into, with columns in braces such as "Q: {question} A:"; where there is none,
     causal-lm uses the tokenizer's chat template, and seq2seq-lm the prompt columns as they are."""
+    question: Column | None = None
+    """Column of what is asked about a context (extractive-qa)."""
+    context: Column | None = None
+    """Column of the texts that answers are found in (extractive-qa)."""
+    answers: Column | None = None
+    """Column of right answers: {"text": [...], "answer_start": [...]} as SQuAD has it, a list of texts of the
+    context, or one; with no text, the question has no answer (extractive-qa)."""
+    stride: Annotated[int, Field(strict=True, ge=0, le=2**20), WHOLE] | None = None
+    """Tokens that neighbouring windows of a context longer than max_length share, less than half of max_length; a
+    quarter of it unless said otherwise (extractive-qa)."""
     image: Column | None = None
     """Column of images, or of paths of image files (image-classification)."""
     group: Column | None = None
@@ -106,9 +122,10 @@ class TaskSettings(Model):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that are read."""
-        inputs = (*(self.text or ()), self.words, *(self.prompt or ()))
+        inputs = (*(self.text or ()), self.words, *(self.prompt or ()), *(self.choices or ()))
+        asked = (self.question, self.context, self.answers)
         wanted = (self.label, *(self.labels or ()), self.response)
-        named = (*inputs, *wanted, self.messages, self.image, self.group)
+        named = (*inputs, *asked, *wanted, self.messages, self.image, self.group)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @field_validator("dataset", mode="before")
@@ -118,14 +135,14 @@ class TaskSettings(Model):
             raise PydanticCustomError("dataset", "it should be a name, a path, or a mapping with a path")
         return {"path": value} if isinstance(value, str) else value
 
-    @field_validator("text", "prompt", "labels", mode="before")
+    @field_validator("text", "prompt", "labels", "choices", mode="before")
     @classmethod
     def _one_column(cls, value: Any) -> Any:
         if not isinstance(value, str | list | tuple | None):
             raise PydanticCustomError("columns", "it should be a column or a list of columns, as text")
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("text", "prompt", "labels", mode="after")
+    @field_validator("text", "prompt", "labels", "choices", mode="after")
     @classmethod
     def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value and len(set(value)) < len(value):
@@ -171,6 +188,8 @@ class TaskSettings(Model):
                 "metric",
                 f"is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}",
             )
+        if self.stride is not None and 2 * self.stride >= self.max_length:
+            raise misfit("stride", f"is {self.stride}; it must be less than half of max_length, {self.max_length}")
         if self.group is not None and self.group in (self.label, *(self.labels or ())):
             raise misfit("group", "is the label column too; name a column that says which rows belong together")
         if self.positive is not None and (self.metric != "f1" or self.kind not in OF_ONE_CLASS):

@@ -169,6 +169,8 @@ def outputs_of(task: TaskSettings, classes: Sequence[str]) -> Outputs | None:
     """The names of the head's outputs: the classes, or the column of the number; None where words are scored."""
     if task.kind == "text-regression":
         return Outputs.of_number(str(task.label))
+    if task.kind == "extractive-qa":
+        return Outputs(("start", "end"))
     if not classes:
         return None
     match task.kind:

@@ -40,6 +40,8 @@ def fitting_kinds(config: Any) -> list[str]:
         "token-classification": auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
         "multi-label": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
         "image-classification": auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+        "multiple-choice": auto.MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES,
+        "extractive-qa": auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
     }
     return [kind for kind, known in heads.items() if name in known]
 

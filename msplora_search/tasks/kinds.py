@@ -39,3 +39,11 @@ def kind_of(settings: TaskSettings, processor: Any) -> Kind:  # noqa: PLR0911 - 
             from msplora_search.tasks.multi_label import MultiLabel
 
             return MultiLabel(settings, processor)
+        case "multiple-choice":
+            from msplora_search.tasks.multiple_choice import MultipleChoice
+
+            return MultipleChoice(settings, processor)
+        case "extractive-qa":
+            from msplora_search.tasks.extractive_qa import ExtractiveQA
+
+            return ExtractiveQA(settings, processor)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from msplora_search.errors import InputError
 from msplora_search.settings.kinds import OF_ONE_CLASS
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.metrics import Metric, Values, metric
+from msplora_search.tasks.metrics import MeanOfExamples, Metric, Values, metric
 from msplora_search.tasks.reading.cells import class_names, class_order, number_of
 from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.tallies import tallied
@@ -103,6 +103,8 @@ def metric_of(task: TaskSettings, classes: Sequence[str]) -> Metric:
 
     Raises InputError where `task.positive` is none of two.
     """
+    if task.kind == "extractive-qa":
+        return MeanOfExamples(task.metric, is_share=task.metric == "exact-match")
     return tallied(task) or metric(task.metric, len(classes), positive_of(task, classes))
 
 

@@ -192,6 +192,25 @@ class TokenMean:
         return np.asarray(residuals / tokens.mean())
 
 
+@dataclass(frozen=True)
+class MeanOfExamples:
+    """The mean of values from 0 to 1, one an example, which are the predictions; `truth` plays no part."""
+
+    name: str
+    is_share: bool
+    """Whether every value is 0 or 1."""
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+    def score(self, truth: Values, predictions: Values) -> float:
+        """The mean."""
+        return float(predictions.mean(dtype=np.float64))
+
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """Each value, less the mean."""
+        values = predictions.astype(np.float64)
+        return np.asarray(values - values.mean())
+
+
 def metric(name: str, classes: int = 0, positive: int | None = None) -> Metric:
     """The metric called `name`.
 

