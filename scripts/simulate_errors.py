@@ -83,6 +83,13 @@ def whole(draw: Draw, count: int) -> Sample:
     return np.ones(count), (one == truth).astype(float), (other == truth).astype(float), None
 
 
+def searches(draw: Draw, count: int) -> Sample:
+    """Ranks that two models give the right text of each question, of a pool that stays as it is."""
+    hard = draw.gamma(1.0, 1.0, count)
+    ranks = [1 + draw.poisson(hard * scale) for scale in (1.0, 0.9)]
+    return np.arange(count), ranks[0], ranks[1], None
+
+
 def grouped(draw: Draw, count: int) -> Sample:
     """Examples in groups of 1 to 5 which share most of their difficulty."""
     sizes = draw.integers(1, 6, count // 3)
@@ -110,6 +117,7 @@ def cases() -> list[Case]:
     for name in ("loss", "token-accuracy"):
         for spread, told in ((0.3, "lengths alike"), (1.2, "wide lengths")):
             found.append(Case(f"{name}, {told}", metric(name), tokens(spread, name != "loss")))
+    found += [Case(name, metric(name), searches) for name in ("recall@1", "recall@5")]
     found += [Case("exact-match", metric("exact-match"), whole), Case("accuracy, grouped", accuracy, grouped)]
     return found
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msplora_search.adapters.outputs import Outputs
+from msplora_search.full.card_embedding import loaded_by_sentence_transformers, pooled
 from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.pooling import Pooling
 
 CLASSES = "AutoModelForSequenceClassification"
 MOST_NEW = 64
@@ -29,6 +31,8 @@ class Usage:
     between: str = ""
     """What stands between two texts, nothing where the tokenizer itself puts something there; or between the
     columns of a prompt."""
+    pooling: Pooling | None = None
+    """How an embedding is made of tokens; None for other tasks."""
     dtype: str = "float32"
     trust_remote_code: bool = False
 
@@ -55,6 +59,8 @@ def peft_code(usage: Usage) -> str:
 
 def merged_code(usage: Usage) -> str:
     """Load `merged/`, which needs no base and no PEFT, and ask it."""
+    if usage.pooling:
+        return "\n".join(loaded_by_sentence_transformers(usage.task, usage.dtype, usage.trust_remote_code))
     loaded = [
         *_imports(usage),
         f'{usage.processor} = {usage.reads}.from_pretrained("merged"{_trust(usage)})',
@@ -132,6 +138,9 @@ def _asked(usage: Usage) -> list[str]:
                 f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
             )
             return [*_prompt_of_columns(usage), cut, *_generated("[0]")]
+        case "embedding":
+            assert usage.pooling is not None
+            return pooled(usage.task, usage.pooling, usage.most_tokens)
 
 
 def _texts(usage: Usage) -> list[str]:

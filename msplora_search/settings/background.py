@@ -26,6 +26,15 @@ PNG, WEBP, GIF, BMP, TIFF, PPM; at most 89 million pixels) are turned upright by
 the model's own image processor; those that are not RGB are made so, on white where they are transparent, the
 upper 8 bits of 16, and counted. The proxy of `text-regression` trains on standardised numbers, which changes no
 correlation; full training takes them as they are, and learns best from numbers of the order of 1.
+
+`embedding` trains adapters alone, with no head: on pairs that belong together (and, in a third column, a text that
+does not belong to the first) by the cross-entropy of each anchor's own positive among all positives of its batch,
+cosines times 20, as sentence-transformers' MultipleNegativesRankingLoss; texts that are the same to the model are
+no negatives of each other. So a batch counts as a whole: where memory is short, gradients are cached, and the
+update stays that of the whole batch. `recall@k` is the share of anchors whose own positive is among the k nearest
+of all positives of a part; it is smaller in a larger part, and its standard error is over anchors, with the
+positives as they are. With `label` the cosine learns a score, of which the lowest of the data is 0 and the highest
+1. The opening lines say what the model reaches without adapters: many are embedding models already.
 """,
     "task.dataset": """
 A cell of a CSV or TSV file is the text that stands there: `00123` and `1.10` keep their zeros, `NA` and `None`

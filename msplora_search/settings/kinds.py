@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-Kind = Literal["text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification"]
+Kind = Literal[
+    "text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification", "embedding"
+]  # fmt: skip
 COLUMNS: dict[str, dict[str, Any]] = {
     "text-classification": {"text": ("text",), "label": "label"},
     "text-regression": {"text": ("text",), "label": "label"},
     "causal-lm": {"prompt": ("prompt",), "response": "response", "messages": None, "template": None},
     "seq2seq-lm": {"prompt": ("prompt",), "response": "response", "template": None},
     "image-classification": {"image": "image", "label": "label"},
+    "embedding": {"text": ("anchor", "positive"), "label": None, "pooling": "auto"},
 }
 """The columns that each kind of task reads, and what they are called unless the study says so."""
 OF_CLASSES = ("accuracy", "f1", "matthews")
 OF_TOKENS = ("loss", "token-accuracy", "exact-match")
+OF_RANKS = ("recall@1", "recall@5", "recall@10")
 METRICS = {
     "text-classification": OF_CLASSES,
     "text-regression": ("pearson", "spearman"),
     "causal-lm": OF_TOKENS,
     "seq2seq-lm": OF_TOKENS,
     "image-classification": OF_CLASSES,
+    "embedding": (*OF_RANKS, "spearman"),
 }
 """The metrics of each kind of task; the first is the one where the study names none."""
 OF_ONE_CLASS = ("text-classification", "image-classification")
@@ -29,3 +34,10 @@ WITH_CLASSES = OF_ONE_CLASS
 """Kinds whose heads have an output a class, which recipes name."""
 OF_WORDS = ("causal-lm", "seq2seq-lm")
 """Kinds that score a vocabulary, by nothing but the pretrained weights: there is no head to train."""
+WITHOUT_HEAD = (*OF_WORDS, "embedding")
+"""Kinds that train adapters alone."""
+
+
+def usual_metric(kind: str, label: Any) -> str:
+    """The metric where a study names none; `label`: the column that it names, or None."""
+    return "spearman" if kind == "embedding" and label is not None else METRICS[kind][0]

@@ -38,6 +38,9 @@ def fitting_kinds(config: Any) -> list[str]:
         "causal-lm": {} if encoder else auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         "seq2seq-lm": auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
         "image-classification": auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+        "embedding": {}
+        if getattr(config, "is_encoder_decoder", False)
+        else {**auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES, **auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES},
     }
     return [kind for kind, known in heads.items() if name in known]
 

@@ -31,3 +31,7 @@ def kind_of(settings: TaskSettings, processor: Any) -> Kind:
             from msplora_search.tasks.image_classification import ImageClassification
 
             return ImageClassification(settings, processor)
+        case "embedding":
+            from msplora_search.tasks.embedding import Embedding
+
+            return Embedding(settings, processor)

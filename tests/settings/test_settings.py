@@ -299,12 +299,13 @@ def test_a_depth_that_no_group_count_fits_is_refused() -> None:
         ("causal-lm", "loss", {"prompt": ("prompt",), "response": "response"}),
         ("seq2seq-lm", "loss", {"prompt": ("prompt",), "response": "response"}),
         ("image-classification", "accuracy", {"image": "image", "label": "label"}),
+        ("embedding", "recall@1", {"text": ("anchor", "positive"), "pooling": "auto"}),
     ],
 )
 def test_each_kind_has_its_metric_and_columns(kind: str, metric: str, columns: dict[str, Any]) -> None:
     task = TaskSettings.model_validate({"kind": kind, "dataset": "x"})
     assert task.metric == metric
-    every = ("text", "label", "prompt", "response", "messages", "template", "image")
+    every = ("text", "label", "prompt", "response", "messages", "template", "image", "pooling")
     assert {name: value for name in every if (value := getattr(task, name)) is not None} == columns
     assert TaskSettings.model_validate(task.model_dump(mode="json")) == task
 

@@ -197,9 +197,9 @@ def kinds_of(name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("model", "kinds"),
     [
-        ("bert", ["text-classification", "text-regression"]),
-        ("llama", ["text-classification", "text-regression", "causal-lm"]),
-        ("gpt2", ["text-classification", "text-regression", "causal-lm"]),
+        ("bert", ["text-classification", "text-regression", "embedding"]),
+        ("llama", ["text-classification", "text-regression", "causal-lm", "embedding"]),
+        ("gpt2", ["text-classification", "text-regression", "causal-lm", "embedding"]),
         ("t5", ["text-classification", "text-regression", "seq2seq-lm"]),
         ("vit", ["image-classification"]),
         ("clip", ["image-classification"]),

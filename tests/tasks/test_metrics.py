@@ -92,6 +92,8 @@ def examples(name: str, count: int, seed: int) -> tuple[Metric, Values, Values]:
     if name in ("pearson", "spearman"):
         truth = np.round(draw.normal(size=count), 1)  # with ties
         return metric(name), truth, truth + draw.normal(size=count)
+    if name.startswith("recall"):
+        return metric(name), draw.integers(0, count, count), draw.geometric(0.2, count)
     tokens = draw.integers(1, 200, count).astype(float)
     return metric(name), tokens, tokens * draw.random(count)
 
