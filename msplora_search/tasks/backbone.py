@@ -17,7 +17,7 @@ from msplora_search.adapters.outputs import Outputs
 from msplora_search.errors import InputError
 from msplora_search.settings.kinds import WITHOUT_HEAD
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.bare import bare_arguments, unused_parameters
+from msplora_search.tasks.bare import drop_unused
 from msplora_search.tasks.fit import require_embedding, require_fit, require_vocabulary
 from msplora_search.tasks.head import draw_anew
 from msplora_search.tasks.holding import placement, without_dropout
@@ -76,7 +76,6 @@ def load_backbone(
             trust_remote_code=settings.trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # the head of another task
-            **(bare_arguments(config) if settings.task.kind == "embedding" else {}),
             **placement(held),
         )
         if held.gradient_checkpointing:
@@ -86,7 +85,10 @@ def load_backbone(
         require_embedding(model, name, processor)
     if settings.task.kind == "causal-lm":
         model.get_output_embeddings().register_forward_pre_hook(_contiguous)
-    return _backbone_of(model, set(found["missing_keys"]), found["mismatched_keys"], settings, seed)
+    missing = set(found["missing_keys"])
+    if settings.task.kind == "embedding":
+        missing = set(drop_unused(model, missing))
+    return _backbone_of(model, missing, found["mismatched_keys"], settings, seed)
 
 
 def bare_model(settings: ModelSettings, processor: Any, classes: Sequence[str]) -> nn.Module:
@@ -101,8 +103,7 @@ def bare_model(settings: ModelSettings, processor: Any, classes: Sequence[str]) 
         torch.device("meta"),
     ):
         auto, config = _architecture(settings, location, processor, classes)
-        further = bare_arguments(config) if settings.task.kind == "embedding" else {}
-        model = auto.from_config(config, trust_remote_code=settings.trust_remote_code, **further)
+        model = auto.from_config(config, trust_remote_code=settings.trust_remote_code)
     assert isinstance(model, nn.Module)
     if settings.task.kind != "image-classification":
         require_embedding(model, settings.model, processor)
@@ -121,8 +122,6 @@ def _backbone_of(
     named = dict(model.named_parameters())
     _require_same_base(model, other, own_head, settings.model)
     new = missing | {name for name, _, _ in other}
-    if settings.task.kind == "embedding":
-        new -= unused_parameters(model)
     trained = [p for name, p in named.items() if name in new or id(p) in own_head]
     of_tokens = settings.task.kind in WITHOUT_HEAD
     if sum(p.numel() for p in trained) > sum(p.numel() for p in named.values()) / 2 or (of_tokens and new):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Set
 
 from torch import nn
 
@@ -11,19 +11,15 @@ POOLER, WITHOUT = "pooler", "add_pooling_layer"
 """What transformers calls a layer on the first token that few checkpoints have, and how to leave it out."""
 
 
-def bare_arguments(config: Any) -> dict[str, Any]:
-    """What AutoModel is given so that there is no such layer; nothing where its class cannot leave it out."""
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING
+def drop_unused(model: nn.Module, missing: Set[str]) -> Set[str]:
+    """Take that layer off where the checkpoint lacks it and its class can; gives what else is `missing`.
 
-    known: Any = MODEL_MAPPING.get(type(config), ())
-    classes = known if isinstance(known, tuple) else (known,)
-    can = bool(classes) and all(WITHOUT in inspect.signature(of).parameters for of in classes)
-    return {WITHOUT: False} if can else {}
-
-
-def unused_parameters(model: nn.Module) -> set[str]:
-    """Names of the parameters of such a layer, where there is one all the same."""
+    One that the checkpoint has stays, frozen: it costs a product a text, and a merged model is whole with it.
+    """
     layer = getattr(model, POOLER, None)
     if not isinstance(layer, nn.Module):
-        return set()
-    return {f"{POOLER}.{name}" for name, _ in layer.named_parameters()}
+        return missing
+    unused = {f"{POOLER}.{name}" for name, _ in layer.named_parameters()}
+    if unused & missing and WITHOUT in inspect.signature(type(model)).parameters:
+        setattr(model, POOLER, None)
+    return missing - unused

@@ -86,8 +86,12 @@ def test_a_training_that_runs_out_of_memory_goes_on_with_whole_batches(tmp_path:
     trained: list[list[Tensor]] = []
 
     def train() -> float:
-        (evaluation,) = [(trained.append(weights(bench)), found)[1] for found in bench.measure(pyramid, 2e-3)]
-        return evaluation.loss
+        losses = []
+        for evaluation in bench.measure(pyramid, 2e-3):
+            trained.append(weights(bench))
+            losses.append(evaluation.loss)
+        (found,) = losses
+        return found
 
     pyramid = Pyramid.lora(2, bench.layers, bench.space().targets[0])
     loss = train()

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from msplora_search.adapters.bank import attach
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
@@ -326,12 +327,17 @@ def test_nothing_is_trained_or_counted_but_adapters(tmp_path: Path) -> None:
     settings = embedding_of(tmp_path)
     backbone = load_backbone(settings, load_processor(settings), ())
     assert (backbone.head, backbone.drawn) == ((), ())
-    assert not [name for name, _ in backbone.model.named_parameters() if "pooler" in name]
+    assert isinstance(backbone.model.pooler, torch.nn.Module)  # the checkpoint's own
+    attach(backbone.model, Pyramid.lora(1, 2, ("query",)), trainable=backbone.head)
+    trained = [name for name, parameter in backbone.model.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert not [name for name in trained if "pooler" in name]
     file = tmp_path / "model" / "model.safetensors"
     kept = {name: tensor for name, tensor in load_file(file).items() if "pooler" not in name}
     save_file(kept, file, metadata={"format": "pt"})
     again = load_backbone(settings, load_processor(settings), ())
-    assert again.head == ()
+    assert (again.head, again.drawn) == ((), ())
+    assert again.model.pooler is None
 
 
 def test_a_checkpoint_without_a_layers_weights_is_refused(tmp_path: Path) -> None:
