@@ -122,6 +122,13 @@ def answers(draw: Draw, count: int) -> Sample:
     return np.ones(count), found[0], found[1], None
 
 
+def searches(draw: Draw, count: int) -> Sample:
+    """Ranks that two models give the right text of each question, of a pool that stays as it is."""
+    hard = draw.gamma(1.0, 1.0, count)
+    ranks = [1 + draw.poisson(hard * scale) for scale in (1.0, 0.9)]
+    return np.arange(count), ranks[0], ranks[1], None
+
+
 def grouped(draw: Draw, count: int) -> Sample:
     """Examples in groups of 1 to 5 which share most of their difficulty."""
     sizes = draw.integers(1, 6, count // 3)
@@ -151,6 +158,7 @@ def cases() -> list[Case]:
             found.append(Case(f"{name}, {told}", metric(name), tokens(spread, name != "loss")))
     found.append(Case("f1 of spans", SpanF1(), spans))
     found += [Case(name, LabelF1(name, is_mean=name == "macro-f1"), labels) for name in ("micro-f1", "macro-f1")]
+    found += [Case(name, metric(name), searches) for name in ("recall@1", "recall@5")]
     found += [Case("exact-match", metric("exact-match"), whole), Case("accuracy, grouped", accuracy, grouped)]
     found += [Case("f1 of answers", MeanOfExamples("f1", is_share=False), answers)]
     return found

@@ -18,6 +18,7 @@ from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import outputs_of
 from msplora_search.tasks.demo import PREFIX, published_model
+from msplora_search.tasks.embedding import Embedding
 from msplora_search.tasks.kind import Kind
 from msplora_search.tasks.labels import positive_of
 from msplora_search.text import code
@@ -67,6 +68,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
     header: dict[str, Any] = {"base_model": base.name} if base.is_id else {}
     header |= {"library_name": "peft", "tags": ["lora", "msplora", "msplora-search"]}
     done, (low, high) = facts.done, facts.done.interval
+    compared = "embeddings" if isinstance(kind, Embedding) else "logits"
     lines = [
         "---",
         dump(header).rstrip("\n"),
@@ -88,7 +90,8 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         *_held(recipe),
         "",
         *_forms(_usage(recipe, kind, base, most_tokens, between), facts.merged),
-        f"The logits of all forms differ by at most {done.apart:.1e} on real batches in {recipe.backbone.dtype}. "
+        f"The {compared} of all forms differ by at most {done.apart:.1e} on real batches in "
+        f"{recipe.backbone.dtype}. "
         "Training the PEFT form on would untie what the pyramid shares.",
     ]
     return "\n".join(lines) + "\n"
@@ -103,6 +106,7 @@ def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int, between: st
         base_is_folder=not base.is_id,
         most_tokens=most_tokens,
         between=between,
+        pooling=kind.pooling if isinstance(kind, Embedding) else None,
         dtype="bfloat16" if recipe.backbone.dtype == "bf16" else "float32",
         trust_remote_code=recipe.trust_remote_code,
     )

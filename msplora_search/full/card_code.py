@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msplora_search.adapters.outputs import Outputs
+from msplora_search.full.card_embedding import loaded_by_sentence_transformers, pooled
 from msplora_search.full.card_reading import answering, choosing
 from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.pooling import Pooling
 
 CLASSES = "AutoModelForSequenceClassification"
 MOST_NEW = 64
@@ -30,6 +32,8 @@ class Usage:
     between: str = ""
     """What stands between two texts, nothing where the tokenizer itself puts something there; between the columns
     of a prompt; or before every word but the first."""
+    pooling: Pooling | None = None
+    """How an embedding is made of tokens; None for other tasks."""
     dtype: str = "float32"
     trust_remote_code: bool = False
 
@@ -56,6 +60,8 @@ def peft_code(usage: Usage) -> str:
 
 def merged_code(usage: Usage) -> str:
     """Load `merged/`, which needs no base and no PEFT, and ask it."""
+    if usage.pooling:
+        return "\n".join(loaded_by_sentence_transformers(usage.task, usage.dtype, usage.trust_remote_code))
     loaded = [
         *_imports(usage),
         f'{usage.processor} = {usage.reads}.from_pretrained("merged"{_trust(usage)})',
@@ -131,10 +137,12 @@ def _asked(usage: Usage) -> list[str]:
             return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
         case "causal-lm" | "seq2seq-lm":
             return _answered(usage)
-        case "multiple-choice":
-            return choosing(usage.task, usage.most_tokens, usage.between)
-        case "extractive-qa":
-            return answering(usage.task, usage.most_tokens, usage.between)
+        case "multiple-choice" | "extractive-qa":
+            reads = choosing if usage.task.kind == "multiple-choice" else answering
+            return reads(usage.task, usage.most_tokens, usage.between)
+        case "embedding":
+            assert usage.pooling is not None
+            return pooled(usage.task, usage.pooling, usage.most_tokens)
 
 
 def _answered(usage: Usage) -> list[str]:

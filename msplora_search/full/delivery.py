@@ -24,10 +24,12 @@ from msplora_search.files import install
 from msplora_search.full.card import Base, Facts, model_card
 from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_delivered, results_text
 from msplora_search.full.identity import require_same_run
+from msplora_search.full.sentence_files import write_sentence_files
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone
+from msplora_search.tasks.embedding import Embedding
 from msplora_search.tasks.exchanges import between_columns
 from msplora_search.tasks.labels import class_counts
 from msplora_search.tasks.parts import Part
@@ -118,6 +120,11 @@ def deliver(
         if with_merged:
             save_merged(model, folder / "merged")
             processor.save_pretrained(folder / "merged")
+        if isinstance(task.kind, Embedding):
+            width, most = tied.shape[-1], most_tokens(recipe.task.max_length, processor)
+            forms_of_st = ["peft"] * base.is_id + ["merged"] * with_merged  # peft/ names no folder as its base
+            for form in forms_of_st:
+                write_sentence_files(folder / form, task.kind.pooling, width, most)
         counts = tuple(class_counts(part.truth, recipe.classes))
         params = (bank.count(), peft.adapter_params, peft.stored_params)
         done = Delivered(
@@ -156,7 +163,8 @@ def _processor(recipe: Recipe) -> Any:
 def _between(recipe: Recipe, processor: Any) -> str:
     """What stands between two texts that are read as one, between the columns of a prompt, or before a word."""
     pairs = recipe.task.kind in ("multiple-choice", "extractive-qa")
-    if pairs or (recipe.task.text is not None and len(recipe.task.text) == 2):
+    two = recipe.task.text is not None and len(recipe.task.text) == 2 and recipe.task.kind != "embedding"
+    if pairs or two:
         return separator(processor).text
     if recipe.task.kind == "token-classification":
         return lead(processor)

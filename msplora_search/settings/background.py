@@ -39,6 +39,14 @@ choices, or the names that choices of the form `{"text": [...], "label": [...]}`
 context longer than `task.max_length` in windows that share `task.stride` tokens; its `f1` and `exact-match` are
 SQuAD's. Where some question has no answer, none is given unless an answer in some window scores more than the
 first token, which stands for none; where all have one, a text of up to 30 tokens is always given.
+`embedding` trains adapters alone, with no head: on pairs that belong together (and, in a third column, a text that
+does not belong to the first) by the cross-entropy of each anchor's own positive among all positives of its batch,
+cosines times 20, as sentence-transformers' MultipleNegativesRankingLoss; texts that are the same to the model are
+no negatives of each other. So a batch counts as a whole: where memory is short, gradients are cached, and the
+update stays that of the whole batch. `recall@k` is the share of anchors whose own positive is among the k nearest
+of all positives of a part; it is smaller in a larger part, and its standard error is over anchors, with the
+positives as they are. With `label` the cosine learns a score, of which the lowest of the data is 0 and the highest
+1. The opening lines say what the model reaches without adapters: many are embedding models already.
 """,
     "task.dataset": """
 A cell of a CSV or TSV file is the text that stands there: `00123` and `1.10` keep their zeros, `NA` and `None`

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from msplora_search.settings.kinds import COLUMNS, METRICS, OF_ONE_CLASS, Kind
+from msplora_search.settings.kinds import COLUMNS, METRICS, OF_ONE_CLASS, Kind, usual_metric
 from msplora_search.settings.origins import Origins
+from msplora_search.settings.pairs import odd_pairs, odd_texts
 from msplora_search.settings.values import WHOLE
 
 
@@ -60,12 +61,14 @@ class TaskSettings(Model):
     """What is to be learned, and so which columns are read and which metrics there are."""
     dataset: DatasetSource
     """A Hugging Face id, {path: data.jsonl} (jsonl, json, csv, tsv, parquet), or demo:NAME."""
-    text: Annotated[tuple[Column, ...], Field(min_length=1, max_length=2)] | None = None
-    """One or two text columns (text-classification, text-regression, multi-label, multiple-choice)."""
+    text: Annotated[tuple[Column, ...], Field(min_length=1, max_length=3)] | None = None
+    """One or two text columns (text-classification, text-regression, multi-label, multiple-choice); two that
+    belong together, or those and one that does not belong to the first (embedding)."""
     label: Column | None = None
     """Column of the class (text, whole numbers or true/false), of the number (text-regression), of lists of tags,
-    one a word (token-classification), of lists of labels (multi-label), or of the right choice (multiple-choice),
-    its index from 0, its letter A, B, ..., or its text."""
+    one a word (token-classification), of lists of labels (multi-label), of the right choice (multiple-choice), its
+    index from 0, its letter A, B, ..., or its text, or of how similar two texts are, where that is scored
+    (embedding)."""
     labels: Annotated[tuple[Column, ...], Field(min_length=2)] | None = None
     """Columns of 0 and 1 or true and false, one a label, in place of a column of lists (multi-label)."""
     words: Column | None = None
@@ -94,20 +97,15 @@ class TaskSettings(Model):
     quarter of it unless said otherwise (extractive-qa)."""
     image: Column | None = None
     """Column of images, or of paths of image files (image-classification)."""
+    pooling: Literal["auto", "mean", "cls", "last"] | None = None
+    """How tokens become one vector (embedding). `auto`: as the model's files for sentence-transformers say; where
+    there are none, the mean over tokens, or of a decoder the last token."""
     group: Column | None = None
     """Column whose equal values belong together, such as a patient or a passage; a part has whole groups."""
     metric: Literal[
-        "accuracy",
-        "f1",
-        "matthews",
-        "pearson",
-        "spearman",
-        "loss",
-        "token-accuracy",
-        "exact-match",
-        "micro-f1",
-        "macro-f1",
-    ] = "accuracy"
+        "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match",
+        "micro-f1", "macro-f1", "recall@1", "recall@5", "recall@10",
+    ] = "accuracy"  # fmt: skip
     """Larger is better for all: loss is the negative mean loss of a token."""
     positive: str | None = None
     """The class, of two, whose f1 is measured; the second in their order where none is named."""
@@ -118,6 +116,11 @@ class TaskSettings(Model):
     def metric_label(self) -> str:
         """The metric's name for people."""
         return "negative loss" if self.metric == "loss" else self.metric
+
+    @property
+    def has_negatives(self) -> bool:
+        """Whether the examples of a batch are one another's negatives."""
+        return self.kind == "embedding" and self.label is None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -170,7 +173,7 @@ class TaskSettings(Model):
         columns = {} if data.get("messages") is not None else COLUMNS[kind]
         if data.get("labels") is not None:
             columns = {name: column for name, column in columns.items() if name != "label"}
-        return {"metric": METRICS[kind][0], **columns, **data}
+        return {"metric": usual_metric(kind, data.get("label")), **columns, **data}
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:
@@ -183,6 +186,8 @@ class TaskSettings(Model):
             raise misfit("messages", f"and {beside[0]} exclude each other; give one of them")
         if self.kind == "multi-label" and (self.label is None) == (self.labels is None):
             raise misfit("labels", "or label says which labels a text has; give one of them")
+        if told := odd_texts(self.kind, self.text):
+            raise misfit("text", told)
         if self.metric not in METRICS[self.kind]:
             raise misfit(
                 "metric",
@@ -190,6 +195,8 @@ class TaskSettings(Model):
             )
         if self.stride is not None and 2 * self.stride >= self.max_length:
             raise misfit("stride", f"is {self.stride}; it must be less than half of max_length, {self.max_length}")
+        if self.kind == "embedding" and (odd_pair := odd_pairs(self.text, self.label, self.metric)):
+            raise misfit(*odd_pair)
         if self.group is not None and self.group in (self.label, *(self.labels or ())):
             raise misfit("group", "is the label column too; name a column that says which rows belong together")
         if self.positive is not None and (self.metric != "f1" or self.kind not in OF_ONE_CLASS):

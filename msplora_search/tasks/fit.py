@@ -42,6 +42,9 @@ def fitting_kinds(config: Any) -> list[str]:
         "image-classification": auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
         "multiple-choice": auto.MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES,
         "extractive-qa": auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+        "embedding": {}
+        if getattr(config, "is_encoder_decoder", False)
+        else {**auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES, **auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES},
     }
     return [kind for kind, known in heads.items() if name in known]
 

@@ -47,3 +47,7 @@ def kind_of(settings: TaskSettings, processor: Any) -> Kind:  # noqa: PLR0911 - 
             from msplora_search.tasks.extractive_qa import ExtractiveQA
 
             return ExtractiveQA(settings, processor)
+        case "embedding":
+            from msplora_search.tasks.embedding import Embedding
+
+            return Embedding(settings, processor)

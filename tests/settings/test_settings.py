@@ -303,12 +303,13 @@ def test_a_depth_that_no_group_count_fits_is_refused() -> None:
         ("multi-label", "micro-f1", {"text": ("text",), "label": "labels"}),
         ("multiple-choice", "accuracy", {"text": ("question",), "choices": ("choices",), "label": "label"}),
         ("extractive-qa", "f1", {"question": "question", "context": "context", "answers": "answers"}),
+        ("embedding", "recall@1", {"text": ("anchor", "positive"), "pooling": "auto"}),
     ],
 )
 def test_each_kind_has_its_metric_and_columns(kind: str, metric: str, columns: dict[str, Any]) -> None:
     task = TaskSettings.model_validate({"kind": kind, "dataset": "x"})
     assert task.metric == metric
-    reading = ("choices", "question", "context", "answers", "stride", "words", "labels")
+    reading = ("choices", "question", "context", "answers", "stride", "words", "labels", "pooling")
     every = ("text", "label", "prompt", "response", "messages", "template", "image", *reading)
     assert {name: value for name in every if (value := getattr(task, name)) is not None} == columns
     assert TaskSettings.model_validate(task.model_dump(mode="json")) == task

@@ -197,10 +197,53 @@ def kinds_of(name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("model", "kinds"),
     [
-        ("bert", ["text-classification", "text-regression", "token-classification", "multi-label"]),
-        ("llama", ["text-classification", "text-regression", "causal-lm", "token-classification", "multi-label"]),
-        ("gpt2", ["text-classification", "text-regression", "causal-lm", "token-classification", "multi-label"]),
-        ("t5", ["text-classification", "text-regression", "seq2seq-lm", "token-classification", "multi-label"]),
+        (
+            "bert",
+            [
+                "text-classification",
+                "text-regression",
+                "token-classification",
+                "multi-label",
+                "multiple-choice",
+                "extractive-qa",
+                "embedding",
+            ],
+        ),
+        (
+            "llama",
+            [
+                "text-classification",
+                "text-regression",
+                "causal-lm",
+                "token-classification",
+                "multi-label",
+                "extractive-qa",
+                "embedding",
+            ],
+        ),
+        (
+            "gpt2",
+            [
+                "text-classification",
+                "text-regression",
+                "causal-lm",
+                "token-classification",
+                "multi-label",
+                "extractive-qa",
+                "embedding",
+            ],
+        ),
+        (
+            "t5",
+            [
+                "text-classification",
+                "text-regression",
+                "seq2seq-lm",
+                "token-classification",
+                "multi-label",
+                "extractive-qa",
+            ],
+        ),
         ("vit", ["image-classification"]),
         ("clip", ["image-classification"]),
     ],
