@@ -232,7 +232,13 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def _fresh(recipe: Recipe, backbone: Backbone) -> None:
     try:
-        attach(backbone.model, recipe.built(), seed=recipe.training.seed, trainable=backbone.head)
+        attach(
+            backbone.model,
+            recipe.built(),
+            seed=recipe.training.seed,
+            trainable=backbone.head,
+            dropout=recipe.training.lora_dropout,
+        )
     except AnatomyError as error:
         what = f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}"
         raise InputError(what, field="pyramid") from None
