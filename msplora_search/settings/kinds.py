@@ -8,7 +8,11 @@ Kind = Literal["text-classification", "text-regression", "causal-lm", "seq2seq-l
 COLUMNS: dict[str, dict[str, Any]] = {
     "text-classification": {"text": ("text",), "label": "label"},
     "text-regression": {"text": ("text",), "label": "label"},
-    "causal-lm": {"prompt": ("prompt",), "response": "response", "messages": None, "template": None},
+    "causal-lm": {
+        "prompt": ("prompt",),
+        "response": "response",
+        **dict.fromkeys(("messages", "template", "answers")),
+    },
     "seq2seq-lm": {"prompt": ("prompt",), "response": "response", "template": None},
     "image-classification": {"image": "image", "label": "label"},
 }

@@ -68,6 +68,9 @@ class TaskSettings(Model):
     """Column of what is to be answered; only its tokens are trained on (causal-lm, seq2seq-lm)."""
     messages: Column | None = None
     """Column of chats, lists of {role, content} that end with the answer, in place of prompt and response."""
+    answers: Literal["last", "every"] | None = None
+    """Which answers of a chat are trained on, and count for loss and token-accuracy: `last`, as where nothing is
+    said, or `every` one with what ends its turn; exact-match is of the last (causal-lm with messages)."""
     template: str | None = None
     """Text that the prompt is put into, with columns in braces such as "Q: {question} A:"; where there is none,
     causal-lm uses the tokenizer's chat template, and seq2seq-lm the prompt columns as they are."""
@@ -147,6 +150,8 @@ class TaskSettings(Model):
         beside = [name for name in ("prompt", "response", "template") if getattr(self, name) is not None]
         if self.messages is not None and beside:
             raise misfit("messages", f"and {beside[0]} exclude each other; give one of them")
+        if self.answers is not None and self.messages is None:
+            raise misfit("answers", "says which answers of chats are trained on; name their column as messages")
         if self.metric not in METRICS[self.kind]:
             raise misfit(
                 "metric",

@@ -1,9 +1,9 @@
-"""Instruction tuning of a decoder: the loss of the response's tokens, given the prompt."""
+"""Instruction tuning of a decoder: the loss of the response's tokens, given the prompt; or of every answer's."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
+from msplora_search.tasks.answers import last_answers, marked_tokens, moved
 from msplora_search.tasks.exchanges import exchanges
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import (
@@ -42,6 +43,8 @@ class Dialogues:
 
     tokens: Tokens
     starts: NDArray[np.int32]
+    earlier: NDArray[np.bool_] | None = None
+    """Which of all `tokens.ids` are those of answers in the prompt that are trained on too; None: none are."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -55,6 +58,18 @@ class Dialogues:
         """Write the arrays into `folder`."""
         self.tokens.save(folder)
         np.save(folder / "starts.npy", self.starts)
+        if self.earlier is not None:
+            np.save(folder / "earlier.npy", self.earlier)
+
+    def asked(self, rows: Rows, longest: int) -> Tensor:
+        """Which tokens are asked for, or lie behind the end: (rows, longest)."""
+        starts = torch.from_numpy(self.starts[rows].astype(np.int64))
+        found = torch.arange(longest) >= starts[:, None]
+        if self.earlier is not None:
+            for place, row in enumerate(rows):
+                first, last = self.tokens.offsets[row], self.tokens.offsets[row + 1]
+                found[place, : last - first] |= torch.from_numpy(np.array(self.earlier[first:last]))
+        return found
 
 
 @dataclass(frozen=True)
@@ -83,12 +98,13 @@ class CausalLM:
             task.template,
             most_tokens(task.max_length, self.tokenizer),
         ]
-        return [*columns, task.metric == "exact-match", tokenizer.chat_template, vocabulary_of(tokenizer)]
+        every = ["every"] if task.answers == "every" else []
+        return [*columns, *every, task.metric == "exact-match", tokenizer.chat_template, vocabulary_of(tokenizer)]
 
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
         """Prompts and responses; a prompt that is too long loses its beginning, a response its end."""
         most = most_tokens(self.settings.max_length, self.tokenizer)
-        sequences, starts, cut_prompts, cut_responses = [], [], 0, 0
+        sequences, starts, marks, cut_prompts, cut_responses = [], [], list[bool](), 0, 0
         chat = self.settings.template is None
         found, notes = exchanges(self.settings, self.tokenizer, table, chat=True)
         for row, exchange in enumerate(found):
@@ -96,7 +112,9 @@ class CausalLM:
                 bounded(exchange.prompt, most, from_end=True),
                 bounded(exchange.response, most),
             )
-            prompt = self.tokenizer(asked_text, add_special_tokens=not chat)["input_ids"] or [self._start()]
+            earlier = moved(exchange.earlier, len(exchange.prompt) - len(asked_text))
+            prompt, own = marked_tokens(self.tokenizer, asked_text, earlier, special=not chat)
+            prompt, own = (prompt, own) if prompt else ([self._start()], [False])
             response = self.tokenizer(answer_text, add_special_tokens=False)["input_ids"]
             if len(prompt) < most:
                 require_whole(exchange.prompt, asked_text, table.source, row)
@@ -105,26 +123,33 @@ class CausalLM:
             cut_responses += len(response) >= most
             response = response[: most - 1]  # the first token of a response is predicted from one before it
             cut_prompts += len(prompt) + len(response) > most
-            prompt = prompt[-(most - len(response)) :]
+            prompt, own = prompt[-(most - len(response)) :], own[-(most - len(response)) :]
             sequences.append([*prompt, *response])
             starts.append(len(prompt))
-        dialogues = Dialogues(Tokens.of(sequences), np.array(starts, dtype=np.int32))
+            marks += [False, *own[1:], *[False] * len(response)]  # nothing stands before the first to predict it
+        earlier_marks = np.array(marks) if any(marks) else None
+        dialogues = Dialogues(Tokens.of(sequences), np.array(starts, dtype=np.int32), earlier_marks)
         asked = (dialogues.lengths - dialogues.starts).astype(np.float64)
+        if earlier_marks is not None:
+            asked += np.add.reduceat(earlier_marks, dialogues.tokens.offsets[:-1], dtype=np.float64)
         truth = np.ones_like(asked) if self.settings.metric == "exact-match" else asked
         notes.append(cut_note(cut_prompts, cut_responses, len(asked), most))
         return Content(dialogues, truth, (), "; ".join(filter(None, notes)))
 
     def load(self, folder: Path) -> Examples:
         """Dialogues."""
-        return Dialogues(Tokens.load(folder), np.load(folder / "starts.npy", mmap_mode="r"))
+        earlier = folder / "earlier.npy"
+        return Dialogues(
+            Tokens.load(folder),
+            np.load(folder / "starts.npy", mmap_mode="r"),
+            np.load(earlier, mmap_mode="r") if earlier.is_file() else None,
+        )
 
     def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
-        """Token ids with mask, and the response's tokens at their places, both (batch, tokens)."""
+        """Token ids with mask, and the answers' tokens at their places, both (batch, tokens)."""
         assert isinstance(examples, Dialogues)
         inputs = examples.tokens.padded(rows, pad_of(self.tokenizer))
-        places = torch.arange(inputs["input_ids"].shape[1])
-        starts = torch.from_numpy(examples.starts[rows].astype(np.int64))
-        asked = (places >= starts[:, None]) & inputs["attention_mask"].bool()
+        asked = examples.asked(rows, inputs["input_ids"].shape[1]) & inputs["attention_mask"].bool()
         return inputs, inputs["input_ids"].masked_fill(~asked, NOT_ASKED)
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -138,13 +163,14 @@ class CausalLM:
         return asked_scores(logits[:, :-1], targets)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean cross-entropy of the response's tokens."""
+        """Mean cross-entropy of the answers' tokens."""
         return token_loss(outputs, batch.targets)
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Summed loss, number of right tokens, or whether the generated response is the right one: (batch,)."""
+        """Summed loss, number of right tokens, or whether the generated last answer is the right one: (batch,)."""
         if self.settings.metric == "exact-match":
-            return answered(self.tokenizer, self._generate(model, batch), batch.targets)
+            last = replace(batch, targets=last_answers(batch.targets))
+            return answered(self.tokenizer, self._generate(model, last), last.targets)
         return token_sums(self.settings.metric, self.outputs(model, batch), batch.targets)
 
     def chance(self, truth: Values, judge: Metric) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from msplora_search.errors import InputError, suggest
 from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.answers import Spans, earlier_answers
 from msplora_search.tasks.chat import messages_of, rendered, require_chat_template
 from msplora_search.tasks.reading.cells import empty_note, texts
 from msplora_search.tasks.reading.table import Table
@@ -24,6 +25,8 @@ class Exchange:
 
     prompt: str
     response: str
+    earlier: Spans = ()
+    """Of the prompt: answers in it that are trained on too."""
 
 
 def exchanges(
@@ -42,7 +45,8 @@ def exchanges(
         cells = table.column("task.messages", settings.messages)
         require_chat_template(tokenizer)
         chats = [messages_of(table, settings.messages, row, cell) for row, cell in enumerate(cells)]
-        return [_of_chat(tokenizer, table, row, said) for row, said in enumerate(chats)], []
+        every = settings.answers == "every"
+        return [_of_chat(tokenizer, table, row, said, every) for row, said in enumerate(chats)], []
     assert settings.prompt is not None
     prompts = texts(table, settings.prompt, "task.prompt")
     notes = [empty_note(table, settings.prompt, prompts, "task.prompt", all_empty=True)]
@@ -81,7 +85,9 @@ def _responses(settings: TaskSettings, table: Table) -> list[str]:
     return responses
 
 
-def _of_chat(tokenizer: Any, table: Table, row: int, messages: list[dict[str, str]]) -> Exchange:
+def _of_chat(
+    tokenizer: Any, table: Table, row: int, messages: list[dict[str, str]], every: bool = False
+) -> Exchange:
     where = f"{printable(table.source)}: row {row + 1}"
     prompt = rendered(tokenizer, where, messages[:-1], add_generation_prompt=True)
     whole = rendered(tokenizer, where, messages, add_generation_prompt=False)
@@ -91,7 +97,8 @@ def _of_chat(tokenizer: Any, table: Table, row: int, messages: list[dict[str, st
             "give task.template with prompt and response columns",
             "task.template",
         )
-    return Exchange(prompt, whole[len(prompt) :])
+    earlier = earlier_answers(tokenizer, where, messages, prompt) if every else ()
+    return Exchange(prompt, whole[len(prompt) :], earlier)
 
 
 def _filled_in(
