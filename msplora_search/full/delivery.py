@@ -54,6 +54,8 @@ class Origin:
     """What there is where it cannot be delivered."""
     told: str | None = None
     """A sentence for the card on where it comes from; None: what the recipe says."""
+    trained: bool = True
+    """As the recipe says."""
 
 
 TRAINED = Origin("checkpoints are kept")
@@ -125,7 +127,7 @@ def deliver(
             apart,
         )
         most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
-        facts = Facts(done, with_merged, counts, origin.told)
+        facts = Facts(done, with_merged, counts, origin.told, origin.trained)
         card = model_card(recipe, task.kind, most, facts, _between(recipe, processor))
         (folder / "README.md").write_text(card, encoding="utf-8")
         made.append(done)
