@@ -77,6 +77,7 @@ class PyramidLinear(nn.Module):
         super().__init__()
         self.training = base.training
         self.dropout = dropout
+        self.off = False  # see `switch.adapters_off`
         shape = matrix_shape(base)
         assert shape is not None
         d_in, d_out = shape
@@ -99,6 +100,9 @@ class PyramidLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., d_in) -> (..., d_out); one product into the stacked rank and one out of it."""
+        if self.off:
+            base: Tensor = self.base(x)
+            return base
         down = torch.cat([*(a.A for a in self._adapters), self.spare_down]) * self.scale  # (ranks, d_in)
         up = torch.cat([*(a.B for a in self._adapters), self.spare_up], dim=1)  # (d_out, ranks)
         seen = F.dropout(x, self.dropout, self.training) if self.dropout else x

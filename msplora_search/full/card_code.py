@@ -125,7 +125,7 @@ def _asked(usage: Usage) -> list[str]:
         case "image-classification":
             opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
             return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
-        case "causal-lm":
+        case "causal-lm" | "preference":
             return [*_prompt(usage), *_generated('[0, inputs["input_ids"].shape[1] :]')]
         case "seq2seq-lm":
             cut = (

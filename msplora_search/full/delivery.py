@@ -26,6 +26,7 @@ from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_deliv
 from msplora_search.full.identity import require_same_run
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
+from msplora_search.settings.kinds import OF_DECODERS
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.exchanges import between_columns
@@ -148,7 +149,7 @@ def _processor(recipe: Recipe) -> Any:
         if processor.pad_token_id is None:
             processor.pad_token = processor.convert_ids_to_tokens(pad_of(processor))
         # A decoder goes on from the last token; a classifier was trained with the first tokens in their places.
-        processor.padding_side = "left" if recipe.task.kind == "causal-lm" else "right"
+        processor.padding_side = "left" if recipe.task.kind in OF_DECODERS else "right"
     return processor
 
 

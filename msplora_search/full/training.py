@@ -76,7 +76,7 @@ class TrainedPart(nn.Module):
 
         Predictions are under the name that the Trainer looks for, and made in evaluation only.
         """
-        batch = Batch(inputs, targets, labels.cpu().numpy())
+        batch = self.task.referred(self.model, Batch(inputs, targets, labels.cpu().numpy()))
         found = {"loss": self.task.loss(self.model, batch)}
         if not bool(torch.isfinite(found["loss"])):  # the Trainer looks too, and logs the last finite one instead
             raise self.diverged(found["loss"].item())

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-Kind = Literal["text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification"]
+Kind = Literal[
+    "text-classification",
+    "text-regression",
+    "causal-lm",
+    "preference",
+    "seq2seq-lm",
+    "image-classification",
+]
 COLUMNS: dict[str, dict[str, Any]] = {
     "text-classification": {"text": ("text",), "label": "label"},
     "text-regression": {"text": ("text",), "label": "label"},
@@ -12,6 +19,13 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "prompt": ("prompt",),
         "response": "response",
         **dict.fromkeys(("messages", "template", "answers")),
+    },
+    "preference": {
+        "prompt": ("prompt",),
+        "chosen": "chosen",
+        "rejected": "rejected",
+        "template": None,
+        "beta": 0.1,
     },
     "seq2seq-lm": {"prompt": ("prompt",), "response": "response", "template": None},
     "image-classification": {"image": "image", "label": "label"},
@@ -23,6 +37,7 @@ METRICS = {
     "text-classification": OF_CLASSES,
     "text-regression": ("pearson", "spearman"),
     "causal-lm": OF_TOKENS,
+    "preference": ("reward-accuracy", "loss"),
     "seq2seq-lm": OF_TOKENS,
     "image-classification": OF_CLASSES,
 }
@@ -31,5 +46,7 @@ OF_ONE_CLASS = ("text-classification", "image-classification")
 """Kinds whose examples have one class each."""
 WITH_CLASSES = OF_ONE_CLASS
 """Kinds whose heads have an output a class, which recipes name."""
-OF_WORDS = ("causal-lm", "seq2seq-lm")
+OF_DECODERS = ("causal-lm", "preference")
+"""Kinds that go on from a text, word by word."""
+OF_WORDS = (*OF_DECODERS, "seq2seq-lm")
 """Kinds that score a vocabulary, by nothing but the pretrained weights: there is no head to train."""

@@ -63,9 +63,16 @@ class TaskSettings(Model):
     label: Column | None = None
     """Column of the class (text, whole numbers or true/false), or of the number (text-regression)."""
     prompt: Annotated[tuple[Column, ...], Field(min_length=1, max_length=64)] | None = None
-    """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm)."""
+    """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm, preference)."""
     response: Column | None = None
     """Column of what is to be answered; only its tokens are trained on (causal-lm, seq2seq-lm)."""
+    chosen: Column | None = None
+    """Column of the better of two responses: texts, or chats that end with it (preference)."""
+    rejected: Column | None = None
+    """Column of the worse response to the same prompt (preference)."""
+    beta: Annotated[float, Field(strict=True, gt=0, le=100)] | None = None
+    """How much a response's log-probability, less that without adapters, counts as its reward: large values keep
+    the model near its base; 0.1 where nothing is said (preference)."""
     messages: Column | None = None
     """Column of chats, lists of {role, content} that end with the answer, in place of prompt and response."""
     answers: Literal["last", "every"] | None = None
@@ -79,9 +86,18 @@ class TaskSettings(Model):
     group: Column | None = None
     """Column whose equal values belong together, such as a patient or a passage; a part has whole groups."""
     metric: Literal[
-        "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match"
+        "accuracy",
+        "f1",
+        "matthews",
+        "pearson",
+        "spearman",
+        "loss",
+        "token-accuracy",
+        "exact-match",
+        "reward-accuracy",
     ] = "accuracy"
-    """Larger is better for all: loss is the negative mean loss of a token."""
+    """Larger is better for all: loss is the negative mean loss of a token, or of a preference; reward-accuracy the
+    share of preferences whose chosen response has the larger reward, in which two equal ones count a half."""
     positive: str | None = None
     """The class, of two, whose f1 is measured; the second in their order where none is named."""
     max_length: Annotated[int, Field(strict=True, ge=8, le=2**20), WHOLE] = 128
@@ -96,7 +112,8 @@ class TaskSettings(Model):
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that are read."""
         inputs = (*(self.text or ()), *(self.prompt or ()))
-        named = (*inputs, self.label, self.response, self.messages, self.image, self.group)
+        responses = (self.response, self.chosen, self.rejected)
+        named = (*inputs, self.label, *responses, self.messages, self.image, self.group)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @field_validator("dataset", mode="before")

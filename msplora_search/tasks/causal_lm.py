@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
 from msplora_search.tasks.answers import last_answers, marked_tokens, moved
+from msplora_search.tasks.dialogues import Dialogues, start_of
 from msplora_search.tasks.exchanges import exchanges
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import (
     NOT_ASKED,
     answer,
     answered,
-    asked_scores,
     chance_of,
     cut_note,
+    response_scores,
     token_loss,
     token_sums,
 )
@@ -35,41 +33,6 @@ from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_
 
 SPARE_TOKENS = 8
 """How many tokens more than the longest response of a batch a model may generate."""
-
-
-@dataclass(frozen=True)
-class Dialogues:
-    """Prompt and response of each example as one sequence; the response begins at `starts`."""
-
-    tokens: Tokens
-    starts: NDArray[np.int32]
-    earlier: NDArray[np.bool_] | None = None
-    """Which of all `tokens.ids` are those of answers in the prompt that are trained on too; None: none are."""
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each example."""
-        return self.tokens.lengths
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays into `folder`."""
-        self.tokens.save(folder)
-        np.save(folder / "starts.npy", self.starts)
-        if self.earlier is not None:
-            np.save(folder / "earlier.npy", self.earlier)
-
-    def asked(self, rows: Rows, longest: int) -> Tensor:
-        """Which tokens are asked for, or lie behind the end: (rows, longest)."""
-        starts = torch.from_numpy(self.starts[rows].astype(np.int64))
-        found = torch.arange(longest) >= starts[:, None]
-        if self.earlier is not None:
-            for place, row in enumerate(rows):
-                first, last = self.tokens.offsets[row], self.tokens.offsets[row + 1]
-                found[place, : last - first] |= torch.from_numpy(np.array(self.earlier[first:last]))
-        return found
 
 
 @dataclass(frozen=True)
@@ -114,7 +77,7 @@ class CausalLM:
             )
             earlier = moved(exchange.earlier, len(exchange.prompt) - len(asked_text))
             prompt, own = marked_tokens(self.tokenizer, asked_text, earlier, special=not chat)
-            prompt, own = (prompt, own) if prompt else ([self._start()], [False])
+            prompt, own = (prompt, own) if prompt else ([start_of(self.tokenizer)], [False])
             response = self.tokenizer(answer_text, add_special_tokens=False)["input_ids"]
             if len(prompt) < most:
                 require_whole(exchange.prompt, asked_text, table.source, row)
@@ -138,12 +101,7 @@ class CausalLM:
 
     def load(self, folder: Path) -> Examples:
         """Dialogues."""
-        earlier = folder / "earlier.npy"
-        return Dialogues(
-            Tokens.load(folder),
-            np.load(folder / "starts.npy", mmap_mode="r"),
-            np.load(earlier, mmap_mode="r") if earlier.is_file() else None,
-        )
+        return Dialogues.load(folder)
 
     def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
         """Token ids with mask, and the answers' tokens at their places, both (batch, tokens)."""
@@ -154,13 +112,7 @@ class CausalLM:
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """Scores of the asked tokens, (asked, words); those of the prompt are not computed."""
-        first = int((batch.targets != NOT_ASKED).any(dim=0).nonzero()[0])
-        targets = batch.targets[:, first:]
-        if "logits_to_keep" in inspect.signature(model.forward).parameters:
-            logits = model(**batch.inputs, logits_to_keep=targets.shape[1] + 1).logits
-        else:
-            logits = model(**batch.inputs).logits[:, first - 1 :]
-        return asked_scores(logits[:, :-1], targets)
+        return response_scores(model, batch.inputs, batch.targets)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean cross-entropy of the answers' tokens."""
@@ -176,14 +128,6 @@ class CausalLM:
     def chance(self, truth: Values, judge: Metric) -> float:
         """Every token equally likely."""
         return chance_of(self.settings.metric, self.tokenizer)
-
-    def _start(self) -> int:
-        """What stands before a response without a prompt: the first token needs one to be predicted from."""
-        known = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
-        token = next((int(token) for token in known if token is not None), None)
-        if token is None:
-            raise InputError("task.prompt: an empty prompt, and the tokenizer has no token to begin a text with")
-        return token
 
     def _generate(self, model: nn.Module, batch: Batch) -> Tensor:
         """Greedy responses to the prompts of a batch, padded on the left: (batch, new tokens)."""

@@ -239,6 +239,7 @@ METRICS: dict[str, Metric] = {
         TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),
         TokenMean("token-accuracy"),
         TokenMean("exact-match"),
+        TokenMean("reward-accuracy"),
     )
 }
 """Those that need to know nothing of the task."""

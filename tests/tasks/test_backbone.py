@@ -198,8 +198,8 @@ def kinds_of(name: str) -> list[str]:
     ("model", "kinds"),
     [
         ("bert", ["text-classification", "text-regression"]),
-        ("llama", ["text-classification", "text-regression", "causal-lm"]),
-        ("gpt2", ["text-classification", "text-regression", "causal-lm"]),
+        ("llama", ["text-classification", "text-regression", "causal-lm", "preference"]),
+        ("gpt2", ["text-classification", "text-regression", "causal-lm", "preference"]),
         ("t5", ["text-classification", "text-regression", "seq2seq-lm"]),
         ("vit", ["image-classification"]),
         ("clip", ["image-classification"]),
@@ -209,7 +209,7 @@ def test_every_architecture_has_its_kinds_of_tasks(model: str, kinds: list[str])
     assert kinds_of(model) == kinds
 
 
-@pytest.mark.parametrize("kind", ["causal-lm", "seq2seq-lm", "image-classification"])
+@pytest.mark.parametrize("kind", ["causal-lm", "preference", "seq2seq-lm", "image-classification"])
 def test_a_task_that_the_model_cannot_do_names_those_it_can(folder: Path, kind: str) -> None:
     settings = study_of(folder.parent, {"kind": kind, "dataset": "none.jsonl"})
     with pytest.raises(

@@ -128,7 +128,14 @@ def test_a_folder_of_images_has_no_groups(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_every_kind_of_task_reads_the_column_of_groups() -> None:
-    kinds = ("text-classification", "text-regression", "causal-lm", "seq2seq-lm", "image-classification")
+    kinds = (
+        "text-classification",
+        "text-regression",
+        "causal-lm",
+        "preference",
+        "seq2seq-lm",
+        "image-classification",
+    )
     for kind in kinds:
         plain = TaskSettings.model_validate({"kind": kind, "dataset": "x"})
         grouped = TaskSettings.model_validate({"kind": kind, "dataset": "x", "group": "patient"})
