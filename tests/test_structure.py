@@ -35,6 +35,7 @@ HOMES = {
     "pyarrow": {"tasks"},
     "typer": {"cli", "cli_analyze", "cli_check", "cli_compress", "cli_full", "cli_parts", "cli_plot"},
     "peft": {"adapters", "full"},
+    "trl": {"full"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
