@@ -83,6 +83,20 @@ def whole(draw: Draw, count: int) -> Sample:
     return np.ones(count), (one == truth).astype(float), (other == truth).astype(float), None
 
 
+def margins(draw: Draw, count: int) -> Sample:
+    """Losses of preferences, whose margins vary alike in two models."""
+    hard = draw.normal(1.0, 1.5, count)
+    losses = [np.log1p(np.exp(-(hard + shift + 0.5 * draw.normal(size=count)))) for shift in (0.0, 0.1)]
+    return np.ones(count), losses[0], losses[1], None
+
+
+def preferred(draw: Draw, count: int) -> Sample:
+    """Of two responses the right one is preferred, or by a few margins neither, by two models."""
+    truth, one, other, groups = whole(draw, count)
+    equal = draw.random(count) < 0.02
+    return truth, np.where(equal, 0.5, one), np.where(equal, 0.5, other), groups
+
+
 def grouped(draw: Draw, count: int) -> Sample:
     """Examples in groups of 1 to 5 which share most of their difficulty."""
     sizes = draw.integers(1, 6, count // 3)
@@ -110,6 +124,8 @@ def cases() -> list[Case]:
     for name in ("loss", "token-accuracy"):
         for spread, told in ((0.3, "lengths alike"), (1.2, "wide lengths")):
             found.append(Case(f"{name}, {told}", metric(name), tokens(spread, name != "loss")))
+    found += [Case("reward-accuracy", metric("reward-accuracy"), preferred)]
+    found += [Case("loss of preferences", metric("loss"), margins)]
     found += [Case("exact-match", metric("exact-match"), whole), Case("accuracy, grouped", accuracy, grouped)]
     return found
 

@@ -27,6 +27,15 @@ the model's own image processor; those that are not RGB are made so, on white wh
 upper 8 bits of 16, and counted. The proxy of `text-regression` trains on standardised numbers, which changes no
 correlation; full training takes them as they are, and learns best from numbers of the order of 1.
 """,
+    "task.chosen": """
+`preference` learns by direct preference optimisation (arXiv 2305.18290): of two responses to a prompt, the
+chosen one's log-probability is to rise against the rejected one's, each less its reference, which is what the
+same model gives without its adapters. A search computes each reference once a process, for it depends on no
+pyramid. Responses are texts, or chats that end with them: the whole chat, or the answer alone as a list of one
+message behind the column of prompts. `reward-accuracy` is the share whose chosen response has the larger
+reward, in which two equal ones count a half; `loss` is the negative mean of `-log sigmoid(margin)`. In the end
+`train` and `confirm` train by trl's DPOTrainer, without dropout of the backbone, as trl does by default.
+""",
     "task.dataset": """
 A cell of a CSV or TSV file is the text that stands there: `00123` and `1.10` keep their zeros, `NA` and `None`
 are texts, `01` and `1` are two classes. A class is a cell's text without outer spaces; typed formats (JSON,
