@@ -19,6 +19,8 @@ IDENTITY = "recipe.sha256"
 LATER: Mapping[str, Any] = {"optimization": "joint", "interference": 0, "lora_dropout": 0.0}
 """Fields of `training` that version 0.1 did not know, with what they were then: leaving them so changes no
 recipe."""
+LATER_OF_TASK: Mapping[str, Any] = dict.fromkeys(("answers", "chosen", "rejected", "beta"))
+"""The same of `task`."""
 
 
 def identity(recipe: Recipe) -> str:
@@ -26,6 +28,8 @@ def identity(recipe: Recipe) -> str:
     plain: dict[str, Any] = recipe.model_dump(mode="json", exclude={"name", "chosen", "versions"})
     training = plain["training"].items()
     plain["training"] = {name: value for name, value in training if LATER.get(name, ...) != value}
+    task = plain["task"].items()
+    plain["task"] = {name: value for name, value in task if LATER_OF_TASK.get(name, ...) != value}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from msplora_search.adapters.bank import attach, bank_of, detach
@@ -267,6 +268,18 @@ def test_adapters_that_are_off_are_on_again_afterwards(tmp_path: Path) -> None:
     detach(model)
     assert torch.equal(model(input_ids=ids).logits, off)
     assert not torch.equal(on, off)
+
+
+@torch.no_grad()
+def test_an_adapter_of_peft_is_off_too(tmp_path: Path) -> None:
+    bench = Workbench.load(study(tmp_path))
+    ids, base = torch.tensor([[4, 6, 7, 8, 9, 11]]), bench.backbone.model.eval()
+    plain = base(input_ids=ids).logits
+    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)).eval()
+    assert not torch.equal(model(input_ids=ids).logits, plain)
+    with adapters_off(model):
+        assert torch.equal(model(input_ids=ids).logits, plain)
+    assert not torch.equal(model(input_ids=ids).logits, plain)
 
 
 def test_parts_of_a_batch_have_together_its_loss_and_gradient(tmp_path: Path) -> None:
