@@ -6,8 +6,8 @@ only the tokens that are asked for. All three have the same loss. Times are of t
 the same batch, one way after another; what is told is the ratio to the step as it is now, its median over batches.
 
 The model has the sizes of SmolLM2-135M and random weights, and fewer layers: the ratio is also told for the depth
-of the real one, by `head + layers * layer` through two depths. What is padding is told beside it: that share is the
-most that packing can save in the layers.
+of the real one, by `head + layers * layer` through two depths. What is padding is told beside it: that share is
+the most that packing can save in the layers.
 
     python scripts/bench_packing.py --batches 24
 """

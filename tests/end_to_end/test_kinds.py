@@ -149,10 +149,10 @@ def test_preferences_by_the_command_line(tmp_path: Path) -> None:
         ("task.chosen=better", "task.chosen is 'better', no such column"),
         ("task.rejected=worse", "task.rejected is 'worse', no such column"),
         ("task.prompt=question", "task.prompt is 'question', no such column"),
-        ("task.beta=0", "task.beta is 0; it should be greater than 0"),
+        ("task.beta=0", "task.beta is 0.0; it should be greater than 0"),
         ("task.metric=accuracy", "task.metric is accuracy, which preference does not have"),
         ("task.template={promt}", "{promt} is no column of task.prompt; did you mean 'prompt'"),
-        ("training.lora_dropout=1", "training.lora_dropout is 1; it should be less than 1"),
+        ("training.lora_dropout=1", "training.lora_dropout is 1.0; it should be less than 1"),
     ],
 )
 def test_wrong_settings_of_preferences_are_found_by_validate(tmp_path: Path, asked: str, said: str) -> None:

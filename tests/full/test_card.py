@@ -134,8 +134,9 @@ def templated(folder: Path) -> dict[str, Any]:
 
 
 def preference(folder: Path) -> dict[str, Any]:
-    data = write_jsonl(folder / "data.jsonl", preferences(100))
-    return {**causal(folder), "kind": "preference", "dataset": str(data)}
+    task = {**causal(folder), "kind": "preference"}
+    write_jsonl(folder / "data.jsonl", preferences(100))
+    return task
 
 
 def seq2seq(folder: Path) -> dict[str, Any]:

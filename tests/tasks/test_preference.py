@@ -29,6 +29,7 @@ from msplora_search.tasks.task import Task, prepare
 from tests.small import write_jsonl
 from tests.tasks.models import preferences, save_llama, study_of, word_tokenizer
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 PREFERENCE: dict[str, Any] = {"kind": "preference", "max_length": 24}
 
 
