@@ -83,7 +83,7 @@ def timed(step: Step, model: Any, batch: Batch) -> tuple[float, float]:
     loss.backward()  # type: ignore[no-untyped-call]
     spent = time.process_time() - began
     model.zero_grad(set_to_none=True)
-    return spent, float(loss)
+    return spent, float(loss.detach())
 
 
 STEPS: dict[str, Step] = {"padded, as now": padded, "padded, asked scores alone": asked_alone, "packed": packed}
