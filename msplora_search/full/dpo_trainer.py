@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -20,7 +19,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
 from msplora_search.full.pyramid_trainer import Listener
 from msplora_search.tasks.parts import Batch, Part
-from msplora_search.tasks.preference import Pairs
+from msplora_search.tasks.preference import dataset_of
 from msplora_search.tasks.task import Task
 from msplora_search.tasks.tokens import pad_of
 
@@ -88,7 +87,7 @@ class TiedDPOTrainer(DPOTrainer):
 
     def _precompute_ref_logps(self, dataset: Any, *_: Any) -> Any:
         """The references of the task, of the training examples; in evaluation it asks for them itself."""
-        if not isinstance(dataset, Dataset):
+        if not hasattr(dataset, "add_column"):  # no data set of `datasets`
             return dataset
         found = []
         with self.compute_loss_context_manager():
@@ -146,16 +145,3 @@ def preference_trainer(
         callbacks=callbacks,
     )
     return found
-
-
-def dataset_of(part: Part) -> Dataset:
-    """The examples of a part as trl's trainer takes them."""
-    pairs = part.corpus.examples
-    assert isinstance(pairs, Pairs)
-    columns: dict[str, list[list[int]]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
-    for row in part.rows:
-        start = int(pairs.both.starts[2 * row])
-        chosen, rejected = (pairs.both.tokens[2 * row + i].tolist() for i in range(2))
-        for name, ids in zip(columns, (chosen[:start], chosen[start:], rejected[start:]), strict=True):
-            columns[name].append(ids)
-    return Dataset.from_dict(columns)

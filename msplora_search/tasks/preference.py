@@ -21,7 +21,7 @@ from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import NOT_ASKED, cut_note, response_scores
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.pairs import Pair, pairs
-from msplora_search.tasks.parts import Batch, Examples, Rows
+from msplora_search.tasks.parts import Batch, Examples, Part, Rows
 from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.tokenising import bounded, require_whole
 from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
@@ -205,3 +205,18 @@ def _alone(batch: Batch, row: int) -> Batch:
 def _key(start: int, responses: tuple[list[int], list[int]], prompt: list[int]) -> int:
     told = np.array([start, len(responses[0]), *prompt, *responses[0], *responses[1]], dtype=np.int64)
     return int.from_bytes(hashlib.blake2b(told.tobytes(), digest_size=8).digest(), "big", signed=True)
+
+
+def dataset_of(part: Part) -> Any:
+    """The examples of a part as trl's trainer takes them: a `Dataset` of token ids, the prompt apart."""
+    from datasets import Dataset
+
+    pairs = part.corpus.examples
+    assert isinstance(pairs, Pairs)
+    columns: dict[str, list[list[int]]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
+    for row in part.rows:
+        start = int(pairs.both.starts[2 * row])
+        chosen, rejected = (pairs.both.tokens[2 * row + i].tolist() for i in range(2))
+        for name, ids in zip(columns, (chosen[:start], chosen[start:], rejected[start:]), strict=True):
+            columns[name].append(ids)
+    return Dataset.from_dict(columns)
