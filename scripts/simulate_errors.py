@@ -129,6 +129,20 @@ def searches(draw: Draw, count: int) -> Sample:
     return np.arange(count), ranks[0], ranks[1], None
 
 
+def margins(draw: Draw, count: int) -> Sample:
+    """Losses of preferences, whose margins vary alike in two models."""
+    hard = draw.normal(1.0, 1.5, count)
+    losses = [np.log1p(np.exp(-(hard + shift + 0.5 * draw.normal(size=count)))) for shift in (0.0, 0.1)]
+    return np.ones(count), losses[0], losses[1], None
+
+
+def preferred(draw: Draw, count: int) -> Sample:
+    """Of two responses the right one is preferred, or by a few margins neither, by two models."""
+    truth, one, other, groups = whole(draw, count)
+    equal = draw.random(count) < 0.02
+    return truth, np.where(equal, 0.5, one), np.where(equal, 0.5, other), groups
+
+
 def grouped(draw: Draw, count: int) -> Sample:
     """Examples in groups of 1 to 5 which share most of their difficulty."""
     sizes = draw.integers(1, 6, count // 3)
@@ -159,6 +173,8 @@ def cases() -> list[Case]:
     found.append(Case("f1 of spans", SpanF1(), spans))
     found += [Case(name, LabelF1(name, is_mean=name == "macro-f1"), labels) for name in ("micro-f1", "macro-f1")]
     found += [Case(name, metric(name), searches) for name in ("recall@1", "recall@5")]
+    found += [Case("reward-accuracy", metric("reward-accuracy"), preferred)]
+    found += [Case("loss of preferences", metric("loss"), margins)]
     found += [Case("exact-match", metric("exact-match"), whole), Case("accuracy, grouped", accuracy, grouped)]
     found += [Case("f1 of answers", MeanOfExamples("f1", is_share=False), answers)]
     return found

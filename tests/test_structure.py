@@ -36,6 +36,7 @@ HOMES = {
     "typer": {"cli", "cli_analyze", "cli_check", "cli_compress", "cli_full", "cli_parts", "cli_plot"},
     "peft": {"adapters", "full"},
     "seqeval": set(),
+    "trl": {"full"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -88,6 +88,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         f"- {facts.origin or _origin(recipe)}",
         *(_in_turn(recipe) if facts.trained else ()),
         *_held(recipe),
+        *_dropout(recipe),
         "",
         *_forms(_usage(recipe, kind, base, most_tokens, between), facts.merged),
         f"The {compared} of all forms differ by at most {done.apart:.1e} on real batches in "
@@ -168,6 +169,11 @@ def _in_turn(recipe: Recipe) -> list[str]:
 def _held(recipe: Recipe) -> list[str]:
     kept = recipe.backbone.quantization
     return [] if kept == "none" else [f"- Trained on a base in {kept}; another base gives other numbers."]
+
+
+def _dropout(recipe: Recipe) -> list[str]:
+    rate = recipe.training.lora_dropout
+    return [f"- Trained with LoRA dropout {rate:g}, one mask for all levels of a matrix."] if rate else []
 
 
 def _origin(recipe: Recipe) -> str:

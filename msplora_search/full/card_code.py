@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from msplora_search.adapters.outputs import Outputs
 from msplora_search.full.card_embedding import loaded_by_sentence_transformers, pooled
 from msplora_search.full.card_reading import answering, choosing
+from msplora_search.settings.kinds import OF_DECODERS
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.pooling import Pooling
 
@@ -135,7 +136,7 @@ def _asked(usage: Usage) -> list[str]:
         case "image-classification":
             opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
             return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
-        case "causal-lm" | "seq2seq-lm":
+        case "causal-lm" | "seq2seq-lm" | "preference":
             return _answered(usage)
         case "multiple-choice" | "extractive-qa":
             reads = choosing if usage.task.kind == "multiple-choice" else answering
@@ -146,7 +147,7 @@ def _asked(usage: Usage) -> list[str]:
 
 
 def _answered(usage: Usage) -> list[str]:
-    if usage.task.kind == "causal-lm":
+    if usage.task.kind in OF_DECODERS:
         return [*_prompt(usage), *_generated('[0, inputs["input_ids"].shape[1] :]')]
     cut = f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
     return [*_prompt_of_columns(usage), cut, *_generated("[0]")]

@@ -27,6 +27,7 @@ from msplora_search.full.identity import require_same_run
 from msplora_search.full.sentence_files import write_sentence_files
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
+from msplora_search.settings.kinds import OF_DECODERS
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.embedding import Embedding
@@ -156,7 +157,7 @@ def _processor(recipe: Recipe) -> Any:
         if processor.pad_token_id is None:
             processor.pad_token = processor.convert_ids_to_tokens(pad_of(processor))
         # A decoder goes on from the last token; a classifier was trained with the first tokens in their places.
-        processor.padding_side = "left" if recipe.task.kind == "causal-lm" else "right"
+        processor.padding_side = "left" if recipe.task.kind in OF_DECODERS else "right"
     return processor
 
 

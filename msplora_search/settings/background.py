@@ -48,6 +48,15 @@ of all positives of a part; it is smaller in a larger part, and its standard err
 positives as they are. With `label` the cosine learns a score, of which the lowest of the data is 0 and the highest
 1. The opening lines say what the model reaches without adapters: many are embedding models already.
 """,
+    "task.chosen": """
+`preference` learns by direct preference optimisation (arXiv 2305.18290): of two responses to a prompt, the
+chosen one's log-probability is to rise against the rejected one's, each less its reference, which is what the
+same model gives without its adapters. A search computes each reference once a process, for it depends on no
+pyramid. Responses are texts, or chats that end with them: the whole chat, or the answer alone as a list of one
+message behind the column of prompts. `reward-accuracy` is the share whose chosen response has the larger
+reward, in which two equal ones count a half; `loss` is the negative mean of `-log sigmoid(margin)`. In the end
+`train` and `confirm` train by trl's DPOTrainer, without dropout of the backbone, as trl does by default.
+""",
     "task.dataset": """
 A cell of a CSV or TSV file is the text that stands there: `00123` and `1.10` keep their zeros, `NA` and `None`
 are texts, `01` and `1` are two classes. A class is a cell's text without outer spaces; typed formats (JSON,

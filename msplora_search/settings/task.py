@@ -77,11 +77,21 @@ class TaskSettings(Model):
     """Column of lists of choices, or a column for each choice, where empty cells at the end are no choices
     (multiple-choice)."""
     prompt: Annotated[tuple[Column, ...], Field(min_length=1, max_length=64)] | None = None
-    """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm)."""
+    """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm, preference)."""
     response: Column | None = None
     """Column of what is to be answered; only its tokens are trained on (causal-lm, seq2seq-lm)."""
+    chosen: Column | None = None
+    """Column of the better of two responses: texts, or chats that end with it (preference)."""
+    rejected: Column | None = None
+    """Column of the worse response to the same prompt (preference)."""
+    beta: Annotated[float, Field(strict=True, gt=0, le=100)] | None = None
+    """How much a response's log-probability, less that without adapters, counts as its reward: large values keep
+    the model near its base; 0.1 where nothing is said (preference)."""
     messages: Column | None = None
     """Column of chats, lists of {role, content} that end with the answer, in place of prompt and response."""
+    turns: Literal["last", "every"] | None = None
+    """Which answers of a chat are trained on, and count for loss and token-accuracy: `last`, as where nothing is
+    said, or `every` one with what ends its turn; exact-match is of the last (causal-lm with messages)."""
     template: str | None = None
     """Text that the prompt is put into, with columns in braces such as "Q: {question} A:"; where there is none,
     causal-lm uses the tokenizer's chat template, and seq2seq-lm the prompt columns as they are."""
@@ -104,9 +114,10 @@ class TaskSettings(Model):
     """Column whose equal values belong together, such as a patient or a passage; a part has whole groups."""
     metric: Literal[
         "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match",
-        "micro-f1", "macro-f1", "recall@1", "recall@5", "recall@10",
+        "micro-f1", "macro-f1", "recall@1", "recall@5", "recall@10", "reward-accuracy",
     ] = "accuracy"  # fmt: skip
-    """Larger is better for all: loss is the negative mean loss of a token."""
+    """Larger is better for all: loss is the negative mean loss of a token, or of a preference; reward-accuracy the
+    share of preferences whose chosen response has the larger reward, in which two equal ones count a half."""
     positive: str | None = None
     """The class, of two, whose f1 is measured; the second in their order where none is named."""
     max_length: Annotated[int, Field(strict=True, ge=8, le=2**20), WHOLE] = 128
@@ -127,7 +138,7 @@ class TaskSettings(Model):
         """Names of the columns that are read."""
         inputs = (*(self.text or ()), self.words, *(self.prompt or ()), *(self.choices or ()))
         asked = (self.question, self.context, self.answers)
-        wanted = (self.label, *(self.labels or ()), self.response)
+        wanted = (self.label, *(self.labels or ()), self.response, self.chosen, self.rejected)
         named = (*inputs, *asked, *wanted, self.messages, self.image, self.group)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
@@ -188,6 +199,8 @@ class TaskSettings(Model):
             raise misfit("labels", "or label says which labels a text has; give one of them")
         if told := odd_texts(self.kind, self.text):
             raise misfit("text", told)
+        if self.turns is not None and self.messages is None:
+            raise misfit("turns", "says which answers of chats are trained on; name their column as messages")
         if self.metric not in METRICS[self.kind]:
             raise misfit(
                 "metric",

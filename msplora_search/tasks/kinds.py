@@ -23,6 +23,10 @@ def kind_of(settings: TaskSettings, processor: Any) -> Kind:  # noqa: PLR0911 - 
             from msplora_search.tasks.causal_lm import CausalLM
 
             return CausalLM(settings, processor)
+        case "preference":
+            from msplora_search.tasks.preference import Preference
+
+            return Preference(settings, processor)
         case "seq2seq-lm":
             from msplora_search.tasks.seq2seq_lm import Seq2SeqLM
 

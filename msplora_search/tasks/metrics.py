@@ -258,6 +258,7 @@ _ALONE: tuple[Metric, ...] = (
     TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),
     TokenMean("token-accuracy"),
     TokenMean("exact-match"),
+    TokenMean("reward-accuracy"),
     Recall(1),
     Recall(5),
     Recall(10),
