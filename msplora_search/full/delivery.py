@@ -127,13 +127,14 @@ def deliver(
         forms = {"PEFT": checked_logits(recipe, reload_peft(recipe, folder / "peft", device), task, part)}
         if recipe.backbone.quantization == "none":
             forms["merged"] = checked_logits(recipe, merge(model), task, part)
+        most_apart = MOST_APART[recipe.backbone.dtype]
+        apart = require_equal(tied, forms, most_apart, origin.left)
         first = task.collate(part, np.arange(min(len(part), CHECKED_ROWS)))
-        logits = partial(checked_logits, recipe, task=task, part=part)
-        source = Source(recipe, model, peft, base.name, processor, first, logits)
+        answers = partial(checked_logits, recipe, task=task, part=part)
+        source = Source(recipe, model, peft, base.name, processor, first, answers)
         for form in further:
-            if (made_logits := form.write(source, folder / form.name)) is not None:
-                forms[form.name] = made_logits
-        apart = require_equal(tied, forms, MOST_APART[recipe.backbone.dtype], origin.left)
+            if (logits := form.write(source, folder / form.name)) is not None:
+                apart = max(apart, require_equal(tied, {form.name: logits}, most_apart, origin.left))
         if with_merged:
             save_merged(model, folder / "merged")
             processor.save_pretrained(folder / "merged")

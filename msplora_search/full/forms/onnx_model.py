@@ -50,7 +50,7 @@ class OnnxModel:
             )
         try:
             import onnx  # noqa: F401
-            import onnxruntime  # noqa: F401
+            import onnxruntime  # type: ignore[import-untyped, unused-ignore]  # noqa: F401
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise InputError(f"--onnx: the package {error.name} is not installed; {INSTALL}") from None
