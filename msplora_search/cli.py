@@ -32,6 +32,7 @@ from msplora_search.cli_parts import (
     wait_briefly,
 )
 from msplora_search.files import short
+from msplora_search.stopping import GOES_ON, last_signal, listen_for_signals, said_when_stopped, say_when_stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +54,6 @@ def main() -> None:
     A search that ends for its trials fail is 1.
     """
     from msplora_search.errors import InputError, WorkerStoppedError
-    from msplora_search.stopping import last_signal, listen_for_signals, said_when_stopped
 
     listen_for_signals()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -128,6 +128,7 @@ def run(
     from msplora_search.reporting.terminal import search_display
     from msplora_search.settings import load_study
 
+    say_when_stopped(GOES_ON)
     place = port_of(serve, port)
     settings = load_study(study, assignments or [])
     console = open_console()
@@ -193,6 +194,7 @@ def worker(
             "--storage: is missing; give the database that the search has, such as "
             f"postgresql+psycopg://user@host/name, or set {STORAGE_VARIABLE}"
         )
+    say_when_stopped(GOES_ON)
     settings = load_study(study, assignments or [])
     console = open_console()
     with loading(console, "loading model and data ..."):

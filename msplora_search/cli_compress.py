@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,8 @@ import typer
 
 from msplora_search.cli_parts import AsJson, loading, print_json
 from msplora_search.files import short
-from msplora_search.stopping import say_when_stopped
+from msplora_search.stopping import ANEW, say_when_stopped
+from msplora_search.text import brief
 
 
 def compress(
@@ -68,9 +70,13 @@ def compress(
     """
     from msplora_search.reporting.console import PlainTable, open_console, print_line
 
-    say_when_stopped("nothing was written, and the same command begins anew")
+    def say(line: str) -> None:
+        if not as_json:
+            print_line(console, line)
+
+    say_when_stopped(f"nothing was written, and {ANEW}")
     console = open_console()
-    with loading(console, "fitting pyramids ..."):
+    with nullcontext() if as_json else loading(console, "compressing ..."):
         from msplora_search.compression.choosing import Choice
         from msplora_search.compression.compressing import read_ranks
         from msplora_search.compression.delivering import Wish
@@ -82,16 +88,18 @@ def compress(
         choice, sources = Choice(max_error, max_params, non_inferior), Sources(study, assignments or [], model)
         choice.require(has_task=study is not None)
         sources.require(train is not None, merged)
+        say("reading the adapter ...")
         lora = read_lora(adapter)
         wish = Wish(examples, read_ranks(ranks, lora.rank), train, merged)
         wish.require()
         with all_or_nothing(to) as part:
-            found, outcome = sources.compressed(lora, choice, wish, part)
+            found, outcome = sources.compressed(lora, choice, wish, part, say)
             told = write_compression(found, outcome, part)
     if as_json:
         print_json(told)
         return
-    title = f"{lora.params:,} parameters as LoRA"
+    title = f"{brief(lora.name)}: {lora.params:,} parameters as LoRA"
+    console.print()
     console.print(PlainTable(columns(outcome), point_rows(found, outcome), title))
     for line in outcome_lines(found, outcome, short(to / "model")):
         print_line(console, line)

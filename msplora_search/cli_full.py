@@ -9,6 +9,7 @@ import typer
 
 from msplora_search.cli_parts import AsJson, Output, Storage, as_given, print_json
 from msplora_search.files import short
+from msplora_search.stopping import GOES_ON, say_when_stopped
 
 
 def export(
@@ -89,6 +90,7 @@ def train(
     """
     from msplora_search.settings.recipe import load_recipe
 
+    say_when_stopped(GOES_ON)
     read = load_recipe(recipe, assignments or [])
     folder = output or Path("trained") / read.name
     from msplora_search.full.delivery import train_and_deliver
@@ -154,6 +156,7 @@ def confirm(
     from msplora_search.search.results import load_results
     from msplora_search.search.summary import summarise
 
+    say_when_stopped(GOES_ON)
     console, tried = open_console(), read_rates(rates) if rates is not None else []
     tell = (lambda _: None) if as_json else (lambda training: print_line(console, training_line(training)))
     found = confirm_front(load_results(output, storage), output, seeds, tell, workers, assignments or [], tried)

@@ -12,6 +12,7 @@ PATIENCE = 4.0
 """Seconds that a step may take to its end, once it was asked to stop."""
 SOON = 0.01
 """Seconds after which a signal that was lost is raised again."""
+ANEW, GOES_ON = "the same command begins anew", "the same command goes on from here"
 
 
 class _Stopping:
@@ -20,7 +21,7 @@ class _Stopping:
     within: bool = False
     """Whether something is at work that should come to its end."""
     wanted: bool = False
-    told: str = "the same command goes on from here"
+    told: str = ANEW
 
 
 def listen_for_signals() -> None:
@@ -43,7 +44,7 @@ def say_when_stopped(what: str) -> None:
 
 
 def said_when_stopped() -> str:
-    """What became of the work; by default, that the same command goes on."""
+    """What became of the work; by default, that it has to be done again."""
     return _Stopping.told
 
 

@@ -32,6 +32,12 @@ SIGNS = {
     "\u202f": r"\,",
 }  # fmt: skip
 """What pdfLaTeX lacks as letters and has as formulas."""
+NO_PDF_LATEX = re.compile(
+    "[\u0126\u0127\u0138\u013f\u0140\u0149\u0166\u0167\u017f]|"
+    "[^\n -~\u00a0-\u017f\u0218-\u021b\u2013\u2014\u2018-\u201a"
+    "\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2116\u2122\u2190-\u2193]"
+)
+"""What pdfLaTeX has as no letter either: all but Latin letters with their accents, and common signs."""
 ALIKE = {"±": "+-", "…": "..."}
 """For outputs that cannot take a character: what says the same."""
 UNWRITABLE = "msplora_search_written_out"
@@ -114,6 +120,11 @@ def spreadsheet(text: str) -> str:
 def latex(text: str) -> str:
     """Foreign text within a line of LaTeX: it is read as it stands; no command, comment or cell begins in it."""
     return "".join(LATEX.get(c) or SIGNS.get(c, c) for c in printable(text).strip())
+
+
+def beyond_pdflatex(text: str) -> list[str]:
+    """The characters of what `latex` gave that pdfLaTeX cannot set with its T1 fonts, each once."""
+    return list(dict.fromkeys(NO_PDF_LATEX.findall(text)))
 
 
 def fitting(text: str, encoding: str) -> str:

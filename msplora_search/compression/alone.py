@@ -17,7 +17,7 @@ from msplora_search.adapters.peft_format import to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.compression.card import write_card
 from msplora_search.compression.choosing import Choice
-from msplora_search.compression.compressing import Compression, Point
+from msplora_search.compression.compressing import Compression, Point, Say
 from msplora_search.compression.compressing import compress as compress_lora
 from msplora_search.compression.delivering import NOTHING_LEFT, Wish, relative
 from msplora_search.compression.lora import Lora
@@ -58,16 +58,17 @@ class Alone:
 
 
 def compress_alone(
-    lora: Lora, choice: Choice, wish: Wish, model: str | None, folder: Path
+    lora: Lora, choice: Choice, wish: Wish, model: str | None, folder: Path, say: Say
 ) -> tuple[Compression, Alone]:
     """Fit, choose, compare and write `model/` into `folder`. `model`: the base model. Raises InputError."""
-    found = compress_lora(lora, wish.ranks)
+    found = compress_lora(lora, wish.ranks, say=say)
     chosen = choice.picked(found)
     target = folder / "model"
     target.mkdir()
     if model is None:
         done = Alone(chosen, write_point(found, chosen, target))
     else:
+        say("comparing logits of LoRA, pyramid, PEFT and merged model ...")
         done = _on_base(found, chosen, model, target, wish.merged)
     write_card(found, chosen, target, Base.of(model or lora.base_model or "unknown"), wish.merged)
     return found, done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,17 @@ from msplora_search.compression.levels import Ranks, Spans
 from msplora_search.compression.lora import Lora
 from msplora_search.errors import InputError
 from msplora_search.results.pareto import front
-from msplora_search.text import brief
+from msplora_search.text import brief, several
 
 MOST_GROUPS = 4
 FEW, MOST = 1, 30
 """Rounds of a first look at every point of the lattice, and of those that it leaves."""
+Say = Callable[[str], None]
+"""Is given a line on what is done next, or was done."""
+
+
+def say_nothing(_: str) -> None:
+    """For who wants the result alone."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,11 @@ def lattice(largest: int) -> tuple[int, ...]:
 
 
 def compress(
-    lora: Lora, ranks: Sequence[int] | None = None, own: list[SiteFamily] | None = None, examples: int = 0
+    lora: Lora,
+    ranks: Sequence[int] | None = None,
+    own: list[SiteFamily] | None = None,
+    examples: int = 0,
+    say: Say = say_nothing,
 ) -> Compression:
     """The front over `ranks` at every level and 2 to 4 depth groups. Raises InputError for updates of zeros.
 
@@ -89,9 +99,11 @@ def compress(
     if not sum(f.energy for f in own):
         raise InputError(f"{lora.folder}: every update is zero; train the adapter first")
     choices = sorted(set(ranks or lattice(lora.rank)))
+    say(f"fitting pyramids to {several(lora.layers, 'layer')} ...")
     candidates = list(_candidates(own, lora, choices))
     kept = _front(measured(own, r, g, FEW) for r, g in candidates)
     plain = [measured(own, Ranks(0, 0, r), ((0, lora.layers),), FEW) for r in range(1, choices[-1] + 1)]
+    say(f"fitting {len(kept):,} of {several(len(candidates), 'pyramid')} more closely ...")
     final = _front([*(measured(own, p.ranks, p.groups, MOST) for p in kept), *plain])
     return Compression(lora, own, final, plain, examples)
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from msplora_search.compression.choosing import Choice, Judged
-from msplora_search.compression.compressing import Compression, Point
+from msplora_search.compression.compressing import Compression, Point, Say
 from msplora_search.compression.compressing import compress as compress_lora
 from msplora_search.compression.family import families
 from msplora_search.compression.ground import Ground
@@ -23,6 +23,7 @@ from msplora_search.full.training import Trained, train_recipe
 from msplora_search.results.noise import difference_se
 from msplora_search.results.records import Measure
 from msplora_search.tasks.backbone import Backbone
+from msplora_search.text import several
 
 NOTHING_LEFT = "the folder is as it was"
 
@@ -83,27 +84,31 @@ class Outcome:
         }
 
 
-def compress_on(ground: Ground, choice: Choice, wish: Wish, folder: Path) -> tuple[Compression, Outcome]:
+def compress_on(ground: Ground, choice: Choice, wish: Wish, folder: Path, say: Say) -> tuple[Compression, Outcome]:
     """Fit, choose, train where that is asked for, prove and write `model/` into `folder`.
 
     Raises InputError as all of these do.
     """
     ground.load()  # what does not fit is found before the work
     own, original = families(ground.lora), ground.original()
-    if wish.examples:
-        own = ground.weighted(original, own, wish.examples)
     examples = min(wish.examples, len(ground.parts.task.train))
-    found = compress_lora(ground.lora, wish.ranks, own, examples)
-    judged = ground.judged(original, found)
+    if examples:
+        say(f"collecting activations of {several(examples, 'training example')} ...")
+        own = ground.weighted(original, own, examples)
+    found = compress_lora(ground.lora, wish.ranks, own, examples, say)
+    judged = ground.judged(original, found, say)
     chosen = choice.picked(found, judged)
+    say(f"measuring the LoRA on {several(len(ground.parts.test), 'test row')} ...")
     logits, measured = ground.logits(original), ground.measure(original, ground.parts.test)
     del original
-    trained, recipe = _made(ground, found, chosen, wish, folder)
+    trained, recipe = _made(ground, found, chosen, wish, folder, say)
+    say("comparing logits of LoRA, pyramid, PEFT and merged model ...")
     near = relative(logits, ground.logits(trained.backbone.model))
     after = None
     if wish.epochs is not None:
         after = ground.measure(trained.backbone.model, ground.parts.task.validation, judged.rows).metric
-    done = deliver(recipe, trained, folder, wish.merged, Origin(NOTHING_LEFT, _told(found, chosen, wish)))
+    origin = Origin(NOTHING_LEFT, _told(found, chosen, wish), wish.epochs is not None)
+    done = deliver(recipe, trained, folder, wish.merged, origin)
     trained.finish()
     same = None
     if ground.recipe.classes:
@@ -111,7 +116,9 @@ def compress_on(ground: Ground, choice: Choice, wish: Wish, folder: Path) -> tup
     return found, Outcome(chosen, judged, done, near, same, measured, trained.test, wish.epochs, after)
 
 
-def _made(ground: Ground, found: Compression, chosen: Point, wish: Wish, folder: Path) -> tuple[Trained, Any]:
+def _made(
+    ground: Ground, found: Compression, chosen: Point, wish: Wish, folder: Path, say: Say
+) -> tuple[Trained, Any]:
     """The adapted model, with what `deliver` takes beside it."""
 
     def adapt(backbone: Backbone) -> None:
@@ -119,9 +126,11 @@ def _made(ground: Ground, found: Compression, chosen: Point, wish: Wish, folder:
 
     name = f"{ground.recipe.name[:80]}-compressed"
     if wish.epochs is not None:
+        say(f"training {chosen.ranks} for {wish.epochs:g} epochs ...")
         recipe = ground.recipe_of(chosen, name, epochs=wish.epochs)
         with beside(folder / "training") as checkpoints:
             return train_recipe(recipe, checkpoints, quiet=True, adapt=adapt), recipe
+    say(f"measuring {chosen.ranks} on {several(len(ground.parts.test), 'test row')} ...")
     backbone = ground.load()
     adapt(backbone)
     backbone.model.eval()

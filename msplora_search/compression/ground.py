@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from msplora_search.adapters.bank import detach
 from msplora_search.adapters.peft_format import PREFIX
 from msplora_search.compression.choosing import Judged
-from msplora_search.compression.compressing import Compression, Point
+from msplora_search.compression.compressing import Compression, Point, Say
 from msplora_search.compression.family import SiteFamily
 from msplora_search.compression.levels import Ranks
 from msplora_search.compression.lora import Lora
@@ -31,7 +31,7 @@ from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.parts import Batch, Part
 from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import read_corpus
-from msplora_search.text import brief, printable
+from msplora_search.text import brief, printable, several
 
 MOST_JUDGED = 500
 """Validation rows that each point of a front is measured on."""
@@ -110,16 +110,19 @@ class Ground:
         with self._precision():
             return weighted(families, original, PREFIX, self.parts.task, batches)
 
-    def judged(self, original: nn.Module, found: Compression) -> Judged:
+    def judged(self, original: nn.Module, found: Compression, say: Say) -> Judged:
         """The LoRA and every point of its front on validation rows."""
-        part, backbone = self.parts.task.validation, self.load()
+        part, backbone, metric = self.parts.task.validation, self.load(), self.recipe.task.metric_label
+        say(f"measuring the LoRA and {several(len(found.front), 'point')} on validation rows ...")
+        lora = self.measure(original, part, MOST_JUDGED)
         points = {}
-        for point in found.front:
+        for number, point in enumerate(found.front, start=1):
             put_on(backbone.model, found, point, backbone.head)
             points[point] = self.measure(backbone.model, part, MOST_JUDGED)
             detach(backbone.model)
-        lora = self.measure(original, part, MOST_JUDGED)
-        return Judged(self.recipe.task.metric_label, len(lora.predictions), lora, points)
+            told = f"{number} of {len(found.front)}: {point.ranks}, {point.params:,} parameters"
+            say(f"{told}: {metric} {points[point].metric:.4f}")
+        return Judged(metric, len(lora.predictions), lora, points)
 
     def _precision(self) -> torch.autocast:
         bf16 = self.recipe.backbone.dtype == "bf16"

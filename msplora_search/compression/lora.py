@@ -24,6 +24,8 @@ from msplora_search.text import brief, shown
 
 FACTOR = re.compile(r"(?P<path>.+)\.lora_(?P<name>[AB])\.weight")
 PLACE = re.compile(r"(?P<stack>.+?)\.(?P<layer>\d+)\.(?P<target>.+)")
+ALIKE = re.compile(r"adapters?|checkpoints?(-\d+)?|model|peft|pyramid", re.IGNORECASE)
+"""Names of folders that programs give to all adapters alike."""
 ANEW = "give a folder that PEFT's save_pretrained wrote"
 
 
@@ -66,6 +68,13 @@ class Lora:
     base_model: str | None
     task_type: str | None
     fan_in_fan_out: bool
+
+    @property
+    def name(self) -> str:
+        """That of its folder, or of the nearest above it that is this one's own; `adapter` where there is none."""
+        whole = self.folder.resolve()
+        own = (place.name for place in (whole, *whole.parents) if not ALIKE.fullmatch(place.name))
+        return next(own, "") or "adapter"
 
     @property
     def layers(self) -> int:

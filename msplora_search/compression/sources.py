@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msplora_search.compression.alone import Alone, compress_alone
 from msplora_search.compression.choosing import Choice
-from msplora_search.compression.compressing import Compression
+from msplora_search.compression.compressing import Compression, Say
 from msplora_search.compression.delivering import Outcome, Wish, compress_on
 from msplora_search.compression.ground import ground_of
 from msplora_search.compression.lora import Lora
@@ -36,13 +36,14 @@ class Sources:
             raise InputError("--merge: needs the base model; give --study or --model")
 
     def compressed(
-        self, lora: Lora, choice: Choice, wish: Wish, folder: Path
+        self, lora: Lora, choice: Choice, wish: Wish, folder: Path, say: Say
     ) -> tuple[Compression, Outcome | Alone]:
         """Fit, choose, prove and write `model/` into `folder`. Raises InputError."""
         if self.study is None:
-            return compress_alone(lora, choice, wish, self.model, folder)
+            return compress_alone(lora, choice, wish, self.model, folder, say)
         settings = load_study(self.study, self.assignments)
         if wish.merged and settings.backbone.quantization != "none":
             raise InputError(f"--merge: {settings.backbone.quantization} weights cannot be merged; leave it out")
+        say("loading model and data ...")
         with placed(settings.origin):
-            return compress_on(ground_of(settings, lora), choice, wish, folder)
+            return compress_on(ground_of(settings, lora), choice, wish, folder, say)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msplora_search.design.scaling import LEVELS
 from msplora_search.files import public_name
 from msplora_search.full.card_code import Usage, merged_code, peft_code, pyramid_code
 from msplora_search.full.delivered import Delivered
@@ -58,6 +59,8 @@ class Facts:
     """Examples of each class in the test part; none where examples have no class."""
     origin: str | None = None
     """Where the model comes from, in a sentence; None: what the recipe says."""
+    trained: bool = True
+    """As the recipe says."""
     forms: tuple[Form, ...] = ()
     """What else was written."""
     adapter: Mapping[str, Any] | None = None
@@ -89,6 +92,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         f"- Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled: "
         f"{done.unrolled_params:,}{_filled(done)}.",
         f"- {facts.origin or _origin(recipe)}",
+        *(_in_turn(recipe) if facts.trained else ()),
         *_held(recipe),
         "",
         *_forms(_usage(recipe, kind, base, most_tokens, between), facts, kind),
@@ -166,6 +170,17 @@ def _positive(recipe: Recipe) -> str:
 def _filled(done: Delivered) -> str:
     zeros = done.stored_params - done.unrolled_params
     return f", and {zeros:,} zeros that fill all ranks up to the largest" if zeros else ""
+
+
+def _in_turn(recipe: Recipe) -> list[str]:
+    """How the levels were trained, where a step did not train all of them."""
+    pyramid, way = recipe.built(), recipe.training.optimization
+    mid, layer = (max(ranks) for ranks in zip(*((g.mid_rank, g.layer_rank) for g in pyramid.groups), strict=True))
+    levels = [level for level, rank in zip(LEVELS, (pyramid.global_rank, mid, layer), strict=True) if rank]
+    if way == "joint" or len(levels) == 1:
+        return []
+    how = "one after another, in equal shares of the steps" if way == "staged" else "in turn, one a step"
+    return [f"- Levels were trained {how}: {', '.join(levels)} (`training.optimization: {way}`)."]
 
 
 def _held(recipe: Recipe) -> list[str]:

@@ -58,6 +58,8 @@ class Origin:
     """What there is where it cannot be delivered."""
     told: str | None = None
     """A sentence for the card on where it comes from; None: what the recipe says."""
+    trained: bool = True
+    """As the recipe says."""
 
 
 TRAINED = Origin("checkpoints are kept")
@@ -150,7 +152,8 @@ def deliver(
         most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
         config = json.loads((folder / "peft" / CONFIG).read_text(encoding="utf-8"))
         model_type = str(getattr(model.config, "model_type", ""))
-        facts = Facts(done, with_merged, counts, origin.told, tuple(further), config, model_type)
+        told = (tuple(further), config, model_type)
+        facts = Facts(done, with_merged, counts, origin.told, origin.trained, *told)
         card = model_card(recipe, task.kind, most, facts, _between(recipe, processor))
         (folder / "README.md").write_text(card, encoding="utf-8")
         made.append(done)

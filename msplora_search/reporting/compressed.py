@@ -16,7 +16,7 @@ from msplora_search.reporting.figures.axes import parameter_axis
 from msplora_search.reporting.figures.saving import drawing, save, settle
 from msplora_search.reporting.figures.style import FRONT, INK, LORA, Look, Width
 from msplora_search.results.noise import difference_se
-from msplora_search.text import brief, printable
+from msplora_search.text import brief
 
 PYRAMIDS, TRUNCATED = Look(FRONT, "o", 3.5, "-"), Look(LORA, "s", 6.5, "--")
 RESISTS = 0.05
@@ -114,7 +114,7 @@ def draw_compression(compression: Compression, chosen: Point, folder: Path) -> N
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         of = "sites' outputs" if compression.examples else "updates"
         axes.set(ylabel=f"relative error of the {of}", ylim=(0, None))
-        axes.set_title(printable(brief(f"{compression.lora.folder.resolve().name}: compressed", 60)))
+        axes.set_title(f"{brief(compression.lora.name, 60)}: compressed")
         axes.legend()
         settle(figure)
         save(figure, folder / "compress", (".png", ".svg"))

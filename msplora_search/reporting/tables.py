@@ -11,12 +11,16 @@ from msplora_search.reporting.figures.shown import Shown
 from msplora_search.results.front_file import FrontPoint
 from msplora_search.results.noise import interval
 from msplora_search.search.baselines import word_of
-from msplora_search.text import brief, latex, markdown, spreadsheet
+from msplora_search.text import beyond_pdflatex, brief, latex, markdown, spreadsheet
 
 NORMAL = 1.959964
 """Standard errors on both sides that hold 95% of a normal distribution."""
 MARK = "% front of msplora-search"
 """First line of a LaTeX table."""
+FITTED = r"\noindent\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
+"""Last line of a LaTeX table: sets box 0, in the width of the text where it is wider."""
+MOST_NAMED = 10
+"""Characters that a comment names."""
 CSV = (
     "study", "model", "trial", "pyramid", "targets", "adapter_params", "times_best_lora", "metric_name", "metric",
     "metric_se", "metric_low_95", "metric_high_95", "metric_judged", "metric_judged_se", "front_probability",
@@ -89,8 +93,6 @@ def _latex(studies: Sequence[Shown]) -> str:
     head, rows = _cells(studies, lambda text: latex(brief(text, 60)), r"\pm", ("$", "$"))
     left = 3 if len(studies) > 1 else 2
     lines = [
-        f"{MARK}; needs \\usepackage{{booktabs}}, for names with accents \\usepackage[T1]{{fontenc}} too, "
-        "and for names beyond Latin letters LuaLaTeX or XeLaTeX with a font of theirs",
         f"\\begin{{tabular}}{{{'l' * left}{'r' * (len(head) - left)}}}",
         r"\toprule",
         " & ".join(head) + r" \\",
@@ -100,7 +102,24 @@ def _latex(studies: Sequence[Shown]) -> str:
         if place and len(studies) > 1 and row[0] != rows[place - 1][0]:
             lines.append(r"\midrule")
         lines.append(" & ".join(row) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    table = "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+    return "\n".join([*_needs(table), r"\sbox0{%", f"{table}}}%", FITTED]) + "\n"
+
+
+def _needs(table: str) -> list[str]:
+    """What the document that takes a LaTeX table must have, as comments."""
+    needs = [
+        f"{MARK}; needs \\usepackage{{booktabs}}, for names with accents \\usepackage[T1]{{fontenc}} too, and",
+        "% \\usepackage{graphicx} where it is wider than the text, to whose width it is shrunk then",
+    ]
+    if lacking := beyond_pdflatex(table):
+        named = ", ".join(f"{c} (U+{ord(c):04X})" for c in lacking[:MOST_NAMED])
+        more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""
+        needs += [
+            f"% pdfLaTeX cannot set {named}{more}: take LuaLaTeX or",
+            "% XeLaTeX, and \\usepackage{fontspec} with \\setmainfont{a font that has them} in place of fontenc",
+        ]
+    return needs
 
 
 def _cells(

@@ -17,7 +17,7 @@ from msplora_search.adapters.pyramid_file import load_pyramid
 from msplora_search.cli import app
 from msplora_search.compression.choosing import Choice
 from msplora_search.compression.compressing import compress, read_ranks
-from msplora_search.compression.lora import read_lora
+from msplora_search.compression.lora import Lora, read_lora
 from msplora_search.compression.writing import write_point
 from msplora_search.errors import InputError
 from msplora_search.full.delivery import load_peft
@@ -48,6 +48,30 @@ def test_a_pyramid_is_found_again_and_computes_the_same_in_both_forms(tmp_path: 
     assert torch.allclose(before, peft, atol=1e-4)
     assert not torch.allclose(before, outputs(base(tmp_path)), atol=1e-2)
     assert (tmp_path / "out" / "compress.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("/of/my-lora", "my-lora"),
+        ("/of/trained/small/model/peft", "small"),
+        ("/of/small/adapter", "small"),
+        ("/of/my-lora/checkpoint-500", "my-lora"),
+        ("/of/my-lora/checkpoints/checkpoint-9/adapter_model", "adapter_model"),
+        ("/of/peft-2/PEFT", "peft-2"),
+        ("/of/pyramid/../small", "small"),
+        ("/model/peft", "adapter"),
+    ],
+)
+def test_a_lora_is_called_after_the_nearest_folder_of_its_own(folder: str, name: str) -> None:
+    assert Lora(Path(folder), (), {}, (), None, None, None, False).name == name
+
+
+def test_figure_and_table_name_the_lora(tmp_path: Path) -> None:
+    lora = save_lora(tmp_path).rename(tmp_path / "adapter")
+    done = CliRunner().invoke(app, ["compress", str(lora), "--to", str(tmp_path / "out")], catch_exceptions=False)
+    assert f"{tmp_path.name}: 3,072 parameters as LoRA" in done.stdout.splitlines()
+    assert f"<!-- {tmp_path.name}: compressed -->" in (tmp_path / "out" / "compress.svg").read_text()
 
 
 def test_random_layers_resist_and_it_is_said(tmp_path: Path) -> None:

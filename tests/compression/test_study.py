@@ -123,9 +123,10 @@ def test_the_whole_lora_loses_nothing_and_weights_can_be_left_out(home: Path, tm
 
 
 def test_some_training_goes_out_from_the_fit(home: Path, tmp_path: Path) -> None:
-    fitted = run(home, tmp_path / "fitted", "--max-params", "400")
-    rate = ("--set", "training.learning_rate=1e-3")
-    trained = run(home, tmp_path / "trained", "--max-params", "400", "--train", "0.5", *rate)
+    changed = ("training.learning_rate=1e-3", "training.optimization=alternating")
+    how = ("--max-params", "400", *(word for change in changed for word in ("--set", change)))
+    fitted = run(home, tmp_path / "fitted", *how)
+    trained = run(home, tmp_path / "trained", *how, "--train", "0.5")
     assert trained["written"] == fitted["written"]
     assert trained["trained"]["epochs"] == 0.5
     file = Path("model") / "pyramid" / "pyramid.safetensors"
@@ -133,7 +134,28 @@ def test_some_training_goes_out_from_the_fit(home: Path, tmp_path: Path) -> None
     adapters = [name for name in one if name.startswith("adapter.")]
     apart = [float((one[name] - other[name]).norm() / one[name].norm()) for name in adapters]
     assert 0 < min(apart) < max(apart) < 0.5  # it moved, and from where the fit is
+    cards = [(tmp_path / name / "model" / "README.md").read_text() for name in ("fitted", "trained")]
+    assert ["Levels were trained in turn, one a step: global, layer" in card for card in cards] == [False, True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fitted", "trained"]
+
+
+def test_each_stage_is_told_while_it_lasts(home: Path, tmp_path: Path) -> None:
+    some = ("--examples", "40", "--ranks", "0,2,4", "--max-params", "400", "--train", "0.1")
+    done = CliRunner().invoke(app, words(home, tmp_path / "out", *some), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    stages = [line.removesuffix(" ...") for line in lines if line.endswith(" ...")]
+    told = json.loads((tmp_path / "out" / "compress.json").read_text())
+    front, ranks = told["front"], told["written"]["ranks"]
+    assert [s for s in stages if "more closely" not in s] == [
+        "reading the adapter", "loading model and data", "collecting activations of 40 training examples",
+        "fitting pyramids to 2 layers", f"measuring the LoRA and {len(front)} points on validation rows",
+        f"measuring the LoRA on {told['test']['rows']} test rows", f"training {ranks} for 0.1 epochs",
+        "comparing logits of LoRA, pyramid, PEFT and merged model",
+    ]  # fmt: skip
+    at = lines.index(f"measuring the LoRA on {told['test']['rows']} test rows ...")
+    for number, (point, line) in enumerate(zip(front, lines[at - len(front) : at], strict=True), start=1):
+        assert line.startswith(f"{number} of {len(front)}: {point['ranks']}, {point['params']:,} parameters: acc")
 
 
 def test_the_metric_chooses(home: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +354,27 @@ def test_a_card_tells_classes_zeros_and_where_the_pyramid_is_from(tmp_path: Path
     chosen = {"study": "a-study", "trial": 3, "why": "as asked", "metric": 0.5, "metric_se": 0.1}
     assert "Trial 3 of the study `a-study`: `as asked`. In the search" in card_of(tmp_path, chosen=chosen)
     assert "Trial 3 of the study `a-study`." in card_of(tmp_path, chosen={"study": "a-study", "trial": 3})
+
+
+@pytest.mark.parametrize(
+    ("way", "ranks", "said"),
+    [
+        ("joint", (2, 1, 1), None),
+        ("staged", (2, 0, 0), None),
+        ("staged", (2, 2, 1), "one after another, in equal shares of the steps: global, mid, layer (`"),
+        ("alternating", (2, 0, 1), "in turn, one a step: global, layer (`training.optimization: alternating`)."),
+    ],
+)
+def test_a_card_tells_which_levels_had_their_turn(
+    tmp_path: Path, way: str, ranks: tuple[int, int, int], said: str | None
+) -> None:
+    pyramid = Pyramid.from_split(ranks, (0, 2, 4), ["query", "value"]).to_json()
+    recipe = recipe_of(tmp_path, classification(tmp_path), pyramid=pyramid, training={"optimization": way})
+    kind = kind_of(recipe.task, None)
+    told = [line for line in model_card(recipe, kind, 10, FACTS).splitlines() if "Levels were" in line]
+    assert len(told) == (said is not None)
+    assert all(line.startswith(f"- Levels were trained {said}") for line in told)
+    assert "Levels were" not in model_card(recipe, kind, 10, replace(FACTS, trained=False))  # but compressed
 
 
 def test_of_many_classes_the_text_names_some_and_the_code_all(tmp_path: Path) -> None:

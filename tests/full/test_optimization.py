@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ from msplora_search.full.arguments import planned_steps, training_arguments
 from msplora_search.full.identity import identity
 from msplora_search.full.pyramid_trainer import PyramidTrainer
 from msplora_search.full.recording import FILE, moments
-from msplora_search.full.training import PartDataset, TrainedPart, collate, train_recipe, whole_batches
+from msplora_search.full.training import PartDataset, TrainedPart, collate, measured, train_recipe, whole_batches
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.cache import CACHE_VARIABLE
@@ -113,7 +112,7 @@ def test_joint_training_is_that_of_a_plain_trainer(tmp_path: Path) -> None:
         data_collator=lambda examples: collate(parts.task, examples),
         train_dataset=PartDataset(whole_batches(parts.task.train, 16)),
         eval_dataset=PartDataset(parts.task.validation),
-        compute_metrics=lambda found: {"accuracy": float(np.mean(found.label_ids == found.predictions))},
+        compute_metrics=lambda found: {"accuracy": measured(parts.task, parts.task.validation, found).metric},
     )
     trainer.train()
     assert equal(ours, bank.state())

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msplora_search.reporting.figures.shown import Shown
-from msplora_search.reporting.tables import Form, front_table, is_front_table
+from msplora_search.reporting.tables import FITTED, Form, front_table, is_front_table
 from msplora_search.search.summary import summarise
-from msplora_search.text import latex
+from msplora_search.text import beyond_pdflatex, latex
 from tests.example import results
 from tests.servers import missing
 from tests.test_text import HOSTILE
@@ -48,11 +48,10 @@ def test_a_csv_holds_every_number() -> None:
 def test_latex_has_rules_and_as_many_cells_in_each_row() -> None:
     for studies in ([SHOWN], named("a & b_c \\ $x$ % {")):
         lines = front_table(studies, Form.LATEX).splitlines()
-        assert [line for line in lines if line in (r"\toprule", r"\bottomrule", r"\end{tabular}")] == [
-            r"\toprule", r"\bottomrule", r"\end{tabular}",
+        assert [line for line in lines if line in (r"\toprule", r"\bottomrule", r"\end{tabular}}%")] == [
+            r"\toprule", r"\bottomrule", r"\end{tabular}}%",
         ]  # fmt: skip
-        columns = re.match(r"\\begin\{tabular\}\{([lr]+)\}", lines[1])
-        assert columns is not None
+        columns = next(found for line in lines if (found := re.match(r"\\begin\{tabular\}\{([lr]+)\}", line)))
         rows = [line for line in lines if line.endswith(r" \\")]
         assert len(rows) == 1 + 2 * len(studies)
         assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns[1])}
@@ -68,12 +67,27 @@ def test_nothing_in_latex_is_a_command_of_a_name(text: str) -> None:
     assert not set(rest) & set("\\&%$#_{}~^<>|\"[]'`*\n")
 
 
-def test_a_table_is_one_to_latex(tmp_path: Path) -> None:
-    """With accents, as its first line says, and with signs of mathematics; other letters need another engine."""
+def compiled(folder: Path, tables: str, *packages: str) -> str:
+    """What pdflatex says of a document with these tables, which it must be able to set."""
     if shutil.which("pdflatex") is None:
         missing(
             "pdflatex is not installed; Debian's packages are texlive-latex-base and texlive-latex-recommended"
         )
+    head = "\n".join(["\\documentclass{article}", *(f"\\usepackage{name}" for name in packages)])
+    text = f"{head}\n\\begin{{document}}\n{tables}\n\\end{{document}}\n"
+    (folder / "t.tex").write_text(text, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=False)
+    said = done.stdout.decode("utf-8", "replace")
+    assert done.returncode == 0, said[-2000:]
+    return said
+
+
+BOOKTABS, GRAPHICX, T1 = "{booktabs}", "{graphicx}", "[T1]{fontenc}"
+
+
+def test_a_table_is_one_to_latex_and_no_wider_than_the_text(tmp_path: Path) -> None:
+    """With accents, as its first line says, and with signs of mathematics; other letters need another engine."""
     names = [
         *HOSTILE,
         "100% _ & # ~ ^ \\ { } $ é ł ğ « →",
@@ -85,11 +99,30 @@ def test_a_table_is_one_to_latex(tmp_path: Path) -> None:
     tables = "\n\n".join(
         front_table(studies, Form.LATEX) for studies in (shown, [shown[0]], [SHOWN], *[[s] for s in shown])
     )
-    head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage[T1]{fontenc}\n\\begin{document}\n"
-    (tmp_path / "t.tex").write_text(f"{head}{tables}\n\\end{{document}}\n", encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-2000:]
+    assert r"Overfull \hbox" in compiled(tmp_path, tables.replace(FITTED, r"\usebox0"), BOOKTABS, T1)
+    assert r"Overfull \hbox" not in compiled(tmp_path, tables, BOOKTABS, T1, GRAPHICX)
+
+
+def test_a_table_that_is_not_too_wide_is_set_as_it_is(tmp_path: Path) -> None:
+    size = "\n\\typeout{it is \\the\\wd1, was \\the\\wd0}"
+    table = front_table([SHOWN], Form.LATEX).replace(FITTED, rf"\sbox1{{{FITTED}}}")
+    found = re.search(r"it is (.+), was (.+)", compiled(tmp_path, table + size, BOOKTABS))
+    assert found is not None
+    assert found[1] == found[2] != "0.0pt"
+
+
+def test_what_pdflatex_cannot_set_is_named_and_all_else_it_can(tmp_path: Path) -> None:
+    every = [chr(c) for c in range(0xA0, 0x2C00) if latex(chr(c)) == chr(c)]
+    lacking = beyond_pdflatex("".join(every))
+    able = [c for c in every if c not in lacking]
+    assert len(able) > 200
+    assert {"é", "ł", "–", "→"} <= {*able}  # noqa: RUF001
+    compiled(tmp_path, "\n\n".join(able), T1)
+    assert "cannot" not in front_table(named("".join(able[:40])), Form.LATEX)
+    table = front_table(named("\u03b1 漢字 é 漢 ж"), Form.LATEX)
+    assert "% pdfLaTeX cannot set 漢 (U+6F22), 字 (U+5B57), ж (U+0436): take LuaLaTeX or\n" in table
+    assert r"$\alpha$ 漢字 é 漢 ж &" in table
+    assert "ϧ (U+03E7) and 30 more" in front_table(named("".join(map(chr, range(0x3DE, 0x406)))), Form.LATEX)
 
 
 @pytest.mark.parametrize("text", [t for t in HOSTILE if t])
