@@ -49,6 +49,7 @@ TASKS = {
     "reviews": ("quickstart", 2000, 2000),
     "newspaper": ("offline_newspaper", 1500, 1300),
     "pairs": ("offline_pairs", 3000, 1500),
+    "images": ("offline_images", 500, 450),
 }
 """The study, and the most examples that are trained on, and that a rate is chosen by; as many are judged on."""
 RECORDED = 21
