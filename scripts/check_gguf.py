@@ -39,6 +39,7 @@ PREFIXES = (1, 2, 3, 5, 9, 17, 33, 64)
 KEYS = ("general.type", "general.architecture", "adapter.type", "adapter.lora.alpha")
 VOCABULARY = "demo:smollm2"
 """Its tokenizer is one that llama.cpp's converter knows."""
+EVERY_WORD = 10**6
 Scores = NDArray[np.float64]
 
 
@@ -143,12 +144,13 @@ def by_llama_cpp(base: Path, adapter: Path, ids: list[int]) -> Scores:
     params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.verbosity = 0
     params.n_ctx, params.n_parallel, params.cpuparams.n_threads, params.warmup = 128, 1, 1, False
     server, made = xllamacpp.Server(params), []
     for length in PREFIXES:
-        asked = {"prompt": ids[:length], "n_predict": 1, "n_probs": 10**6, "cache_prompt": False}
-        found = server.handle_completions(asked)
-        row = {one["id"]: one["logprob"] for one in found["completion_probabilities"][0]["top_logprobs"]}
+        asked = {"prompt": ids[:length], "max_tokens": 1, "logprobs": EVERY_WORD, "cache_prompt": False}
+        (answer,) = server.handle_completions(asked)["choices"]
+        row = {one["id"]: one["logprob"] for one in answer["logprobs"]["content"][0]["top_logprobs"]}
         made.append([row[word] for word in range(len(row))])
     return np.array(made)
 

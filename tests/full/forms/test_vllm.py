@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msplora_search.full.card import Facts, model_card
 from msplora_search.full.forms.vllm import MAX_RANKS, Verdict, served_by, verdict
+from msplora_search.tasks.kinds import kind_of
+from tests.full.test_card import DONE, causal, recipe_of
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -60,3 +64,14 @@ def test_the_command_holds_no_text_that_a_shell_reads(base: str, named: str) -> 
     command = served_by(Verdict((), 16), base, trust_remote_code=False)
     assert command == f"vllm serve {named} --enable-lora --max-lora-rank 16 --lora-modules adapter=peft"
     assert served_by(Verdict((), 16), base, trust_remote_code=True).endswith(" --trust-remote-code")
+
+
+def test_the_card_names_the_rule_that_keeps_vllm_from_serving_it(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, causal(tmp_path))
+    adapter = config(r=600, target_modules=["model.layers.0.<img>"])
+    card = model_card(
+        recipe, kind_of(recipe.task, None), 10, Facts(DONE, False, adapter=adapter, model_type="llama")
+    )
+    assert "vLLM, by its rules, does not serve it: rank 600 is above 512, the largest --max-lora-rank; " in card
+    assert r"vLLM does not adapt \<img\> of llama models." in card
+    assert "vllm serve" not in card
