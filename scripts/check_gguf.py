@@ -40,6 +40,16 @@ KEYS = ("general.type", "general.architecture", "adapter.type", "adapter.lora.al
 VOCABULARY = "demo:smollm2"
 """Its tokenizer is one that llama.cpp's converter knows."""
 EVERY_WORD = 10**6
+BASE = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from conversion.base import TextModel
+TextModel.get_vocab_base_pre = lambda *_: "smollm"
+import convert_hf_to_gguf
+convert_hf_to_gguf.main()
+"""
+"""llama.cpp's converter, told which vocabulary it is: it knows each by how a type of model takes texts apart, and
+here several types have that of another. Prompts are numbers of tokens."""
 Scores = NDArray[np.float64]
 
 
@@ -52,7 +62,10 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.models:
         with tempfile.TemporaryDirectory() as made:
-            check(name, Path(made), options.llama_cpp, not options.no_runtime)
+            try:
+                check(name, Path(made), options.llama_cpp, not options.no_runtime)
+            except RuntimeError as error:
+                print(f"{name}: {error}", flush=True)
 
 
 def check(name: str, folder: Path, sources: Path, run: bool) -> None:
@@ -68,7 +81,7 @@ def check(name: str, folder: Path, sources: Path, run: bool) -> None:
         ids = torch.randint(10, model.config.vocab_size, (1, PREFIXES[-1]), generator=drawn)
         ours = scores(model, ids)
         moved = np.abs(ours - scores(detach(model), ids)).max()
-        convert(sources, "convert_hf_to_gguf.py", str(location), "--outfile", str(folder / "base.gguf"))
+        convert(["-c", BASE, str(sources)], str(location), "--outfile", str(folder / "base.gguf"))
         apart = np.abs(by_llama_cpp(folder / "base.gguf", folder / "ours.gguf", ids[0].tolist()) - ours)
         print(
             f"{name}: log-probabilities by llama.cpp are at most {apart.max():.1e} from ours, "
@@ -106,8 +119,8 @@ def adapt(model: Any) -> None:
 def converter_told(adapter: PeftAdapter, folder: Path, base: Path, sources: Path) -> str:
     """How far what llama.cpp's converter makes of the PEFT form is from our file."""
     adapter.save(folder / "peft", None)
-    where = ["--base", str(base), "--outfile", str(folder / "theirs.gguf"), "--outtype", "f32"]
-    convert(sources, "convert_lora_to_gguf.py", str(folder / "peft"), *where)
+    where = ["--base", str(base), "--outfile", str(folder / "theirs.gguf")]
+    convert([str(sources / "convert_lora_to_gguf.py")], str(folder / "peft"), *where)
     ours, theirs = (GGUFReader(folder / name) for name in ("ours.gguf", "theirs.gguf"))
     held, wanted = ({one.name: np.array(one.data) for one in reader.tensors} for reader in (ours, theirs))
     if held.keys() != wanted.keys():
@@ -118,14 +131,12 @@ def converter_told(adapter: PeftAdapter, folder: Path, base: Path, sources: Path
     return f"{len(held)} tensors as the converter's, at most {apart:.1e} apart; {keys}"
 
 
-def convert(sources: Path, script: str, *words: str) -> None:
-    """Run a converter of llama.cpp; what it says is told where it fails."""
-    done = subprocess.run(
-        [sys.executable, str(sources / script), *words, *([] if "--outtype" in words else ["--outtype", "f32"])],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def convert(program: list[str], *words: str) -> None:
+    """Run a converter of llama.cpp. Raises RuntimeError with its last line where it fails."""
+    ran = [sys.executable, *program, *words, "--outtype", "f32"]
+    done = subprocess.run(ran, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{script} failed: {done.stderr[-2000:]}")
+        raise RuntimeError(f"{program[-1]} failed: {done.stderr.strip().splitlines()[-1]}")
 
 
 @torch.no_grad()
