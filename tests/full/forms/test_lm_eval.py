@@ -16,8 +16,8 @@ from tests.full.test_card import recipe_of
 from tests.small import write_jsonl
 from tests.tasks.models import requests, save_llama
 
-TOKENS = 2
-"""Of every response."""
+TOKENS = 3
+"""Of every response, with the one that ends it, which we train and judge too."""
 TASK = """
 task: colours
 dataset_path: json
@@ -25,8 +25,7 @@ dataset_kwargs: {{data_files: {{test: {rows}}}}}
 test_split: test
 output_type: loglikelihood
 doc_to_text: "say : {{{{prompt}}}} please"
-doc_to_target: "{{{{response}}}}"
-target_delimiter: " "
+doc_to_target: " {{{{response}}}}</s>"
 metric_list:
   - {{metric: perplexity, aggregation: perplexity, higher_is_better: false}}
   - {{metric: acc, aggregation: mean, higher_is_better: true}}
