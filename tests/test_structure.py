@@ -37,6 +37,10 @@ HOMES = {
     "peft": {"adapters", "full"},
     "seqeval": set(),
     "trl": {"full"},
+    "gguf": {"full"},
+    "onnx": {"full"},
+    "onnxruntime": {"full"},
+    "onnxscript": {"full"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

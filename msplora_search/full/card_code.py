@@ -37,6 +37,8 @@ class Usage:
     """How an embedding is made of tokens; None for other tasks."""
     dtype: str = "float32"
     trust_remote_code: bool = False
+    tensors: str = "pt"
+    """What the inputs are: tensors of torch, or "np", arrays of NumPy."""
 
     @property
     def reads(self) -> str:
@@ -134,8 +136,7 @@ def _asked(usage: Usage) -> list[str]:
         case "token-classification":
             return _tagged(usage)
         case "image-classification":
-            opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
-            return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
+            return [*_images(usage), *_scored(usage)]
         case "causal-lm" | "seq2seq-lm" | "preference":
             return _answered(usage)
         case "multiple-choice" | "extractive-qa":
@@ -149,12 +150,32 @@ def _asked(usage: Usage) -> list[str]:
 def _answered(usage: Usage) -> list[str]:
     if usage.task.kind in OF_DECODERS:
         return [*_prompt(usage), *_generated('[0, inputs["input_ids"].shape[1] :]')]
-    cut = f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
+    cut = f"inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, {_as(usage)})"
     return [*_prompt_of_columns(usage), cut, *_generated("[0]")]
 
 
+def inputs_code(usage: Usage) -> list[str]:
+    """Lines that make `inputs` for a model that answers in one pass over them."""
+    match usage.task.kind:
+        case "image-classification":
+            return _images(usage)
+        case "causal-lm":
+            return _prompt(usage)
+        case _:
+            return _texts(usage)
+
+
+def _as(usage: Usage) -> str:
+    return f'return_tensors="{usage.tensors}"'
+
+
+def _images(usage: Usage) -> list[str]:
+    opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
+    return [opened, f"inputs = processor(images, {_as(usage)})"]
+
+
 def _texts(usage: Usage) -> list[str]:
-    cut = f'padding=True, truncation=True, max_length={usage.most_tokens}, return_tensors="pt"'
+    cut = f"padding=True, truncation=True, max_length={usage.most_tokens}, {_as(usage)}"
     columns = usage.task.text or ()
     if len(columns) == 1:
         return [f"texts = [{f'some {columns[0]}'!a}]", f"inputs = tokenizer(texts, {cut})"]
@@ -197,9 +218,9 @@ def _tagged(usage: Usage) -> list[str]:
 def _prompt(usage: Usage) -> list[str]:
     """The tokens of a prompt for a decoder: in the chat template, or in the task's own."""
     if usage.task.template is not None:
-        return [*_prompt_of_columns(usage), 'inputs = tokenizer(prompt, return_tensors="pt")']
+        return [*_prompt_of_columns(usage), f"inputs = tokenizer(prompt, {_as(usage)})"]
     told = "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
-    coded = 'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")'
+    coded = f"inputs = tokenizer(prompt, add_special_tokens=False, {_as(usage)})"
     return ['messages = [{"role": "user", "content": "some prompt"}]', told, coded]
 
 

@@ -30,7 +30,7 @@ class Delivered:
     stored_params: int
     """As stock LoRA, with them."""
     apart: float
-    """Largest difference of logits between tied, PEFT and merged model."""
+    """Largest difference of logits between the tied model and its other forms."""
 
 
 def results_text(recipe: Recipe, done: Delivered) -> str:
