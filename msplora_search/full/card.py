@@ -93,6 +93,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         "its examples.",
         f"- Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled: "
         f"{done.unrolled_params:,}{_filled(done)}.",
+        *_serving(done),
         f"- {facts.origin or _origin(recipe)}",
         *(_in_turn(recipe) if facts.trained else ()),
         *_held(recipe),
@@ -175,6 +176,12 @@ def _positive(recipe: Recipe) -> str:
 def _filled(done: Delivered) -> str:
     zeros = done.stored_params - done.unrolled_params
     return f", and {zeros:,} zeros that fill all ranks up to the largest" if zeros else ""
+
+
+def _serving(done: Delivered) -> list[str]:
+    """What serving takes: exact, and as measured."""
+    exact = [] if done.costs is None else [f"- Served unmerged: {done.costs.served}."]
+    return [*exact, *([] if done.serving is None else [f"- {done.serving.told}"])]
 
 
 def _in_turn(recipe: Recipe) -> list[str]:

@@ -77,7 +77,20 @@ large as they were asked to be.
 Configurations that build the same model are one configuration: they are counted once, and trained once. The size
 of the space is exact, and printed before anything runs. A global, mid or layer rank of 0 drops the level, so
 `0/0/r` is plain LoRA. Shipped are `pyramid` (the full one), `tiny`, `paper` (its shapes alone),
-`rank_sensitivity`, `boundaries`, `per_group` and `all_linear`.
+`rank_sensitivity`, `boundaries`, `per_group`, `all_linear`, and `language` for language models, which has
+`all-linear` first and the paper's `query` and `value` beside it: plain LoRA is trained on both.
+""",
+    "search.cost": """
+All four are exact before anything is trained. `params` counts a shared adapter once. The others are of the pyramid
+as stock PEFT serves it, where sharing is unrolled: `unrolled-rank` is the one rank of the exported adapter, the
+largest sum of ranks at any site, and what vLLM's `max_lora_rank` bounds; `bytes` the size of its
+`adapter_model.safetensors`, head and header included; `flops` the multiplications that an unmerged adapter adds a
+token, the sum over sites of their ranks times `d_in + d_out`, without those with the zeros that fill ranks up. A
+merged adapter adds none. Fronts, hypervolume, pruning, the rules of `export` and the comparison with LoRA go by
+the cost that is named here; `max_params` bounds parameters all the same. Many pyramids have equal bytes, unrolled
+rank or multiplications: of those the front has the best, and the range that it is judged over ends one rank beyond
+the dearest. Of equal unrolled rank no pyramid can be more than LoRA, which has every freedom of it: there a search
+finds what trains best, not what is smallest.
 """,
     "search.sampler": """
 What a proposal costs is known before it is trained: its parameter count is exact. So what `front` expects of it

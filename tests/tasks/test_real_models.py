@@ -29,7 +29,8 @@ def last_of(bench: Workbench) -> Any:
 
 def test_a_decoder_of_thirty_layers_learns_to_answer() -> None:
     bench = bench_of("offline_instruct", train_examples=80, validation_examples=32)
-    assert (bench.layers, bench.space().targets) == (30, (("q_proj", "v_proj"),))
+    every, papers = bench.space().targets
+    assert (bench.layers, len(every), papers) == (30, 7, ("q_proj", "v_proj"))
     batch = bench.task.collate(bench.task.validation, np.arange(32))
     with bench.precision.evaluation():
         bare = float(bench.task.loss(bench.backbone.model.eval(), batch))
