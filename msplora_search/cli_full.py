@@ -76,6 +76,12 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a field of the recipe, such as training.epochs=3.")
     ] = None,
     merged: Annotated[bool, typer.Option("--merge", help="Write the merged model too.")] = False,
+    gguf: Annotated[
+        bool, typer.Option("--gguf", help="Write the adapter of a language model for llama.cpp too.")
+    ] = False,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write the merged model for onnxruntime too, checked by it.")
+    ] = False,
     measured: Annotated[
         bool, typer.Option("--measure/--no-measure", help="Measure latency and memory of what is delivered.")
     ] = True,
@@ -93,8 +99,10 @@ def train(
     read = load_recipe(recipe, assignments or [])
     folder = output or Path("trained") / read.name
     from msplora_search.full.delivery import train_and_deliver
+    from msplora_search.full.forms.all import wanted
 
-    done = train_and_deliver(read, folder, with_merged=merged, measured=measured)
+    further = wanted(gguf, onnx)
+    done = train_and_deliver(read, folder, merged, further, measured)
     if done is None:  # another process of the same training writes
         return
     if as_json:
@@ -113,7 +121,8 @@ def train(
     if done.serving is not None:
         print_line(console, done.serving.told)
     print_line(console, f"tied, PEFT and merged model agree within {done.apart:.1e}")
-    print_line(console, f"wrote {short(done.folder)} (pyramid/, peft/{', merged/' if merged else ''}, README.md)")
+    folders = ["pyramid", "peft", *(["merged"] if merged else []), *(form.name for form in further)]
+    print_line(console, f"wrote {short(done.folder)} ({', '.join(f'{name}/' for name in folders)}, README.md)")
 
 
 def confirm(

@@ -54,14 +54,14 @@ class PeftAdapter:
     def adapter_params(self) -> int:
         """Numbers in the low-rank factors, sharing unrolled, without the zeros that fill them up."""
         return sum(
-            rank * (self._factor(path, "A").shape[1] + self._factor(path, "B").shape[0])
+            rank * (self.factor(path, "A").shape[1] + self.factor(path, "B").shape[0])
             for path, rank in self.ranks.items()
         )
 
     @property
     def stored_params(self) -> int:
         """Numbers in the low-rank factors as they are stored, zeros included."""
-        return sum(self._factor(path, name).numel() for path in self.ranks for name in ("A", "B"))
+        return sum(self.factor(path, name).numel() for path in self.ranks for name in ("A", "B"))
 
     def save(self, folder: str | Path, base_model: str | None, task_type: str | None = None) -> None:
         """Write `adapter_config.json` and `adapter_model.safetensors` for `PeftModel.from_pretrained`.
@@ -94,7 +94,8 @@ class PeftAdapter:
         except (OSError, SafetensorError) as error:
             raise InputError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
-    def _factor(self, path: str, name: str) -> Tensor:
+    def factor(self, path: str, name: str) -> Tensor:
+        """`A`, (rank, d_in), or `B`, (d_out, rank), of a site; the rank is that of all sites."""
         return self.tensors[factor_name(path, name)]
 
 

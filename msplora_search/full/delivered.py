@@ -32,7 +32,7 @@ class Delivered:
     stored_params: int
     """As stock LoRA, with them."""
     apart: float
-    """Largest difference of logits between tied, PEFT and merged model."""
+    """Largest difference of logits between the tied model and its other forms."""
     costs: Costs | None = None
     """What serving it takes, exact; None where a version delivered it that did not say."""
     serving: Serving | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,7 @@ from msplora_search.proxy.rehearsal import refusing, rehearse
 from msplora_search.proxy.room import Room
 from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.training import rung_steps, train
+from msplora_search.proxy.untouched import untouched_told
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import ProxySettings, StudySettings
 from msplora_search.tasks.backbone import Backbone, load_backbone
@@ -68,6 +69,9 @@ class Workbench:
             with refusing(settings, backbone, precision):
                 _bring_into_form(settings, task, backbone, anatomies, precision)
                 rehearse(settings, task, backbone, largest, precision, room)
+                if settings.task.kind == "embedding":
+                    told = untouched_told(task, backbone, batches, precision, room)
+                    task = replace(task, notes=(*task.notes, *told))
         return cls(settings, task, backbone, batches, precision, anatomies, room)
 
     @property

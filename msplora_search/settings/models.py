@@ -18,6 +18,7 @@ from msplora_search.settings.values import (
     Epochs,
     Few,
     Fraction,
+    LoraDropout,
     Many,
     Moments,
     Name,
@@ -210,6 +211,9 @@ class TrainingSettings(Model):
     """Share of the training rows that the best checkpoint is chosen by."""
     early_stopping: Few | None = None
     """Evaluations without improvement after which training ends."""
+    lora_dropout: LoraDropout = 0.0
+    """Share of the adapters' input that is zeroed in each training step, one mask for all levels of a matrix; the
+    published MSPLoRA script has 0.05. What is exported has none."""
     optimization: Optimization = "joint"
     """Which levels of the pyramid a step trains; the head is always trained. `joint`: all of them. `staged`: one
     after another, global, mid, layer, each for an equal share of the steps. `alternating`: one a step, in turn. A

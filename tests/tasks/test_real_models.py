@@ -57,13 +57,28 @@ def test_pairs_are_a_question_and_its_passage() -> None:
     assert last_of(bench).loss > 0
 
 
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """Demo rows whose cells may be of any form."""
+    return [dict(row) for row in demo_rows(name)]
+
+
 def test_demo_data_are_what_is_described() -> None:
-    counts = {"newspaper": 5190, "boolq": 12_697, "word-problems": 2305, "mnist": 5000}
+    counts = {"newspaper": 5190, "boolq": 12_697, "word-problems": 2305, "made-preferences": 2245, "mnist": 5000}
+    counts |= {"commonsense": 1215, "social": 1954, "disfluent": 1000, "made-notices": 4000}
     for name, count in counts.items():
         assert len(demo_rows(name)) == count
     problem = demo_rows("word-problems")[0]
     assert set(problem) == {"passage", "question", "answer"}
+    made = demo_rows("made-preferences")
+    assert made[0] == {**made[0], "chosen": "9 apples", "rejected": "18 apples"}
+    assert not [row for row in made if row["chosen"] == row["rejected"]]
     assert {str(row["label"]) for row in demo_rows("boolq")} == {"yes", "no"}
+    assert {len(list(row["choices"])) for row in rows_of("social")} == {3}
+    assert rows_of("commonsense")[0]["choices"][0] == "bank"
+    assert sum(not row["answers"]["text"] for row in rows_of("disfluent")) == 245
+    for row in [*rows_of("disfluent"), *rows_of("made-notices")]:
+        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
+            assert row["context"][start : start + len(text)] == text
     image = demo_rows("mnist")[0]["image"]
     assert isinstance(image, np.ndarray)
     assert image.shape == (28, 28)
