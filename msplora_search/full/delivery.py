@@ -26,6 +26,7 @@ from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_deliv
 from msplora_search.full.identity import require_same_run
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
+from msplora_search.settings.kinds import OF_SEVERAL
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.exchanges import between_columns
@@ -154,7 +155,7 @@ def _processor(recipe: Recipe) -> Any:
 
 def _between(recipe: Recipe, processor: Any) -> str:
     """What stands between two texts that are read as one, or between the columns of a prompt."""
-    pairs = recipe.task.kind in ("multiple-choice", "extractive-qa")
+    pairs = recipe.task.kind in OF_SEVERAL
     if pairs or (recipe.task.text is not None and len(recipe.task.text) == 2):
         return separator(processor).text
     return between_columns(processor, chat=False) if recipe.task.kind == "seq2seq-lm" else ""

@@ -41,3 +41,5 @@ WITH_CLASSES = OF_ONE_CLASS
 """Kinds whose heads have an output a class, which recipes name."""
 OF_WORDS = ("causal-lm", "seq2seq-lm")
 """Kinds that score a vocabulary, by nothing but the pretrained weights: there is no head to train."""
+OF_SEVERAL = ("multiple-choice", "extractive-qa")
+"""Kinds whose examples have several sequences each."""
