@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,11 +70,15 @@ def weighted(
         for family in families
         for site in family.sites
     ]
+
+    def remember(_: nn.Module, __: tuple[Any, ...], named: dict[str, Any]) -> None:
+        mask[0] = _rows(named.get("attention_mask"))
+
+    hooks.append(model.register_forward_pre_hook(remember, with_kwargs=True))
     try:
         model.eval()
         with torch.no_grad():
             for batch in batches:
-                mask[0] = _rows(batch.inputs.get("attention_mask"))
                 task.kind.outputs(model, batch)
     finally:
         for hook in hooks:
@@ -83,11 +88,8 @@ def weighted(
 
 
 def _rows(mask: Tensor | None) -> Tensor | None:
-    """A mask as (sequences, tokens), also of examples of several sequences, without those that only fill up."""
-    if mask is None or mask.dim() < 3:
-        return mask
-    flat = mask.reshape(-1, mask.shape[-1])
-    return flat[flat.any(dim=1)]
+    """A mask as (sequences, tokens), also where an example is several sequences, as models take choices."""
+    return mask if mask is None or mask.dim() < 3 else mask.reshape(-1, mask.shape[-1])
 
 
 def _real(inputs: Tensor, mask: Tensor | None) -> Tensor:

@@ -23,6 +23,10 @@ def kind_of(settings: TaskSettings, processor: Any) -> Kind:  # noqa: PLR0911 - 
             from msplora_search.tasks.causal_lm import CausalLM
 
             return CausalLM(settings, processor)
+        case "preference":
+            from msplora_search.tasks.preference import Preference
+
+            return Preference(settings, processor)
         case "seq2seq-lm":
             from msplora_search.tasks.seq2seq_lm import Seq2SeqLM
 
@@ -31,6 +35,14 @@ def kind_of(settings: TaskSettings, processor: Any) -> Kind:  # noqa: PLR0911 - 
             from msplora_search.tasks.image_classification import ImageClassification
 
             return ImageClassification(settings, processor)
+        case "token-classification":
+            from msplora_search.tasks.token_classification import TokenClassification
+
+            return TokenClassification(settings, processor)
+        case "multi-label":
+            from msplora_search.tasks.multi_label import MultiLabel
+
+            return MultiLabel(settings, processor)
         case "multiple-choice":
             from msplora_search.tasks.multiple_choice import MultipleChoice
 
@@ -39,3 +51,7 @@ def kind_of(settings: TaskSettings, processor: Any) -> Kind:  # noqa: PLR0911 - 
             from msplora_search.tasks.extractive_qa import ExtractiveQA
 
             return ExtractiveQA(settings, processor)
+        case "embedding":
+            from msplora_search.tasks.embedding import Embedding
+
+            return Embedding(settings, processor)

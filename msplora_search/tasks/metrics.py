@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from msplora_search.tasks.recall import Recall
+
 Values = NDArray[Any]
 """One number for each example, or several, (examples, numbers): classes (int64), or measured values (float64)."""
 Floats = NDArray[np.float64]
@@ -248,16 +250,18 @@ def _passed_on(values: Floats, derivative: Floats) -> Floats:
     return np.asarray(found - found.mean())
 
 
-METRICS: dict[str, Metric] = {
-    found.name: found
-    for found in (
-        Accuracy(),
-        Matthews(),
-        Correlation("pearson", of_ranks=False),
-        Correlation("spearman", of_ranks=True),
-        TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),
-        TokenMean("token-accuracy"),
-        TokenMean("exact-match"),
-    )
-}
+_ALONE: tuple[Metric, ...] = (
+    Accuracy(),
+    Matthews(),
+    Correlation("pearson", of_ranks=False),
+    Correlation("spearman", of_ranks=True),
+    TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),
+    TokenMean("token-accuracy"),
+    TokenMean("exact-match"),
+    TokenMean("reward-accuracy"),
+    Recall(1),
+    Recall(5),
+    Recall(10),
+)
+METRICS: dict[str, Metric] = {found.name: found for found in _ALONE}
 """Those that need to know nothing of the task."""

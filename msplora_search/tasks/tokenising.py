@@ -68,7 +68,7 @@ def tokenise(
     ids: list[Any] = []
     types: list[Any] = []
     cut = 0
-    for rows in _portions(columns):
+    for rows in portions(columns):
         texts = [[bounded(text, most, from_end) for text in column[rows]] for column in columns]
         encoded = tokenizer(
             *texts, truncation=True, max_length=most - len(between), padding=False, return_attention_mask=False
@@ -104,7 +104,7 @@ def require_whole(text: str, seen: str, source: str, row: int) -> None:
         )
 
 
-def _portions(columns: Sequence[list[str]]) -> Iterator[slice]:
+def portions(columns: Sequence[list[str]]) -> Iterator[slice]:
     """Rows that are tokenised together."""
     start = characters = 0
     for row, cells in enumerate(zip(*columns, strict=True)):

@@ -19,7 +19,7 @@ from msplora_search.settings.document import dump
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.processors import load_processor
-from tests.end_to_end.test_kinds import causal, pictures, regression, seq2seq
+from tests.end_to_end.test_kinds import causal, pictures, preference, regression, seq2seq
 from tests.tasks.models import study_of
 from tests.tasks.reading_models import answering, choosing
 
@@ -52,6 +52,7 @@ def run(*words: str) -> dict[str, Any]:
     [
         (seq2seq, "encoder:q", 3),
         (causal, "query", 2),
+        (preference, "query", 2),
         (regression, "query", 2),
         (pictures, "query", 2),
         (choosing, "query", 2),

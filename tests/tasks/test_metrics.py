@@ -94,6 +94,8 @@ def examples(name: str, count: int, seed: int) -> tuple[Metric, Values, Values]:
         return metric(name), truth, truth + draw.normal(size=count)
     if name == "mean":
         return MeanOfExamples("f1", is_share=False), np.ones(count), draw.choice([0.0, 0.4, 1.0], count)
+    if name.startswith("recall"):
+        return metric(name), draw.integers(0, count, count), draw.geometric(0.2, count)
     tokens = draw.integers(1, 200, count).astype(float)
     return metric(name), tokens, tokens * draw.random(count)
 
