@@ -72,7 +72,7 @@ def weighted(
     ]
 
     def remember(_: nn.Module, __: tuple[Any, ...], named: dict[str, Any]) -> None:
-        mask[0] = named.get("attention_mask")
+        mask[0] = _rows(named.get("attention_mask"))
 
     hooks.append(model.register_forward_pre_hook(remember, with_kwargs=True))
     try:
@@ -85,6 +85,11 @@ def weighted(
             hook.remove()
     means = {path: moments.mean for path, moments in found.items()}
     return [family.weighted(means) for family in families]
+
+
+def _rows(mask: Tensor | None) -> Tensor | None:
+    """A mask as (sequences, tokens), also where an example is several sequences, as models take choices."""
+    return mask if mask is None or mask.dim() < 3 else mask.reshape(-1, mask.shape[-1])
 
 
 def _real(inputs: Tensor, mask: Tensor | None) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from transformers import TrainingArguments
 
 from msplora_search.errors import InputError, suggest
+from msplora_search.full.preference import arguments_class
 from msplora_search.settings.kinds import OF_WORDS
 from msplora_search.settings.recipe import Recipe
 
@@ -65,8 +66,9 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         "bf16": recipe.backbone.dtype == "bf16",  # or the fp32 head would meet bf16 numbers
         **further,
     }
+    made_of, given = arguments_class(recipe)
     try:
-        return TrainingArguments(
+        return made_of(
             output_dir=str(folder),
             num_train_epochs=training.epochs,
             per_device_train_batch_size=training.batch_size // processes,
@@ -79,7 +81,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
             label_names=["labels"],
             metric_for_best_model=metric_key(recipe),
             greater_is_better=True,
-            **chosen,
+            **{**given, **chosen},
         )
     except (ValueError, TypeError, ImportError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -15,7 +15,7 @@ from msplora_search.adapters.foreign import loading
 from msplora_search.adapters.hub import require_bounds
 from msplora_search.adapters.outputs import Outputs
 from msplora_search.errors import InputError
-from msplora_search.settings.kinds import WITHOUT_HEAD
+from msplora_search.settings.kinds import OF_DECODERS, WITHOUT_HEAD
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.bare import drop_unused
 from msplora_search.tasks.fit import require_embedding, require_fit, require_vocabulary
@@ -83,7 +83,7 @@ def load_backbone(
             enable({"use_reentrant": False})
     if settings.task.kind != "image-classification":
         require_embedding(model, name, processor)
-    if settings.task.kind == "causal-lm":
+    if settings.task.kind in OF_DECODERS:
         model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     missing = set(found["missing_keys"])
     if settings.task.kind == "embedding":
@@ -176,7 +176,16 @@ def outputs_of(task: TaskSettings, classes: Sequence[str]) -> Outputs | None:
     """The names of the head's outputs: the classes, or the column of the number; None where words are scored."""
     if task.kind == "text-regression":
         return Outputs.of_number(str(task.label))
-    return Outputs.of_classes(tuple(classes)) if classes else None
+    if task.kind == "extractive-qa":
+        return Outputs(("start", "end"))
+    if not classes:
+        return None
+    match task.kind:
+        case "token-classification":
+            return Outputs(tuple(classes))
+        case "multi-label":
+            return Outputs.of_labels(tuple(classes))
+    return Outputs.of_classes(tuple(classes))
 
 
 def _config(settings: ModelSettings, location: str, processor: Any, classes: Sequence[str]) -> Any:
@@ -200,6 +209,6 @@ def _config(settings: ModelSettings, location: str, processor: Any, classes: Seq
     if isinstance(words, int) and pad_of(processor) >= words:  # no embedding can be made for it
         require_vocabulary(words, settings.model, processor)
     config.pad_token_id = pad_of(processor)  # a classifier looks for the last token before the padding
-    if task.kind in ("causal-lm", "embedding"):
+    if task.kind in (*OF_DECODERS, "embedding"):
         config.use_cache = False  # of no use in training; generation asks for it by itself
     return config

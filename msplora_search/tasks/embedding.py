@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
+from msplora_search.tasks.anchors import Pairs, of_column
 from msplora_search.tasks.contrast import contrastive_loss, cosines, own_ranks, scored_loss
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import numbers_of
 from msplora_search.tasks.metrics import Metric, Values
-from msplora_search.tasks.pairs import Pairs, of_column
 from msplora_search.tasks.parts import Batch, Examples, Rows
 from msplora_search.tasks.pooling import Pooling, pooling_of
 from msplora_search.tasks.reading.cells import empty_note, texts

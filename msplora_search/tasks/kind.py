@@ -81,6 +81,14 @@ class Kind(Protocol):
 
 
 @runtime_checkable
+class Refers(Protocol):
+    """A kind whose loss compares a model with what it would be without its adapters."""
+
+    def referred(self, model: nn.Module, batch: Batch) -> Batch:
+        """The batch, with what the model without its adapters gives for it, as `loss` and `predict` want it."""
+
+
+@runtime_checkable
 class Settles(Protocol):
     """A kind whose predictions are not yet what its metric takes: that needs the examples, or all of a part."""
 

@@ -194,6 +194,25 @@ class TokenMean:
         return np.asarray(residuals / tokens.mean())
 
 
+@dataclass(frozen=True)
+class MeanOfExamples:
+    """The mean of values from 0 to 1, one an example, which are the predictions; `truth` plays no part."""
+
+    name: str
+    is_share: bool
+    """Whether every value is 0 or 1."""
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+    def score(self, truth: Values, predictions: Values) -> float:
+        """The mean."""
+        return float(predictions.mean(dtype=np.float64))
+
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """Each value, less the mean."""
+        values = predictions.astype(np.float64)
+        return np.asarray(values - values.mean())
+
+
 def metric(name: str, classes: int = 0, positive: int | None = None) -> Metric:
     """The metric called `name`.
 
@@ -239,6 +258,7 @@ _ALONE: tuple[Metric, ...] = (
     TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),
     TokenMean("token-accuracy"),
     TokenMean("exact-match"),
+    TokenMean("reward-accuracy"),
     Recall(1),
     Recall(5),
     Recall(10),
