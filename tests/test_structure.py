@@ -35,6 +35,8 @@ HOMES = {
     "pyarrow": {"tasks"},
     "typer": {"cli", "cli_analyze", "cli_check", "cli_compress", "cli_full", "cli_parts", "cli_plot"},
     "peft": {"adapters", "full"},
+    "seqeval": set(),
+    "trl": {"full"},
     "gguf": {"full"},
     "onnx": {"full"},
     "onnxruntime": {"full"},

@@ -118,12 +118,14 @@ def attach(
     seed: int = 0,
     anatomy: Anatomy | None = None,
     trainable: Iterable[nn.Parameter] | None = None,
+    dropout: float = 0.0,
 ) -> AdapterBank:
     """Adapt `model` in place: freeze its base, leave the task head trainable, add the pyramid.
 
     `trainable` replaces the parameters that stay trainable beside the adapters (by default
     `head_parameters(model)`). The bank becomes a submodule, so `model.parameters()`, `.to()` and
-    any training loop include the adapters. The output is unchanged until they are trained.
+    any training loop include the adapters. The output is unchanged until they are trained. `dropout`: share of
+    the adapters' input that is zeroed in training mode, see `PyramidLinear`.
 
     Raises ValueError when the model is adapted already, AnatomyError when a target matches
     nothing or the pyramid has another depth.
@@ -139,7 +141,7 @@ def attach(
     for parameter in head:
         parameter.requires_grad_(True)
     for path, adapters in bank.sites.items():
-        model.set_submodule(path, PyramidLinear(model.get_submodule(path), adapters))
+        model.set_submodule(path, PyramidLinear(model.get_submodule(path), adapters, dropout))
     model.add_module(BANK, bank)
     return bank
 

@@ -67,10 +67,17 @@ class PyramidLinear(nn.Module):
 
     The adapters belong to the bank: this module only refers to them, so a shared pair exists
     once in the model's parameters and in its state.
+
+    In training mode a share `dropout` of x is zeroed on its way into the adapters, and the rest scaled up by as
+    much: one mask for all levels, so that they stay one product, and the same as PEFT's `lora_dropout` does to
+    the one LoRA that they amount to.
     """
 
-    def __init__(self, base: nn.Module, adapters: tuple[LowRankAdapter, ...]) -> None:
+    def __init__(self, base: nn.Module, adapters: tuple[LowRankAdapter, ...], dropout: float = 0.0) -> None:
         super().__init__()
+        self.training = base.training
+        self.dropout = dropout
+        self.off = False  # see `switch.adapters_off`
         shape = matrix_shape(base)
         assert shape is not None
         d_in, d_out = shape
@@ -93,9 +100,13 @@ class PyramidLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., d_in) -> (..., d_out); one product into the stacked rank and one out of it."""
+        if self.off:
+            base: Tensor = self.base(x)
+            return base
         down = torch.cat([*(a.A for a in self._adapters), self.spare_down]) * self.scale  # (ranks, d_in)
         up = torch.cat([*(a.B for a in self._adapters), self.spare_up], dim=1)  # (d_out, ranks)
-        hidden = F.linear(x, down.to(x))  # also to its device, where layers lie on several
+        seen = F.dropout(x, self.dropout, self.training) if self.dropout else x
+        hidden = F.linear(seen, down.to(x))  # also to its device, where layers lie on several
         return torch.add(self.base(x), F.linear(hidden, up.to(x)))
 
     @property

@@ -11,6 +11,7 @@ import torch
 from transformers import TrainingArguments
 
 from msplora_search.errors import InputError, suggest
+from msplora_search.full.preference import arguments_class
 from msplora_search.settings.kinds import OF_WORDS
 from msplora_search.settings.recipe import Recipe
 
@@ -47,6 +48,8 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
             "that processes and accumulation make of it",
             field="training.batch_size",
         )
+    if recipe.task.has_negatives:
+        _require_whole_batches(training.batch_size, processes)
     chosen = {
         "eval_strategy": "epoch",
         "save_strategy": "epoch",
@@ -63,8 +66,9 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         "bf16": recipe.backbone.dtype == "bf16",  # or the fp32 head would meet bf16 numbers
         **further,
     }
+    made_of, given = arguments_class(recipe)
     try:
-        return TrainingArguments(
+        return made_of(
             output_dir=str(folder),
             num_train_epochs=training.epochs,
             per_device_train_batch_size=training.batch_size // processes,
@@ -77,7 +81,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
             label_names=["labels"],
             metric_for_best_model=metric_key(recipe),
             greater_is_better=True,
-            **chosen,
+            **{**given, **chosen},
         )
     except (ValueError, TypeError, ImportError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -89,6 +93,23 @@ def planned_steps(recipe: Recipe, arguments: TrainingArguments, rows: int) -> in
     if arguments.max_steps > 0:
         return int(arguments.max_steps)
     return math.ceil(recipe.training.epochs * max(1, rows // recipe.training.batch_size))
+
+
+def _require_whole_batches(batch_size: int, processes: int) -> None:
+    """Raise InputError where a batch, whose examples are one another's negatives, would come in pieces."""
+    if batch_size < 2:
+        raise InputError(
+            f"training.batch_size is {batch_size}; the examples of a batch are one another's negatives, so it "
+            "must be at least 2",
+            field="training.batch_size",
+        )
+    if processes > 1:
+        raise InputError(
+            f"training.batch_size: the examples of a batch are one another's negatives, and {processes} processes "
+            "or accumulated batches would each see a part; train in one process without "
+            "gradient_accumulation_steps (to save memory, set backbone.gradient_checkpointing to true)",
+            field="training.batch_size",
+        )
 
 
 def _require_plain_gradients(recipe: Recipe) -> None:

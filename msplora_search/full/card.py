@@ -20,6 +20,7 @@ from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import outputs_of
 from msplora_search.tasks.demo import PREFIX, published_model
+from msplora_search.tasks.embedding import Embedding
 from msplora_search.tasks.kind import Kind
 from msplora_search.tasks.labels import positive_of
 from msplora_search.text import code, markdown
@@ -75,6 +76,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
     header: dict[str, Any] = {"base_model": base.name} if base.is_id else {}
     header |= {"library_name": "peft", "tags": ["lora", "msplora", "msplora-search"]}
     done, (low, high) = facts.done, facts.done.interval
+    compared = "embeddings" if isinstance(kind, Embedding) else "logits"
     lines = [
         "---",
         dump(header).rstrip("\n"),
@@ -91,12 +93,15 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         "its examples.",
         f"- Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled: "
         f"{done.unrolled_params:,}{_filled(done)}.",
+        *_serving(done),
         f"- {facts.origin or _origin(recipe)}",
         *(_in_turn(recipe) if facts.trained else ()),
         *_held(recipe),
+        *_dropout(recipe),
         "",
         *_forms(_usage(recipe, kind, base, most_tokens, between), facts, kind),
-        f"The logits of all forms differ by at most {done.apart:.1e} on real batches in {recipe.backbone.dtype}. "
+        f"The {compared} of all forms differ by at most {done.apart:.1e} on real batches in "
+        f"{recipe.backbone.dtype}. "
         "Training the PEFT form on would untie what the pyramid shares.",
     ]
     return "\n".join(lines) + "\n"
@@ -111,6 +116,7 @@ def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int, between: st
         base_is_folder=not base.is_id,
         most_tokens=most_tokens,
         between=between,
+        pooling=kind.pooling if isinstance(kind, Embedding) else None,
         dtype="bfloat16" if recipe.backbone.dtype == "bf16" else "float32",
         trust_remote_code=recipe.trust_remote_code,
     )
@@ -172,6 +178,12 @@ def _filled(done: Delivered) -> str:
     return f", and {zeros:,} zeros that fill all ranks up to the largest" if zeros else ""
 
 
+def _serving(done: Delivered) -> list[str]:
+    """What serving takes: exact, and as measured."""
+    exact = [] if done.costs is None else [f"- Served unmerged: {done.costs.served}."]
+    return [*exact, *([] if done.serving is None else [f"- {done.serving.told}"])]
+
+
 def _in_turn(recipe: Recipe) -> list[str]:
     """How the levels were trained, where a step did not train all of them."""
     pyramid, way = recipe.built(), recipe.training.optimization
@@ -186,6 +198,11 @@ def _in_turn(recipe: Recipe) -> list[str]:
 def _held(recipe: Recipe) -> list[str]:
     kept = recipe.backbone.quantization
     return [] if kept == "none" else [f"- Trained on a base in {kept}; another base gives other numbers."]
+
+
+def _dropout(recipe: Recipe) -> list[str]:
+    rate = recipe.training.lora_dropout
+    return [f"- Trained with LoRA dropout {rate:g}, one mask for all levels of a matrix."] if rate else []
 
 
 def _origin(recipe: Recipe) -> str:

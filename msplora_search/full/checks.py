@@ -15,6 +15,7 @@ from typing import Any
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError, placed
 from msplora_search.full.arguments import training_arguments
+from msplora_search.full.preference import INSTALL, lacks_trl
 from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.choices import dissect_choices, space_in
 from msplora_search.proxy.workbench import require_rungs
@@ -50,6 +51,8 @@ def check_study(settings: StudySettings) -> Findings:
     found = Findings()
     with _collecting(found, settings):
         require_training(settings)
+        if lacks_trl(settings.task.kind):
+            found.facts.append(f"full training on preferences is trl's, which is not installed: {INSTALL}")
     with _collecting(found, settings):
         placement(settings.backbone)
     with _collecting(found, settings):

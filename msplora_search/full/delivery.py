@@ -20,18 +20,23 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from msplora_search.adapters.bank import bank_of, merge
-from msplora_search.adapters.peft_format import CONFIG, to_peft
+from msplora_search.adapters.peft_format import CONFIG, TENSORS, to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
+from msplora_search.design.costs import Costs
 from msplora_search.errors import InputError
 from msplora_search.files import install
 from msplora_search.full.card import Base, Facts, model_card
 from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_delivered, results_text
 from msplora_search.full.forms.form import Form, Source
 from msplora_search.full.identity import require_same_run
+from msplora_search.full.sentence_files import write_sentence_files
+from msplora_search.full.serving import measure_serving
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
+from msplora_search.settings.kinds import OF_DECODERS
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone
+from msplora_search.tasks.embedding import Embedding
 from msplora_search.tasks.exchanges import between_columns
 from msplora_search.tasks.labels import class_counts
 from msplora_search.tasks.parts import Part
@@ -39,6 +44,7 @@ from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import Task
 from msplora_search.tasks.tokenising import separator
 from msplora_search.tasks.tokens import most_tokens, pad_of
+from msplora_search.tasks.words import lead
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -66,11 +72,12 @@ TRAINED = Origin("checkpoints are kept")
 
 
 def train_and_deliver(
-    recipe: Recipe, output: Path, with_merged: bool = False, further: Sequence[Form] = ()
+    recipe: Recipe, output: Path, with_merged: bool = False, further: Sequence[Form] = (), measured: bool = True
 ) -> Delivered | None:
     """Train `recipe` and deliver it into `output`; None in processes that only help to train.
 
-    A recipe that was delivered into `output` before, in the same forms, is not trained again.
+    `measured`: see `deliver`. A recipe that was delivered into `output` before, in the same forms, is not trained
+    again.
     Raises InputError, see `train_recipe` and `deliver`, where a form cannot be made of such a model, and where
     another process trains in `output`.
     """
@@ -92,7 +99,7 @@ def train_and_deliver(
             return done
         trained = train_recipe(recipe, output)
         try:
-            return deliver(recipe, trained, output, with_merged, further=further)
+            return deliver(recipe, trained, output, with_merged, further=further, measured=measured)
         finally:
             trained.finish()
 
@@ -111,10 +118,12 @@ def deliver(
     with_merged: bool = False,
     origin: Origin = TRAINED,
     further: Sequence[Form] = (),
+    measured: bool = False,
 ) -> Delivered:
     """Write `model/` of `output`; afterwards the model in memory is merged and no longer adapted.
 
-    `origin`: what is said of where it comes from, and of what is left where it cannot be delivered.
+    `origin`: what is said of where it comes from, and of what is left where it cannot be delivered. `measured`:
+    whether some seconds are spent on what serving takes.
     Raises InputError where it cannot be written, or where the forms of the model disagree.
     """
     model, task, part = trained.backbone.model, trained.parts.task, trained.parts.test
@@ -126,7 +135,8 @@ def deliver(
         save_pyramid(model, folder / "pyramid", base.name)
         peft.save(folder / "peft", base.name if base.is_id else None, task_type=task.kind.peft_type)
         processor.save_pretrained(folder / "peft")
-        forms = {"PEFT": checked_logits(recipe, reload_peft(recipe, folder / "peft", device), task, part)}
+        served = reload_peft(recipe, folder / "peft", device)
+        forms = {"PEFT": checked_logits(recipe, served, task, part)}
         if recipe.backbone.quantization == "none":
             forms["merged"] = checked_logits(recipe, merge(model), task, part)
         most_apart = MOST_APART[recipe.backbone.dtype]
@@ -140,6 +150,14 @@ def deliver(
         if with_merged:
             save_merged(model, folder / "merged")
             processor.save_pretrained(folder / "merged")
+        if isinstance(task.kind, Embedding):
+            width, most = tied.shape[-1], most_tokens(recipe.task.max_length, processor)
+            forms_of_st = ["peft"] * base.is_id + ["merged"] * with_merged  # peft/ names no folder as its base
+            for name in forms_of_st:
+                write_sentence_files(folder / name, task.kind.pooling, width, most)
+        merged = model if recipe.backbone.quantization == "none" else None
+        serving = measure_serving(recipe, served, merged, task, part) if measured else None
+        size = (folder / "peft" / TENSORS).stat().st_size
         counts = tuple(class_counts(part.truth, recipe.classes))
         params = (bank.count(), peft.adapter_params, peft.stored_params)
         done = Delivered(
@@ -148,6 +166,8 @@ def deliver(
             trained.parts.task.judge(trained.parts.test).interval(trained.test),
             *params,
             apart,
+            Costs(bank.count(), size, peft.rank, peft.adapter_params),
+            serving,
         )
         most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
         config = json.loads((folder / "peft" / CONFIG).read_text(encoding="utf-8"))
@@ -174,14 +194,18 @@ def _processor(recipe: Recipe) -> Any:
         if processor.pad_token_id is None:
             processor.pad_token = processor.convert_ids_to_tokens(pad_of(processor))
         # A decoder goes on from the last token; a classifier was trained with the first tokens in their places.
-        processor.padding_side = "left" if recipe.task.kind == "causal-lm" else "right"
+        processor.padding_side = "left" if recipe.task.kind in OF_DECODERS else "right"
     return processor
 
 
 def _between(recipe: Recipe, processor: Any) -> str:
-    """What stands between two texts, or between the columns of a prompt."""
-    if recipe.task.text is not None and len(recipe.task.text) == 2:
+    """What stands between two texts that are read as one, between the columns of a prompt, or before a word."""
+    pairs = recipe.task.kind in ("multiple-choice", "extractive-qa")
+    two = recipe.task.text is not None and len(recipe.task.text) == 2 and recipe.task.kind != "embedding"
+    if pairs or two:
         return separator(processor).text
+    if recipe.task.kind == "token-classification":
+        return lead(processor)
     return between_columns(processor, chat=False) if recipe.task.kind == "seq2seq-lm" else ""
 
 

@@ -16,9 +16,12 @@ from msplora_search.settings.recipe import Recipe
 
 CHECKPOINTS = "checkpoints"
 IDENTITY = "recipe.sha256"
-LATER: Mapping[str, Any] = {"optimization": "joint", "interference": 0}
+LATER: Mapping[str, Any] = {"optimization": "joint", "interference": 0, "lora_dropout": 0.0}
 """Fields of `training` that version 0.1 did not know, with what they were then: leaving them so changes no
 recipe."""
+NEW_COLUMNS = ("labels", "words", "choices", "question", "context", "answers", "stride", "chosen", "rejected")
+LATER_OF_TASK: Mapping[str, Any] = dict.fromkeys((*NEW_COLUMNS, "turns", "beta", "pooling"))
+"""The same of `task`."""
 
 
 def identity(recipe: Recipe) -> str:
@@ -26,6 +29,8 @@ def identity(recipe: Recipe) -> str:
     plain: dict[str, Any] = recipe.model_dump(mode="json", exclude={"name", "chosen", "versions"})
     training = plain["training"].items()
     plain["training"] = {name: value for name, value in training if LATER.get(name, ...) != value}
+    task = plain["task"].items()
+    plain["task"] = {name: value for name, value in task if LATER_OF_TASK.get(name, ...) != value}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -19,6 +19,9 @@ class PyramidTrainer(Trainer):
         super().__init__(*given, **named)
         self.whole_gradients = tuple(whole_gradients)
 
+    def let_go(self) -> None:
+        """Leave the model as it is: nothing was put on it."""
+
     def training_step(self, *given: Any, **named: Any) -> Tensor:
         """That of the Trainer. Its callbacks hear of a step only when the gradients are clipped already."""
         loss: Tensor = super().training_step(*given, **named)

@@ -27,6 +27,7 @@ from msplora_search.adapters.turns import Turns, require_steps
 from msplora_search.errors import InputError, placed
 from msplora_search.full.arguments import metric_key, planned_steps, training_arguments
 from msplora_search.full.identity import CHECKPOINTS, checkpoints, mark_run, require_same_run
+from msplora_search.full.preference import require_trl
 from msplora_search.full.pyramid_trainer import Listener, PyramidTrainer
 from msplora_search.full.recording import FILE, Recorder
 from msplora_search.results.records import Measure
@@ -76,7 +77,7 @@ class TrainedPart(nn.Module):
 
         Predictions are under the name that the Trainer looks for, and made in evaluation only.
         """
-        batch = Batch(inputs, targets, labels.cpu().numpy())
+        batch = self.task.referred(self.model, Batch(inputs, targets, labels.cpu().numpy()))
         found = {"loss": self.task.loss(self.model, batch)}
         if not bool(torch.isfinite(found["loss"])):  # the Trainer looks too, and logs the last finite one instead
             raise self.diverged(found["loss"].item())
@@ -137,6 +138,7 @@ def is_first_process() -> bool:
 
 
 def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool, adapt: Adapt | None) -> Trained:
+    require_trl(recipe)
     require_same_run(recipe, output)
     processor, seed = load_processor(recipe), recipe.training.seed
     parts = prepare_full(recipe.task, recipe.classes, recipe.training.validation_share, processor, choosing)
@@ -157,18 +159,32 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool, adapt: Ada
             field="training.learning_rate",
         )
 
-    trainer = PyramidTrainer(
-        model=TrainedPart(backbone.model, parts.task, diverged),
-        args=arguments,
-        data_collator=lambda examples: collate(parts.task, examples),
-        train_dataset=PartDataset(training_part),
-        eval_dataset=PartDataset(parts.task.validation),
-        compute_metrics=lambda found: {
-            metric_key(recipe): measured(parts.task, parts.task.validation, found).metric
-        },
-        callbacks=[EarlyStoppingCallback(stop)] if (stop := recipe.training.early_stopping) else [],
-        whole_gradients=listeners,
-    )
+    def batched(examples: list[dict[str, Any]]) -> dict[str, Any]:
+        return collate(parts.task, examples)
+
+    def metrics(found: EvalPrediction) -> dict[str, float]:
+        return {metric_key(recipe): measured(parts.task, parts.task.validation, found).metric}
+
+    callbacks: list[Any] = [EarlyStoppingCallback(stop)] if (stop := recipe.training.early_stopping) else []
+    validation = PartDataset(parts.task.validation)
+    if recipe.task.kind == "preference":
+        from msplora_search.full.dpo_trainer import preference_trainer
+
+        trainer: Any = preference_trainer(
+            backbone.model, processor, parts.task, training_part, arguments, batched, validation, metrics,
+            callbacks, listeners, diverged,
+        )  # fmt: skip
+    else:
+        trainer = PyramidTrainer(
+            model=TrainedPart(backbone.model, parts.task, diverged),
+            args=arguments,
+            data_collator=batched,
+            train_dataset=PartDataset(training_part),
+            eval_dataset=validation,
+            compute_metrics=metrics,
+            callbacks=callbacks,
+            whole_gradients=listeners,
+        )
     if quiet:
         trainer.remove_callback(PrinterCallback)
     with _writing(output / CHECKPOINTS, "mend that" if adapt else GOING_ON):
@@ -180,6 +196,7 @@ def _train(recipe: Recipe, output: Path, quiet: bool, choosing: bool, adapt: Ada
 
     test = reached(parts.test)
     choosing_by = None if parts.choosing is None else reached(parts.choosing)
+    trainer.let_go()
     backbone.model.eval()
 
     def finish() -> None:
@@ -232,7 +249,13 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def _fresh(recipe: Recipe, backbone: Backbone) -> None:
     try:
-        attach(backbone.model, recipe.built(), seed=recipe.training.seed, trainable=backbone.head)
+        attach(
+            backbone.model,
+            recipe.built(),
+            seed=recipe.training.seed,
+            trainable=backbone.head,
+            dropout=recipe.training.lora_dropout,
+        )
     except AnatomyError as error:
         what = f"recipe {recipe.name}: its pyramid does not fit {recipe.model}: {error}"
         raise InputError(what, field="pyramid") from None

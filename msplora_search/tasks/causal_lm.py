@@ -1,28 +1,27 @@
-"""Instruction tuning of a decoder: the loss of the response's tokens, given the prompt."""
+"""Instruction tuning of a decoder: the loss of the response's tokens, given the prompt; or of every answer's."""
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
+from msplora_search.tasks.answers import last_answers, marked_tokens, moved
+from msplora_search.tasks.dialogues import Dialogues, start_of
 from msplora_search.tasks.exchanges import exchanges
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import (
     NOT_ASKED,
     answer,
     answered,
-    asked_scores,
     chance_of,
     cut_note,
+    response_scores,
     token_loss,
     token_sums,
 )
@@ -34,27 +33,6 @@ from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_
 
 SPARE_TOKENS = 8
 """How many tokens more than the longest response of a batch a model may generate."""
-
-
-@dataclass(frozen=True)
-class Dialogues:
-    """Prompt and response of each example as one sequence; the response begins at `starts`."""
-
-    tokens: Tokens
-    starts: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each example."""
-        return self.tokens.lengths
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays into `folder`."""
-        self.tokens.save(folder)
-        np.save(folder / "starts.npy", self.starts)
 
 
 @dataclass(frozen=True)
@@ -83,12 +61,13 @@ class CausalLM:
             task.template,
             most_tokens(task.max_length, self.tokenizer),
         ]
-        return [*columns, task.metric == "exact-match", tokenizer.chat_template, vocabulary_of(tokenizer)]
+        every = ["every"] if task.turns == "every" else []
+        return [*columns, *every, task.metric == "exact-match", tokenizer.chat_template, vocabulary_of(tokenizer)]
 
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:
         """Prompts and responses; a prompt that is too long loses its beginning, a response its end."""
         most = most_tokens(self.settings.max_length, self.tokenizer)
-        sequences, starts, cut_prompts, cut_responses = [], [], 0, 0
+        sequences, starts, marks, cut_prompts, cut_responses = [], [], list[bool](), 0, 0
         chat = self.settings.template is None
         found, notes = exchanges(self.settings, self.tokenizer, table, chat=True)
         for row, exchange in enumerate(found):
@@ -96,7 +75,9 @@ class CausalLM:
                 bounded(exchange.prompt, most, from_end=True),
                 bounded(exchange.response, most),
             )
-            prompt = self.tokenizer(asked_text, add_special_tokens=not chat)["input_ids"] or [self._start()]
+            earlier = moved(exchange.earlier, len(exchange.prompt) - len(asked_text))
+            prompt, own = marked_tokens(self.tokenizer, asked_text, earlier, special=not chat)
+            prompt, own = (prompt, own) if prompt else ([start_of(self.tokenizer)], [False])
             response = self.tokenizer(answer_text, add_special_tokens=False)["input_ids"]
             if len(prompt) < most:
                 require_whole(exchange.prompt, asked_text, table.source, row)
@@ -105,59 +86,48 @@ class CausalLM:
             cut_responses += len(response) >= most
             response = response[: most - 1]  # the first token of a response is predicted from one before it
             cut_prompts += len(prompt) + len(response) > most
-            prompt = prompt[-(most - len(response)) :]
+            prompt, own = prompt[-(most - len(response)) :], own[-(most - len(response)) :]
             sequences.append([*prompt, *response])
             starts.append(len(prompt))
-        dialogues = Dialogues(Tokens.of(sequences), np.array(starts, dtype=np.int32))
+            marks += [False, *own[1:], *[False] * len(response)]  # nothing stands before the first to predict it
+        earlier_marks = np.array(marks) if any(marks) else None
+        dialogues = Dialogues(Tokens.of(sequences), np.array(starts, dtype=np.int32), earlier_marks)
         asked = (dialogues.lengths - dialogues.starts).astype(np.float64)
+        if earlier_marks is not None:
+            asked += np.add.reduceat(earlier_marks, dialogues.tokens.offsets[:-1], dtype=np.float64)
         truth = np.ones_like(asked) if self.settings.metric == "exact-match" else asked
         notes.append(cut_note(cut_prompts, cut_responses, len(asked), most))
         return Content(dialogues, truth, (), "; ".join(filter(None, notes)))
 
     def load(self, folder: Path) -> Examples:
         """Dialogues."""
-        return Dialogues(Tokens.load(folder), np.load(folder / "starts.npy", mmap_mode="r"))
+        return Dialogues.load(folder)
 
     def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
-        """Token ids with mask, and the response's tokens at their places, both (batch, tokens)."""
+        """Token ids with mask, and the answers' tokens at their places, both (batch, tokens)."""
         assert isinstance(examples, Dialogues)
         inputs = examples.tokens.padded(rows, pad_of(self.tokenizer))
-        places = torch.arange(inputs["input_ids"].shape[1])
-        starts = torch.from_numpy(examples.starts[rows].astype(np.int64))
-        asked = (places >= starts[:, None]) & inputs["attention_mask"].bool()
+        asked = examples.asked(rows, inputs["input_ids"].shape[1]) & inputs["attention_mask"].bool()
         return inputs, inputs["input_ids"].masked_fill(~asked, NOT_ASKED)
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """Scores of the asked tokens, (asked, words); those of the prompt are not computed."""
-        first = int((batch.targets != NOT_ASKED).any(dim=0).nonzero()[0])
-        targets = batch.targets[:, first:]
-        if "logits_to_keep" in inspect.signature(model.forward).parameters:
-            logits = model(**batch.inputs, logits_to_keep=targets.shape[1] + 1).logits
-        else:
-            logits = model(**batch.inputs).logits[:, first - 1 :]
-        return asked_scores(logits[:, :-1], targets)
+        return response_scores(model, batch.inputs, batch.targets)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean cross-entropy of the response's tokens."""
+        """Mean cross-entropy of the answers' tokens."""
         return token_loss(outputs, batch.targets)
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Summed loss, number of right tokens, or whether the generated response is the right one: (batch,)."""
+        """Summed loss, number of right tokens, or whether the generated last answer is the right one: (batch,)."""
         if self.settings.metric == "exact-match":
-            return answered(self.tokenizer, self._generate(model, batch), batch.targets)
+            last = replace(batch, targets=last_answers(batch.targets))
+            return answered(self.tokenizer, self._generate(model, last), last.targets)
         return token_sums(self.settings.metric, self.outputs(model, batch), batch.targets)
 
     def chance(self, truth: Values, judge: Metric) -> float:
         """Every token equally likely."""
         return chance_of(self.settings.metric, self.tokenizer)
-
-    def _start(self) -> int:
-        """What stands before a response without a prompt: the first token needs one to be predicted from."""
-        known = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
-        token = next((int(token) for token in known if token is not None), None)
-        if token is None:
-            raise InputError("task.prompt: an empty prompt, and the tokenizer has no token to begin a text with")
-        return token
 
     def _generate(self, model: nn.Module, batch: Batch) -> Tensor:
         """Greedy responses to the prompts of a batch, padded on the left: (batch, new tokens)."""

@@ -20,21 +20,24 @@ MOST_STEPS = 2_000_000
 """Lines of Python that a chat template may run for one chat; a real one runs some dozens a message."""
 
 
-def messages_of(table: Table, column: str, row: int, cell: Any) -> list[dict[str, str]]:
-    """The messages of a chat, with their content as text. Raises InputError naming row and message otherwise."""
+def messages_of(table: Table, column: str, row: int, cell: Any, field: str = FIELD) -> list[dict[str, str]]:
+    """The messages of a chat, with their content as text. Raises InputError naming row and message otherwise.
+
+    `field`: the setting that names the column.
+    """
     known = isinstance(cell, list) and len(cell) > 1
     if not known or not all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in cell):
-        raise _refused(table, column, row, cell)
+        raise _refused(table, column, row, cell, field)
     found = []
     for place, message in enumerate(cell, start=1):
         role, content = message["role"], _content(message["content"])
         if not isinstance(role, str) or content is None or message.get("tool_calls"):
             what = "calls tools" if message.get("tool_calls") else f"is {shown(message)}"
             said = f"has a message {place} that {what}; it must have a role, and text or parts of text as content"
-            raise table.refused(FIELD, column, row, said)
+            raise table.refused(field, column, row, said)
         found.append({"role": role, "content": content})
     if found[-1]["role"] != "assistant" or not found[-1]["content"]:
-        raise _refused(table, column, row, cell)
+        raise _refused(table, column, row, cell, field)
     return found
 
 
@@ -82,9 +85,9 @@ def _content(content: Any) -> str | None:
     return "".join(texts) if len(texts) == len(parts) else None
 
 
-def _refused(table: Table, column: str, row: int, cell: Any) -> InputError:
+def _refused(table: Table, column: str, row: int, cell: Any, field: str) -> InputError:
     wanted = "a list of {role, content} that ends with an answer of the role assistant"
-    return table.refused(FIELD, column, row, f"is {shown(cell)}; it must be {wanted}")
+    return table.refused(field, column, row, f"is {shown(cell)}; it must be {wanted}")
 
 
 @contextmanager

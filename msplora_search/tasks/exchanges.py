@@ -8,6 +8,7 @@ from typing import Any
 
 from msplora_search.errors import InputError, suggest
 from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.answers import Spans, earlier_answers
 from msplora_search.tasks.chat import messages_of, rendered, require_chat_template
 from msplora_search.tasks.reading.cells import empty_note, texts
 from msplora_search.tasks.reading.table import Table
@@ -24,17 +25,20 @@ class Exchange:
 
     prompt: str
     response: str
+    earlier: Spans = ()
+    """Of the prompt: answers in it that are trained on too."""
 
 
 def exchanges(
-    settings: TaskSettings, tokenizer: Any, table: Table, chat: bool
+    settings: TaskSettings, tokenizer: Any, table: Table, chat: bool, response: str = "response"
 ) -> tuple[list[Exchange], list[str]]:
     """The exchanges of a table, and notes on them.
 
-    `chat`: prompts go into the tokenizer's chat template where no template is given. Columns of a prompt are put
-    below each other; where the tokenizer drops line breaks and no chat template stands between, its separating
-    token is put between them, or its end of a text. Behind a template that ends with a letter, a digit or a sign
-    such as a colon, a response begins with a space, unless the tokenizer begins every text with one.
+    `response`: the setting that names the column of responses. `chat`: prompts go into the tokenizer's chat
+    template where no template is given. Columns of a prompt are put below each other; where the tokenizer drops
+    line breaks and no chat template stands between, its separating token stands there, or its end of a text.
+    Behind a template that ends with a letter, a digit or a sign such as a colon, a response begins with a space,
+    unless the tokenizer begins every text with one.
 
     Raises InputError naming column and row of what is no text, and where the tokenizer has no chat template.
     """
@@ -42,11 +46,12 @@ def exchanges(
         cells = table.column("task.messages", settings.messages)
         require_chat_template(tokenizer)
         chats = [messages_of(table, settings.messages, row, cell) for row, cell in enumerate(cells)]
-        return [_of_chat(tokenizer, table, row, said) for row, said in enumerate(chats)], []
+        every = settings.turns == "every"
+        return [of_chat(tokenizer, table, row, said, every) for row, said in enumerate(chats)], []
     assert settings.prompt is not None
     prompts = texts(table, settings.prompt, "task.prompt")
     notes = [empty_note(table, settings.prompt, prompts, "task.prompt", all_empty=True)]
-    responses = _responses(settings, table)
+    responses = _responses(settings, table, response)
     if settings.template is not None:
         found = _filled_in(
             settings.template, settings.prompt, tokenizer, list(zip(*prompts, strict=True)), responses
@@ -64,7 +69,7 @@ def exchanges(
         return [Exchange(*pair) for pair in pairs], [note for note in notes if note]
     require_chat_template(tokenizer)
     said = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in pairs]
-    return [_of_chat(tokenizer, table, row, one) for row, one in enumerate(said)], [note for note in notes if note]
+    return [of_chat(tokenizer, table, row, one) for row, one in enumerate(said)], [note for note in notes if note]
 
 
 def between_columns(tokenizer: Any, chat: bool) -> str:
@@ -72,16 +77,22 @@ def between_columns(tokenizer: Any, chat: bool) -> str:
     return "\n" if chat or keeps_line_breaks(tokenizer) else tokenizer.sep_token or tokenizer.eos_token or " "
 
 
-def _responses(settings: TaskSettings, table: Table) -> list[str]:
-    assert settings.response is not None
-    (responses,) = texts(table, [settings.response], "task.response")
+def _responses(settings: TaskSettings, table: Table, field: str) -> list[str]:
+    name = getattr(settings, field)
+    (responses,) = texts(table, [name], f"task.{field}")
     empty = next((row for row, response in enumerate(responses) if not response.strip()), None)
     if empty is not None:
-        raise table.refused("task.response", settings.response, empty, "is empty; it must be text")
+        raise table.refused(f"task.{field}", name, empty, "is empty; it must be text")
     return responses
 
 
-def _of_chat(tokenizer: Any, table: Table, row: int, messages: list[dict[str, str]]) -> Exchange:
+def of_chat(
+    tokenizer: Any, table: Table, row: int, messages: list[dict[str, str]], every: bool = False
+) -> Exchange:
+    """A chat as an exchange, which ends with an answer. `every`: its earlier answers are trained on too.
+
+    Raises InputError where the tokenizer's chat template changes what came before when more follows.
+    """
     where = f"{printable(table.source)}: row {row + 1}"
     prompt = rendered(tokenizer, where, messages[:-1], add_generation_prompt=True)
     whole = rendered(tokenizer, where, messages, add_generation_prompt=False)
@@ -91,7 +102,8 @@ def _of_chat(tokenizer: Any, table: Table, row: int, messages: list[dict[str, st
             "give task.template with prompt and response columns",
             "task.template",
         )
-    return Exchange(prompt, whole[len(prompt) :])
+    earlier = earlier_answers(tokenizer, where, messages, prompt) if every else ()
+    return Exchange(prompt, whole[len(prompt) :], earlier)
 
 
 def _filled_in(

@@ -81,8 +81,25 @@ class Kind(Protocol):
 
 
 @runtime_checkable
+class Refers(Protocol):
+    """A kind whose loss compares a model with what it would be without its adapters."""
+
+    def referred(self, model: nn.Module, batch: Batch) -> Batch:
+        """The batch, with what the model without its adapters gives for it, as `loss` and `predict` want it."""
+
+
+@runtime_checkable
 class Settles(Protocol):
     """A kind whose predictions are not yet what its metric takes: that needs the examples, or all of a part."""
 
     def settled(self, examples: Examples, rows: Rows, predictions: Values) -> Values:
         """What the metric takes, (rows, ...), made of what `predict` gave for the examples at `rows`."""
+
+
+@runtime_checkable
+class Joint(Protocol):
+    """A kind whose loss may be of a batch as a whole, as where examples are one another's negatives."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the loss of a batch is no mean over its parts, and a prediction is judged by all of a part."""

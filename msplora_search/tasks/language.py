@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -23,6 +24,20 @@ def chance_of(metric: str, tokenizer: Any) -> float:
 def asked_scores(logits: Tensor, targets: Tensor) -> Tensor:
     """logits: (batch, tokens, words), each for the target at its place -> (asked tokens, words)."""
     return logits[targets != NOT_ASKED]
+
+
+def response_scores(model: nn.Module, inputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+    """Scores of a decoder for the asked tokens of `targets`, (batch, tokens): (asked tokens, words).
+
+    Those before the first of them are not computed, where the model can be asked for the last ones alone.
+    """
+    first = int((targets != NOT_ASKED).any(dim=0).nonzero()[0])
+    wanted = targets[:, first:]
+    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+        logits = model(**inputs, logits_to_keep=wanted.shape[1] + 1).logits
+    else:
+        logits = model(**inputs).logits[:, first - 1 :]
+    return asked_scores(logits[:, :-1], wanted)
 
 
 def token_loss(scores: Tensor, targets: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import FORMAT, cached_folder
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.kind import Kind, Settles
+from msplora_search.tasks.kind import Joint, Kind, Refers, Settles
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.labels import (
     class_counts,
@@ -64,6 +64,11 @@ class Task:
         return self.kind.chance(self.validation.truth, self.metric)
 
     @property
+    def is_joint(self) -> bool:
+        """Whether examples are trained on, and judged, only together; see `kind.Joint`."""
+        return isinstance(self.kind, Joint) and self.kind.is_joint
+
+    @property
     def positive(self) -> int | None:
         """Index of the class whose f1 is measured, where there is one."""
         return positive_of(self.kind.settings, self.classes)
@@ -81,11 +86,16 @@ class Task:
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean loss of a batch, in fp32."""
+        batch = self.referred(model, batch)
         return self.kind.loss(self.kind.outputs(model, batch), batch)
+
+    def referred(self, model: nn.Module, batch: Batch) -> Batch:
+        """The batch as its kind's `loss` and `predict` want it, see `kind.Refers`."""
+        return self.kind.referred(model, batch) if isinstance(self.kind, Refers) else batch
 
     def predict(self, model: nn.Module, batch: Batch) -> Values:
         """What the kind of task predicts for each example of a batch, (batch,) or (batch, numbers)."""
-        predicted: Values = self.kind.predict(model, batch).cpu().numpy()
+        predicted: Values = self.kind.predict(model, self.referred(model, batch)).cpu().numpy()
         return predicted
 
     @property

@@ -135,3 +135,57 @@ def test_ranks_up_to_a_multiple_meet_the_same_kernels() -> None:
 
     assert shapes(8, 4, 2) == shapes(1) == shapes(16)
     assert shapes(8, 8, 1) != shapes(1)
+
+
+# Dropout
+
+
+def dropping(rate: float) -> PyramidLinear:
+    adapters = tuple(adapter(40, 10, rank, 2.0 * i + 1, seed=i) for i, rank in enumerate((3, 2, 1)))
+    return PyramidLinear(linear(40, 10), adapters, rate)
+
+
+@settings(max_examples=20, deadline=None)
+@given(rate=st.sampled_from([0.0, 0.3, 0.6, 0.9]), seed=st.integers(0, 99))
+def test_dropout_acts_in_training_alone(rate: float, seed: int) -> None:
+    layer, x = dropping(rate), torch.randn(4, 40, generator=torch.Generator().manual_seed(seed))
+    without = dropping(0.0).eval()(x)
+    assert torch.equal(layer.eval()(x), without)
+    torch.manual_seed(seed)
+    assert torch.equal(layer.train()(x), without) == (rate == 0)
+
+
+def test_one_mask_is_for_all_levels_and_leaves_the_base_alone() -> None:
+    layer, x = dropping(0.5).train(), torch.randn(6, 40)
+    torch.manual_seed(3)
+    found = layer(x)
+    torch.manual_seed(3)
+    masked = torch.nn.functional.dropout(x, 0.5, training=True)
+    assert torch.allclose(found, layer.base(x) + masked @ layer.delta().T, atol=1e-4)
+
+
+def test_the_mean_over_masks_is_the_output_without_dropout() -> None:
+    layer, x = dropping(0.3).train(), torch.randn(1, 40)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        found = layer(x.expand(40_000, 40))
+        update = found - layer.base(x)
+        error = update.std(dim=0) / 200
+        assert ((update.mean(dim=0) - (layer.eval()(x) - layer.base(x))).abs() < 4.5 * error).all()
+
+
+def test_the_gradient_is_that_of_the_input_that_is_left() -> None:
+    layer, x = dropping(0.5).train(), torch.randn(6, 40)
+    torch.manual_seed(5)
+    layer(x).sum().backward()
+    torch.manual_seed(5)
+    masked = torch.nn.functional.dropout(x, 0.5, training=True)
+    for one in layer.adapters:
+        assert one.A.grad is not None
+        expected = one.scaling * torch.outer(one.B.sum(dim=0), masked.sum(dim=0))
+        assert torch.allclose(one.A.grad, expected, atol=1e-4)
+
+
+def test_a_layer_that_is_adapted_in_evaluation_stays_there() -> None:
+    base = linear(40, 10).eval()
+    assert not PyramidLinear(base, (adapter(40, 10, 2, 1.0, seed=0),), 0.5).training

@@ -19,8 +19,9 @@ from msplora_search.settings.document import dump
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.processors import load_processor
-from tests.end_to_end.test_kinds import causal, pictures, regression, seq2seq
+from tests.end_to_end.test_kinds import causal, pictures, preference, regression, seq2seq
 from tests.tasks.models import study_of
+from tests.tasks.reading_models import answering, choosing
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 
@@ -48,7 +49,15 @@ def run(*words: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("task_of", "target", "layers"),
-    [(seq2seq, "encoder:q", 3), (causal, "query", 2), (regression, "query", 2), (pictures, "query", 2)],
+    [
+        (seq2seq, "encoder:q", 3),
+        (causal, "query", 2),
+        (preference, "query", 2),
+        (regression, "query", 2),
+        (pictures, "query", 2),
+        (choosing, "query", 2),
+        (answering, "query", 2),
+    ],
 )
 def test_every_kind_is_compressed_proved_and_judged(
     tmp_path: Path, task_of: Any, target: str, layers: int

@@ -24,7 +24,8 @@ from msplora_search.settings.origins import Origins
 from msplora_search.settings.recipe import Recipe
 from tests.end_to_end.test_cli import call
 from tests.small import save_model, write_jsonl
-from tests.tasks.models import requests, save_llama, save_t5, save_vit, study_of
+from tests.tasks.models import preferences, requests, save_llama, save_t5, save_vit, study_of
+from tests.tasks.reading_models import answering, choosing
 from tests.tasks.test_images import images
 from tests.tasks.test_regression import rated
 
@@ -43,6 +44,26 @@ def causal(folder: Path) -> dict[str, Any]:
     return {"kind": "causal-lm", "dataset": str(data), "metric": "exact-match", "max_length": 24}
 
 
+def chats(folder: Path) -> dict[str, Any]:
+    save_llama(folder / "model")
+    rows = []
+    for first, last in zip(requests(200), requests(200, seed=1), strict=True):
+        said = [
+            (role, row[name])
+            for row in (first, last)
+            for role, name in (("user", "prompt"), ("assistant", "response"))
+        ]
+        rows.append({"chat": [{"role": role, "content": text} for role, text in said]})
+    data = write_jsonl(folder / "data.jsonl", rows)
+    return {"kind": "causal-lm", "dataset": str(data), "messages": "chat", "turns": "every", "max_length": 32}
+
+
+def preference(folder: Path) -> dict[str, Any]:
+    save_llama(folder / "model")
+    data = write_jsonl(folder / "data.jsonl", preferences(200))
+    return {"kind": "preference", "dataset": str(data), "max_length": 24}
+
+
 def regression(folder: Path) -> dict[str, Any]:
     save_model(folder / "model")
     data = write_jsonl(folder / "data.jsonl", rated(200))
@@ -54,7 +75,9 @@ def pictures(folder: Path) -> dict[str, Any]:
     return {"kind": "image-classification", "dataset": str(images(folder, 200)), "metric": "f1"}
 
 
-@pytest.mark.parametrize("task_of", [seq2seq, causal, regression, pictures])
+@pytest.mark.parametrize(
+    "task_of", [seq2seq, causal, chats, preference, regression, pictures, choosing, answering]
+)
 def test_a_search_is_reported_exported_trained_and_confirmed(tmp_path: Path, task_of: Any) -> None:
     settings = study_of(tmp_path, task_of(tmp_path))
     output = run_study(settings, tmp_path / "out")
@@ -98,3 +121,50 @@ def test_instruction_tuning_by_the_command_line(tmp_path: Path) -> None:
     ids = torch.tensor([[4, 6, 7, 8, 9, 11, 10, 5, 6]])
     with torch.no_grad():
         assert not torch.equal(base(input_ids=ids).logits, tuned(input_ids=ids).logits)
+
+
+def test_preferences_by_the_command_line(tmp_path: Path) -> None:
+    settings = study_of(tmp_path, preference(tmp_path), training={"epochs": 1})
+    study = tmp_path / "study.yaml"
+    study.write_text(dump(settings.model_dump(mode="json", exclude_none=True)))
+    done = call("validate", study, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = call("run", study, "--output", "out", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "reward-accuracy" in done.stdout
+    assert "a model without adapters" in (tmp_path / "out" / "report" / "report.md").read_text()
+    done = call("export", "out", "--pick", "best", "--to", "recipe", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = call("train", "recipe", "--output", "trained", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    peft = tmp_path / "trained" / "model" / "peft"
+    assert json.loads((peft / "adapter_config.json").read_text())["task_type"] == "CAUSAL_LM"
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    ids = torch.tensor([[4, 6, 7, 8, 9, 11, 10, 5, 6]])
+    with torch.no_grad():
+        plain = base(input_ids=ids).logits
+        assert not torch.equal(plain, PeftModel.from_pretrained(base, str(peft))(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("task.chosen=better", "task.chosen is 'better', no such column"),
+        ("task.rejected=worse", "task.rejected is 'worse', no such column"),
+        ("task.prompt=question", "task.prompt is 'question', no such column"),
+        ("task.beta=0", "task.beta is 0.0; it should be greater than 0"),
+        ("task.metric=accuracy", "task.metric is accuracy, which preference does not have"),
+        ("task.template={promt}", "{promt} is no column of task.prompt; did you mean 'prompt'"),
+        ("training.lora_dropout=1", "training.lora_dropout is 1.0; it should be less than 1"),
+    ],
+)
+def test_wrong_settings_of_preferences_are_found_by_validate(tmp_path: Path, asked: str, said: str) -> None:
+    study = tmp_path / "study.yaml"
+    name, _, value = asked.partition("=")
+    section, _, field = name.partition(".")
+    fields = study_of(tmp_path, preference(tmp_path)).model_dump(mode="json", exclude_none=True)
+    fields[section][field] = float(value) if value in "01" else value
+    study.write_text(dump(fields))
+    done = call("validate", study, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr + done.stdout

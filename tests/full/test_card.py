@@ -31,7 +31,7 @@ from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.processors import load_processor
 from tests.small import save_model, sentences, write_jsonl
-from tests.tasks.models import requests, save_llama, save_t5, save_vit
+from tests.tasks.models import preferences, requests, save_llama, save_t5, save_vit
 from tests.tasks.test_images import images
 from tests.tasks.test_regression import rated
 
@@ -133,6 +133,12 @@ def templated(folder: Path) -> dict[str, Any]:
     return {**causal(folder), "template": "say : {prompt} please"}
 
 
+def preference(folder: Path) -> dict[str, Any]:
+    task = {**causal(folder), "kind": "preference"}
+    write_jsonl(folder / "data.jsonl", preferences(100))
+    return task
+
+
 def seq2seq(folder: Path) -> dict[str, Any]:
     save_t5(folder / "model")
     return {
@@ -225,18 +231,19 @@ def test_the_code_of_the_card_scores_as_the_trained_model(tmp_path: Path, task_o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task_of", [causal, templated, seq2seq, columns])
+@pytest.mark.parametrize("task_of", [causal, templated, preference, seq2seq, columns])
 def test_the_code_of_the_card_answers_as_the_trained_model(tmp_path: Path, task_of: Any) -> None:
     recipe = recipe_of(tmp_path, task_of(tmp_path))
     assert train_and_deliver(recipe, tmp_path / "out", with_merged=True) is not None
     row = json.loads((tmp_path / "data.jsonl").read_text().splitlines()[0])
-    quote = '"' if task_of is causal else "'"
+    quote = '"' if task_of in (causal, preference) else "'"
     given = {f"{quote}some {name}{quote}": repr(row[name]) for name in recipe.task.prompt or ()}
     found = strangers(tmp_path, given)
     processor = load_processor(recipe)
     model: Any = load_backbone(recipe, processor, recipe.classes).model
     load_pyramid(model, tmp_path / "out" / "model" / "pyramid")
     examples: Any = prepare_full(recipe.task, recipe.classes, 0.1, processor).task.train.corpus.examples
+    examples = getattr(examples, "both", examples)
     of_prompt = examples.read[0] if recipe.task.kind == "seq2seq-lm" else examples.tokens[0][: examples.starts[0]]
     ids = torch.from_numpy(of_prompt.astype(np.int64))[None]
     with torch.inference_mode():

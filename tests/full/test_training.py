@@ -30,6 +30,7 @@ from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.full.delivery import train_and_deliver
+from msplora_search.full.identity import identity
 from msplora_search.full.training import last_whole_checkpoint, train_recipe
 from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe, load_recipe
@@ -357,3 +358,28 @@ def test_accelerate_launches_it_unchanged(tmp_path: Path, monkeypatch: Any) -> N
     done = call(*launch, *more, PROGRAM, "train", recipe, "--output", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "agree within" in done.stdout
+
+
+def test_dropout_of_the_adapters_is_in_training_alone_and_told(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "plain")
+    config = json.loads((model / "config.json").read_text())
+    config.update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    (model / "config.json").write_text(json.dumps(config))
+    found = {}
+    for rate in (0.0, 0.3):
+        training = {"epochs": 1, "lora_dropout": rate, "trainer": {"logging_steps": 1}}
+        recipe = recipe_of(tmp_path, model=str(model), training=training)
+        done = train_and_deliver(recipe, tmp_path / str(rate))
+        assert done is not None
+        assert done.apart <= 1e-5
+        found[rate] = losses(tmp_path / str(rate))
+        card = (tmp_path / str(rate) / "model" / "README.md").read_text()
+        assert ("Trained with LoRA dropout 0.3, one mask" in card) == (rate > 0)
+    assert found[0.0] != found[0.3]
+    assert found[0.0][0] == found[0.3][0]  # B is zero in the first step
+
+
+def test_a_recipe_without_dropout_has_the_identity_that_it_had(tmp_path: Path) -> None:
+    fields = recipe_fields(tmp_path)
+    assert identity(Recipe.model_validate(fields)) == identity(recipe_of(tmp_path, training={"lora_dropout": 0.0}))
+    assert identity(Recipe.model_validate(fields)) != identity(recipe_of(tmp_path, training={"lora_dropout": 0.1}))

@@ -130,3 +130,13 @@ def study_of(folder: Path, task: dict[str, Any], **changes: Any) -> StudySetting
     for section, change in changes.items():
         fields[section] = {**fields.get(section, {}), **change} if isinstance(change, dict) else change
     return StudySettings.model_validate(fields)
+
+
+def preferences(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Of two colours, the one that is asked for is preferred."""
+    drawn = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        name, other = drawn.sample(NAMES, 2)
+        rows.append({"prompt": f"say the colour {name} please", "chosen": f"{name} {name}", "rejected": other})
+    return rows

@@ -194,13 +194,17 @@ def kinds_of(name: str) -> list[str]:
     return fitting_kinds(AutoConfig.for_model(name))
 
 
+OF_TEXTS = ("text-classification", "text-regression")
+WITH_HEADS = ("token-classification", "multi-label")
+
+
 @pytest.mark.parametrize(
     ("model", "kinds"),
     [
-        ("bert", ["text-classification", "text-regression"]),
-        ("llama", ["text-classification", "text-regression", "causal-lm"]),
-        ("gpt2", ["text-classification", "text-regression", "causal-lm"]),
-        ("t5", ["text-classification", "text-regression", "seq2seq-lm"]),
+        ("bert", [*OF_TEXTS, *WITH_HEADS, "multiple-choice", "extractive-qa", "embedding"]),
+        ("llama", [*OF_TEXTS, "causal-lm", "preference", *WITH_HEADS, "extractive-qa", "embedding"]),
+        ("gpt2", [*OF_TEXTS, "causal-lm", "preference", *WITH_HEADS, "extractive-qa", "embedding"]),
+        ("t5", [*OF_TEXTS, "seq2seq-lm", *WITH_HEADS, "extractive-qa"]),
         ("vit", ["image-classification"]),
         ("clip", ["image-classification"]),
     ],
@@ -209,7 +213,7 @@ def test_every_architecture_has_its_kinds_of_tasks(model: str, kinds: list[str])
     assert kinds_of(model) == kinds
 
 
-@pytest.mark.parametrize("kind", ["causal-lm", "seq2seq-lm", "image-classification"])
+@pytest.mark.parametrize("kind", ["causal-lm", "preference", "seq2seq-lm", "image-classification"])
 def test_a_task_that_the_model_cannot_do_names_those_it_can(folder: Path, kind: str) -> None:
     settings = study_of(folder.parent, {"kind": kind, "dataset": "none.jsonl"})
     with pytest.raises(

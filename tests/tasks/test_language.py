@@ -15,7 +15,7 @@ from msplora_search.errors import InputError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.causal_lm import Dialogues
+from msplora_search.tasks.dialogues import Dialogues
 from msplora_search.tasks.exchanges import Exchange, exchanges
 from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.reading.table import Table

