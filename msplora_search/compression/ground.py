@@ -20,7 +20,7 @@ from msplora_search.compression.lora import Lora
 from msplora_search.compression.moments import weighted
 from msplora_search.compression.writing import put_on, pyramid_of, sites_in
 from msplora_search.errors import InputError
-from msplora_search.full.delivery import checked_logits, reload_peft
+from msplora_search.full.proofs import checked_logits, reload_peft
 from msplora_search.results.records import Measure
 from msplora_search.settings.kinds import OF_WORDS
 from msplora_search.settings.models import StudySettings
@@ -80,7 +80,7 @@ class Ground:
         return model.eval()
 
     def logits(self, model: nn.Module) -> Tensor:
-        """For the first test examples, see `full.delivery.checked_logits`."""
+        """For the first test examples, see `full.proofs.checked_logits`."""
         return checked_logits(self.recipe, model, self.parts.task, self.parts.test)
 
     def batches(self, part: Part, most: int, by_length: bool = False) -> Iterator[Batch]:

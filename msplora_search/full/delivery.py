@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import copy
 import json
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from msplora_search.adapters.bank import bank_of, merge
-from msplora_search.adapters.peft_format import CONFIG, TENSORS, to_peft
+from msplora_search.adapters.peft_format import CONFIG, TENSORS, PeftAdapter, to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.design.costs import Costs
 from msplora_search.errors import InputError
@@ -29,31 +26,16 @@ from msplora_search.full.card import Base, Facts, model_card
 from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_delivered, results_text
 from msplora_search.full.forms.form import Form, Source
 from msplora_search.full.identity import require_same_run
+from msplora_search.full.inputs import between_texts, delivered_processor, tokens_kept
+from msplora_search.full.proofs import CHECKED_ROWS, KEPT, MOST_APART, checked_logits, reload_peft, require_equal
 from msplora_search.full.sentence_files import write_sentence_files
-from msplora_search.full.serving import measure_serving
+from msplora_search.full.serving import Serving, measure_serving
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
-from msplora_search.settings.kinds import OF_DECODERS, OF_SEVERAL
 from msplora_search.settings.recipe import Recipe
-from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.embedding import Embedding
-from msplora_search.tasks.exchanges import between_columns
 from msplora_search.tasks.labels import class_counts
-from msplora_search.tasks.parts import Part
-from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import Task
-from msplora_search.tasks.tokenising import separator
-from msplora_search.tasks.tokens import most_tokens, pad_of
-from msplora_search.tasks.words import lead
-
-if TYPE_CHECKING:
-    from peft import PeftConfig
-
-MOST_APART = {"fp32": 1e-5, "bf16": 5e-2}
-"""By format of the base, for logits up to 1, and in proportion for larger ones."""
-CHECKED_BATCHES, CHECKED_ROWS = 4, 16
-MOST_NUMBERS = 20_000_000
-"""No more batches are checked after so many numbers: scores of a whole vocabulary are large."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,7 @@ class Origin:
     """As the recipe says."""
 
 
-TRAINED = Origin("checkpoints are kept")
+TRAINED = Origin(KEPT)
 
 
 def train_and_deliver(
@@ -126,57 +108,19 @@ def deliver(
     whether some seconds are spent on what serving takes.
     Raises InputError where it cannot be written, or where the forms of the model disagree.
     """
-    model, task, part = trained.backbone.model, trained.parts.task, trained.parts.test
-    tied = checked_logits(recipe, model, task, part)
-    bank, peft, base = bank_of(model), to_peft(model), Base.of(recipe.model)
-    processor, made, device = _processor(recipe), [], next(model.parameters()).device
+    subject = _Subject.of(recipe, trained)
+    made: list[Delivered] = []
 
     def fill(folder: Path) -> None:
-        save_pyramid(model, folder / "pyramid", base.name)
-        peft.save(folder / "peft", base.name if base.is_id else None, task_type=task.kind.peft_type)
-        processor.save_pretrained(folder / "peft")
-        served = reload_peft(recipe, folder / "peft", device)
-        forms = {"PEFT": checked_logits(recipe, served, task, part)}
-        if recipe.backbone.quantization == "none":
-            forms["merged"] = checked_logits(recipe, merge(model), task, part)
-        most_apart = MOST_APART[recipe.backbone.dtype]
-        apart = require_equal(tied, forms, most_apart, origin.left)
-        first = task.collate(part, np.arange(min(len(part), CHECKED_ROWS)))
-        answers = partial(checked_logits, recipe, task=task, part=part)
-        source = Source(recipe, model, peft, base.name, processor, first, answers)
-        for form in further:
-            if (logits := form.write(source, folder / form.name)) is not None:
-                apart = max(apart, require_equal(tied, {form.name: logits}, most_apart, origin.left))
-        if with_merged:
-            save_merged(model, folder / "merged")
-            processor.save_pretrained(folder / "merged")
-        if isinstance(task.kind, Embedding):
-            width, most = tied.shape[-1], most_tokens(recipe.task.max_length, processor)
-            forms_of_st = ["peft"] * base.is_id + ["merged"] * with_merged  # peft/ names no folder as its base
-            for name in forms_of_st:
-                write_sentence_files(folder / name, task.kind.pooling, width, most)
-        merged = model if recipe.backbone.quantization == "none" else None
-        serving = measure_serving(recipe, served, merged, task, part) if measured else None
-        size = (folder / "peft" / TENSORS).stat().st_size
-        counts = tuple(class_counts(part.truth, recipe.classes))
-        params = (bank.count(), peft.adapter_params, peft.stored_params)
-        done = Delivered(
-            output / FOLDER,
-            trained.test.metric,
-            trained.parts.task.judge(trained.parts.test).interval(trained.test),
-            *params,
-            apart,
-            Costs(bank.count(), size, peft.rank, peft.adapter_params),
-            serving,
+        served = subject.write_adapters(folder)
+        apart = max(subject.proven(served, origin.left), *subject.write_forms(folder, further, origin.left), 0.0)
+        subject.write_models(folder, with_merged)
+        serving = subject.measured(served) if measured else None
+        made.append(subject.delivered(folder, output / FOLDER, apart, serving))
+        (folder / "README.md").write_text(
+            subject.card(folder, Facts(made[0], with_merged, origin=origin.told, trained=origin.trained), further),
+            encoding="utf-8",
         )
-        most = 0 if recipe.task.kind == "image-classification" else most_tokens(recipe.task.max_length, processor)
-        config = json.loads((folder / "peft" / CONFIG).read_text(encoding="utf-8"))
-        model_type = str(getattr(model.config, "model_type", ""))
-        told = (tuple(further), config, model_type)
-        facts = Facts(done, with_merged, counts, origin.told, origin.trained, *told)
-        card = model_card(recipe, task.kind, most, facts, _between(recipe, processor))
-        (folder / "README.md").write_text(card, encoding="utf-8")
-        made.append(done)
         (folder / RESULTS).write_text(results_text(recipe, made[0]), encoding="utf-8")
 
     try:
@@ -187,26 +131,109 @@ def deliver(
     return made[0]
 
 
-def _processor(recipe: Recipe) -> Any:
-    """What makes the inputs, as it is delivered: with a padding token, and padding where the model wants it."""
-    processor = load_processor(recipe)
-    if recipe.task.kind != "image-classification":
-        if processor.pad_token_id is None:
-            processor.pad_token = processor.convert_ids_to_tokens(pad_of(processor))
-        # A decoder goes on from the last token; a classifier was trained with the first tokens in their places.
-        processor.padding_side = "left" if recipe.task.kind in OF_DECODERS else "right"
-    return processor
+@dataclass(frozen=True)
+class _Subject:
+    """A trained model, written form by form; `proven` merges it."""
 
+    recipe: Recipe
+    trained: Trained
+    tied: Tensor
+    """Its logits, before anything is merged."""
+    trained_params: int
+    peft: PeftAdapter
+    base: Base
+    processor: Any
 
-def _between(recipe: Recipe, processor: Any) -> str:
-    """What stands between two texts that are read as one, between the columns of a prompt, or before a word."""
-    pairs = recipe.task.kind in OF_SEVERAL
-    two = recipe.task.text is not None and len(recipe.task.text) == 2 and recipe.task.kind != "embedding"
-    if pairs or two:
-        return separator(processor).text
-    if recipe.task.kind == "token-classification":
-        return lead(processor)
-    return between_columns(processor, chat=False) if recipe.task.kind == "seq2seq-lm" else ""
+    @classmethod
+    def of(cls, recipe: Recipe, trained: Trained) -> _Subject:
+        model, parts = trained.backbone.model, trained.parts
+        tied = checked_logits(recipe, model, parts.task, parts.test)
+        peft, processor = to_peft(model), delivered_processor(recipe)
+        return cls(recipe, trained, tied, bank_of(model).count(), peft, Base.of(recipe.model), processor)
+
+    @property
+    def model(self) -> nn.Module:
+        return self.trained.backbone.model
+
+    @property
+    def task(self) -> Task:
+        return self.trained.parts.task
+
+    @property
+    def merges(self) -> bool:
+        return self.recipe.backbone.quantization == "none"
+
+    def write_adapters(self, folder: Path) -> nn.Module:
+        """`pyramid/` and `peft/`; gives the second as a stranger loads it."""
+        save_pyramid(self.model, folder / "pyramid", self.base.name)
+        base = self.base.name if self.base.is_id else None
+        self.peft.save(folder / "peft", base, task_type=self.task.kind.peft_type)
+        self.processor.save_pretrained(folder / "peft")
+        return reload_peft(self.recipe, folder / "peft", next(self.model.parameters()).device)
+
+    def logits(self, model: nn.Module) -> Tensor:
+        """Of a model that takes the same batches."""
+        return checked_logits(self.recipe, model, self.task, self.trained.parts.test)
+
+    def proven(self, served: nn.Module, left: str) -> float:
+        """How far apart the PEFT form and the merged model are from it. Raises InputError where too far."""
+        forms = {"PEFT": self.logits(served)}
+        if self.merges:
+            forms["merged"] = self.logits(merge(self.model))
+        return require_equal(self.tied, forms, MOST_APART[self.recipe.backbone.dtype], left)
+
+    def write_forms(self, folder: Path, forms: Sequence[Form], left: str) -> Iterator[float]:
+        """The further forms; gives how far each is apart, where that is measured. Raises as `proven` does."""
+        part = self.trained.parts.test
+        first = self.task.collate(part, np.arange(min(len(part), CHECKED_ROWS)))
+        source = Source(self.recipe, self.model, self.peft, self.base.name, self.processor, first, self.logits)
+        for form in forms:
+            if (logits := form.write(source, folder / form.name)) is not None:
+                yield require_equal(self.tied, {form.name: logits}, MOST_APART[self.recipe.backbone.dtype], left)
+
+    def write_models(self, folder: Path, with_merged: bool) -> None:
+        """`merged/` where it is wanted; and of an embedding, what sentence-transformers reads."""
+        if with_merged:
+            save_merged(self.model, folder / "merged")
+            self.processor.save_pretrained(folder / "merged")
+        if isinstance(self.task.kind, Embedding):
+            width, most = self.tied.shape[-1], tokens_kept(self.recipe, self.processor)
+            for name in ["peft"] * self.base.is_id + ["merged"] * with_merged:  # peft/ names no folder as its base
+                write_sentence_files(folder / name, self.task.kind.pooling, width, most)
+
+    def measured(self, served: nn.Module) -> Serving | None:
+        """What serving takes on this machine."""
+        merged = self.model if self.merges else None
+        return measure_serving(self.recipe, served, merged, self.task, self.trained.parts.test)
+
+    def delivered(self, folder: Path, place: Path, apart: float, serving: Serving | None) -> Delivered:
+        """What is told of it; `place`: where `folder` will be."""
+        test, peft = self.trained.test, self.peft
+        size = (folder / "peft" / TENSORS).stat().st_size
+        return Delivered(
+            place,
+            test.metric,
+            self.task.judge(self.trained.parts.test).interval(test),
+            self.trained_params,
+            peft.adapter_params,
+            peft.stored_params,
+            apart,
+            Costs(self.trained_params, size, peft.rank, peft.adapter_params),
+            serving,
+        )
+
+    def card(self, folder: Path, facts: Facts, forms: Sequence[Form]) -> str:
+        """The README."""
+        config = json.loads((folder / "peft" / CONFIG).read_text(encoding="utf-8"))
+        facts = replace(
+            facts,
+            counts=tuple(class_counts(self.trained.parts.test.truth, self.recipe.classes)),
+            forms=tuple(forms),
+            adapter=config,
+            model_type=str(getattr(self.model.config, "model_type", "")),
+        )
+        most, between = tokens_kept(self.recipe, self.processor), between_texts(self.recipe, self.processor)
+        return model_card(self.recipe, self.task.kind, most, facts, between)
 
 
 def save_merged(model: nn.Module, folder: Path) -> None:
@@ -220,62 +247,3 @@ def save_merged(model: nn.Module, folder: Path) -> None:
         model.save_pretrained(folder)  # type: ignore[operator]
     finally:
         model.config = ours
-
-
-@torch.no_grad()
-def checked_logits(recipe: Recipe, model: nn.Module, task: Task, part: Part) -> Tensor:
-    """Outputs for the first test examples, (examples or asked tokens, classes or words), fp32."""
-    model.eval()
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    found, numbers = [], 0
-    for start in range(0, min(len(part), CHECKED_BATCHES * CHECKED_ROWS), CHECKED_ROWS):
-        batch = task.collate(part, np.arange(start, min(start + CHECKED_ROWS, len(part)))).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.backbone.dtype == "bf16"):
-            found.append(task.kind.outputs(model, batch).float().cpu())
-        numbers += found[-1].numel()
-        if numbers > MOST_NUMBERS:
-            break
-    return torch.cat(found)
-
-
-def reload_peft(recipe: Recipe, folder: Path, device: torch.device, config: PeftConfig | None = None) -> nn.Module:
-    """The adapter as a stranger loads it: a fresh base model, and PEFT. `config`: instead of the folder's own."""
-    base = load_backbone(recipe, load_processor(recipe), recipe.classes).model
-    loaded = load_peft(base, folder, config)
-    if recipe.backbone.device_map is not None or recipe.backbone.quantization != "none":
-        return loaded  # it has been placed
-    return loaded.to(device)
-
-
-def load_peft(base: nn.Module, folder: Path, config: PeftConfig | None = None) -> nn.Module:
-    """`base` with the adapter in `folder`, by PEFT."""
-    from peft import PeftModel
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name of its older versions
-        loaded = PeftModel.from_pretrained(base, str(folder), config=config)
-    assert isinstance(loaded, nn.Module)
-    return loaded
-
-
-def require_equal(tied: Tensor, forms: dict[str, Tensor], most_apart: float, left: str = TRAINED.left) -> float:
-    """The largest difference. Raises InputError where it is too large, or where there are no finite numbers.
-
-    `left`: what is said to be left then.
-    """
-    for name, logits in {"trained": tied, **forms}.items():
-        if not bool(torch.isfinite(logits).all()):
-            raise InputError(
-                f"the {name} model gives logits that are no finite numbers; lower training.learning_rate; nothing "
-                f"was written, {left}",
-                field="training.learning_rate",
-            )
-    apart = {name: float((tied - other).abs().max()) for name, other in forms.items()}
-    worst = max(apart, key=lambda name: apart[name])
-    most_apart *= max(1.0, float(tied.abs().max()))
-    if apart[worst] > most_apart:
-        raise InputError(
-            f"the {worst} model differs from the trained one by {apart[worst]:.1e} in its logits (at most "
-            f"{most_apart:.0e} is right); nothing was written, {left}"
-        )
-    return apart[worst]

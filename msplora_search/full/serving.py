@@ -1,7 +1,8 @@
 """What serving takes, as measured on this machine: time and memory of a trained model's forms on a real batch.
 
-Forms take turns, round after round, so that what else the machine does meets all alike; a time is told as its
-ratio to that of the same round without an adapter.
+The unmerged adapter and the merged model, which computes what the base alone does, take turns, round after round,
+so that what else the machine does meets both alike; told is the ratio of their times within a round. A base that
+merges with nothing is timed with its adapter switched off, which PEFT does not make free.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Serving:
     rows: int
     """Examples of the batch."""
     rounds: int
-    base_seconds: float
-    """The median of a batch without an adapter."""
+    seconds: float
+    """The median of a batch: by the merged model, or where there is none by PEFT with its adapter switched off."""
+    merges: bool
+    """Whether it is that of the merged model."""
     unmerged: tuple[float, float, float]
     """How many times as long it takes with the adapter beside the weights, by PEFT: quartile, median, quartile."""
-    merged: tuple[float, float, float] | None
-    """The same of the merged model; None where it cannot be merged."""
     weights_bytes: int
     """Of the model with its adapter."""
     further_bytes: int
@@ -54,29 +55,24 @@ class Serving:
     @property
     def told(self) -> str:
         """In a sentence."""
-        forms = [("unmerged adapter", self.unmerged), ("merged model", self.merged)]
-        ratios = ", ".join(
-            f"{name} {of[1]:.2f} times (middle half of rounds {of[0]:.2f} to {of[2]:.2f})"
-            for name, of in forms
-            if of
-        )
-        took = f"{self.base_seconds * 1e3:,.1f} ms"
+        low, middle, high = self.unmerged
+        alone = "merged, as the base alone does," if self.merges else "with the adapter switched off"
         return (
-            f"On {printable(self.device)}, a batch of {self.rows} test examples takes {took} without an adapter; "
-            f"{ratios}, over {self.rounds} rounds in turn. Peak memory of tensors, unmerged: "
+            f"On {printable(self.device)}, a batch of {self.rows} test examples takes {self.seconds * 1e3:,.1f} "
+            f"ms {alone} and {middle:.2f} times that unmerged, by PEFT (middle half of {self.rounds} rounds in turn "
+            f"{low:.2f} to {high:.2f}). Peak memory of tensors, unmerged: "
             f"{_megabytes(self.weights_bytes + self.further_bytes)}, of which weights "
             f"{_megabytes(self.weights_bytes)}."
         )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {**vars(self), "unmerged": list(self.unmerged), "merged": self.merged and list(self.merged)}
+        return {**vars(self), "unmerged": list(self.unmerged)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Serving:
         """Read what `to_json` wrote. Raises ValueError, TypeError or LookupError."""
-        merged = data["merged"]
-        return cls(**{**data, "unmerged": _three(data["unmerged"]), "merged": merged and _three(merged)})
+        return cls(**{**data, "unmerged": _three(data["unmerged"])})
 
 
 @torch.no_grad()
@@ -85,8 +81,7 @@ def measure_serving(
 ) -> Serving:
     """Time and memory of forward passes over the first examples of a part.
 
-    `served`: as PEFT loads it, of which the base is the same model with its adapter switched off. `merged`: the
-    merged model; None where there is none.
+    `served`: as PEFT loads it. `merged`: the merged model; None where there is none.
     """
     rows = min(ROWS, len(part))
     device = next(served.parameters()).device
@@ -97,47 +92,45 @@ def measure_serving(
         with autocast:
             task.kind.outputs(model, batch)
 
-    def without_adapter() -> None:
-        with served.disable_adapter() if hasattr(served, "disable_adapter") else nullcontext():  # type: ignore[operator]
-            forward(served)
-
-    forms: dict[str, Callable[[], None]] = {"base": without_adapter, "unmerged": lambda: forward(served)}
-    if merged is not None:
-        forms["merged"] = lambda: forward(merged)
-    for model in (served, merged):
-        if model is not None:
-            model.eval()
-    further = _further_bytes(served, forms["unmerged"], device)  # which warms it up, too
-    for form in forms.values():
-        form()
+    plain = served if merged is None else merged
+    off = served.disable_adapter if merged is None and hasattr(served, "disable_adapter") else nullcontext
+    for model in (served, plain):
+        model.eval()
+    further = _further_bytes(served, lambda: forward(served), device)  # which warms it up, too
+    with off():  # type: ignore[operator]
+        forward(plain)
+    forms: dict[str, tuple[Any, Callable[[], None]]] = {
+        "plain": (off, lambda: forward(plain)),
+        "unmerged": (nullcontext, lambda: forward(served)),
+    }
     seconds = _rounds(forms, device)
-    ratios = {name: _quartiles(of / seconds["base"]) for name, of in seconds.items()}
     return Serving(
         device=_name(device),
         rows=rows,
-        rounds=len(seconds["base"]),
-        base_seconds=float(np.median(seconds["base"])),
-        unmerged=ratios["unmerged"],
-        merged=ratios.get("merged"),
+        rounds=len(seconds["plain"]),
+        seconds=float(np.median(seconds["plain"])),
+        merges=merged is not None,
+        unmerged=_quartiles(seconds["unmerged"] / seconds["plain"]),
         weights_bytes=sum(tensor.nbytes for tensor in _own(served)),
         further_bytes=further,
     )
 
 
-def _rounds(forms: Mapping[str, Callable[[], None]], device: torch.device) -> dict[str, Any]:
-    """Seconds of each form, (rounds,); who begins changes from round to round."""
+def _rounds(forms: Mapping[str, tuple[Any, Callable[[], None]]], device: torch.device) -> dict[str, Any]:
+    """Seconds of each form, (rounds,), within its context; who begins changes from round to round."""
     found: dict[str, list[float]] = {name: [] for name in forms}
     names, began = list(forms), time.perf_counter()
     for number in range(MOST):
         if number >= FEWEST and time.perf_counter() - began > SECONDS:
             break
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            _wait(device)
-            start = time.perf_counter()
-            forms[name]()
-            _wait(device)
-            found[name].append(time.perf_counter() - start)
+        for name in names if number % 2 else names[::-1]:
+            context, run = forms[name]
+            with context():
+                _wait(device)
+                start = time.perf_counter()
+                run()
+                _wait(device)
+                found[name].append(time.perf_counter() - start)
     return {name: np.array(of) for name, of in found.items()}
 
 

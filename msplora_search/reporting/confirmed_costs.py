@@ -36,12 +36,11 @@ def latency_sentence(told: dict[str, Any]) -> list[str]:
     """What the latencies are of."""
     if not (found := measured_in(told)):
         return []
-    merged = [of["merged"][1] for of in found if of["merged"]]
-    alone = f"; merged, {min(merged):.2f} to {max(merged):.2f} times" if merged else ""
+    plain = "merged model" if all(of["merges"] for of in found) else "same with its adapter switched off"
     return [
         f"Latency is that of a batch of {found[0]['rows']} test examples on {printable(str(found[0]['device']))} "
-        "with the adapter beside the weights by PEFT, as a ratio to the same without it, measured in turn: the "
-        f"median of {min(of['rounds'] for of in found)} rounds or more, and their middle half{alone}."
+        f"with the adapter beside the weights by PEFT, as a ratio to the {plain}, measured in turn: the median of "
+        f"{min(of['rounds'] for of in found)} rounds or more, and their middle half."
     ]
 
 

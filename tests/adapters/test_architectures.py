@@ -13,7 +13,7 @@ from msplora_search.adapters.anatomy import AnatomyError, dissect, head_paramete
 from msplora_search.adapters.bank import merge
 from msplora_search.design.depth import split_evenly
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.full.delivery import MOST_APART
+from msplora_search.full.proofs import MOST_APART
 from msplora_search.proxy.precision import Precision
 from tests.adapters.architectures import ARCHITECTURES, Architecture, albert, clip
 from tests.adapters.models import train_a_little

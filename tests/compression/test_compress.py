@@ -20,7 +20,7 @@ from msplora_search.compression.compressing import compress, read_ranks
 from msplora_search.compression.lora import Lora, read_lora
 from msplora_search.compression.writing import write_point
 from msplora_search.errors import InputError
-from msplora_search.full.delivery import load_peft
+from msplora_search.full.proofs import load_peft
 from tests.compression.loras import base, logits, outputs, save_lora
 from tests.small import save_model
 

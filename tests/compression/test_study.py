@@ -30,7 +30,8 @@ from msplora_search.compression.levels import Ranks
 from msplora_search.compression.lora import read_lora
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.full.delivery import load_peft, train_and_deliver
+from msplora_search.full.delivery import train_and_deliver
+from msplora_search.full.proofs import load_peft
 from msplora_search.results.records import Examples, Measure
 from msplora_search.settings import load_study
 from msplora_search.settings.recipe import Recipe

@@ -43,9 +43,9 @@ def test_what_is_delivered_tells_what_serving_it_takes(tmp_path: Path) -> None:
     assert done.costs.unrolled_rank == json.loads((folder / "peft" / "adapter_config.json").read_text())["r"]
     serving = done.serving
     assert serving.rounds >= 5
-    assert serving.merged is not None
-    for low, middle, high in (serving.unmerged, serving.merged):
-        assert 0 < low <= middle <= high
+    assert serving.merges
+    low, middle, high = serving.unmerged
+    assert 0 < low <= middle <= high
     assert serving.weights_bytes > done.costs.bytes
     assert serving.further_bytes > 16 * 32 * 4  # one state of one token each at least
     card = (folder / "README.md").read_text()
@@ -67,6 +67,7 @@ def test_nothing_is_measured_where_that_is_not_wanted(tmp_path: Path) -> None:
 
 
 def test_a_measurement_is_read_back() -> None:
-    serving = Serving("cpu with 1 thread", 16, 9, 0.01, (1.1, 1.2, 1.3), None, 10_000, 2_000)
+    serving = Serving("cpu with 1 thread", 16, 9, 0.01, False, (1.1, 1.2, 1.3), 10_000, 2_000)
     assert Serving.from_json(json.loads(json.dumps(serving.to_json()))) == serving
-    assert "unmerged adapter 1.20 times (middle half of rounds 1.10 to 1.30), over 9 rounds" in serving.told
+    assert "10.0 ms with the adapter switched off and 1.20 times that unmerged" in serving.told
+    assert "(middle half of 9 rounds in turn 1.10 to 1.30)" in serving.told
