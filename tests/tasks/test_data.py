@@ -228,7 +228,7 @@ def test_positive_is_for_f1_and_is_text() -> None:
     task = {"dataset": "none.csv", "metric": "f1"}
     for given, kept in ((1, "1"), (True, "true"), (" bad", "bad")):
         assert TaskSettings.model_validate({**task, "positive": given}).positive == kept
-    with pytest.raises(ValueError, match="says whose f1 is measured, but metric is accuracy; leave it out"):
+    with pytest.raises(ValueError, match="says whose f1 is measured, but this is text-classification with"):
         TaskSettings.model_validate({**task, "metric": "accuracy", "positive": "a"})
 
 
