@@ -18,7 +18,7 @@ def export(
     pick: Annotated[
         str,
         typer.Option(
-            help="best, knee, one-se, non-inferior=D (or D%), max-params=N, min-metric=X, fastest, "
+            help="best, knee, one-se, non-inferior=D (or D%), max-params=N, max-cost=N, min-metric=X, fastest, "
             "smallest-export or trial=N.",
             metavar="RULE",
         ),
@@ -53,9 +53,11 @@ def export(
     point, console = chosen.point, open_console()
     print_line(
         console,
-        f"trial {point.record.number}: {point.record.pyramid}, {point.params:,} parameters, "
+        f"trial {point.record.number}: {point.record.pyramid}, {point.record.size}, "
         f"{point.metric:.4f} ± {point.measure.metric_se:.4f}",
     )
+    if costs := point.record.costs:
+        print_line(console, f"served unmerged: {costs.served}")
     print_line(console, f"why: {chosen.reason}")
     for line in chosen.neighbours:
         print_line(console, line)
@@ -74,6 +76,15 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a field of the recipe, such as training.epochs=3.")
     ] = None,
     merged: Annotated[bool, typer.Option("--merge", help="Write the merged model too.")] = False,
+    gguf: Annotated[
+        bool, typer.Option("--gguf", help="Write the adapter of a language model for llama.cpp too.")
+    ] = False,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write the merged model for onnxruntime too, checked by it.")
+    ] = False,
+    measured: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Measure latency and memory of what is delivered.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe in full; the same command again goes on from the last checkpoint.
@@ -88,12 +99,14 @@ def train(
     read = load_recipe(recipe, assignments or [])
     folder = output or Path("trained") / read.name
     from msplora_search.full.delivery import train_and_deliver
+    from msplora_search.full.forms.all import wanted
 
-    done = train_and_deliver(read, folder, with_merged=merged)
+    further = wanted(gguf, onnx)
+    done = train_and_deliver(read, folder, merged, further, measured)
     if done is None:  # another process of the same training writes
         return
     if as_json:
-        print_json({**vars(done), "folder": str(done.folder)})
+        print_json({**done.to_json(), "folder": str(done.folder)})
         return
     from msplora_search.reporting.console import open_console, print_line
 
@@ -103,8 +116,13 @@ def train(
     print_line(
         console, f"{done.trained_params:,} trained adapter parameters; {done.unrolled_params:,} as stock LoRA"
     )
+    if done.costs is not None:
+        print_line(console, f"served unmerged: {done.costs.served}")
+    if done.serving is not None:
+        print_line(console, done.serving.told)
     print_line(console, f"tied, PEFT and merged model agree within {done.apart:.1e}")
-    print_line(console, f"wrote {short(done.folder)} (pyramid/, peft/{', merged/' if merged else ''}, README.md)")
+    folders = ["pyramid", "peft", *(["merged"] if merged else []), *(form.name for form in further)]
+    print_line(console, f"wrote {short(done.folder)} ({', '.join(f'{name}/' for name in folders)}, README.md)")
 
 
 def confirm(
@@ -125,6 +143,9 @@ def confirm(
         list[str] | None, typer.Option("--set", help="Change how all are trained, such as training.epochs=3.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Trainings at a time, each in a process of its own.")] = 1,
+    measured: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Measure latency and memory of each point once.")
+    ] = True,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
@@ -150,7 +171,9 @@ def confirm(
     say_when_stopped(GOES_ON)
     console, tried = open_console(), read_rates(rates) if rates is not None else []
     tell = (lambda _: None) if as_json else (lambda training: print_line(console, training_line(training)))
-    found = confirm_front(load_results(output, storage), output, seeds, tell, workers, assignments or [], tried)
+    found = confirm_front(
+        load_results(output, storage), output, seeds, tell, workers, assignments or [], tried, measured
+    )
     told = told_of(found)
     path = write_confirmation(told, output)
     write_report(summarise(found.results), output, as_given(storage, context))

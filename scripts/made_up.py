@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 
+from msplora_search.design.costs import Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
 from msplora_search.proxy.shelf import Shelf
@@ -82,6 +83,10 @@ class MadeUpBench:
     def adapter_params(self, pyramid: Pyramid) -> int:
         """In closed form."""
         return UNIT * pyramid.rank_units
+
+    def costs(self, pyramid: Pyramid) -> Costs:
+        """Of which parameters alone are known."""
+        return Costs(self.adapter_params(pyramid))
 
     def measure(
         self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: Shelf | None = None

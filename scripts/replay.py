@@ -15,6 +15,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from msplora_search.design.costs import Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
 from msplora_search.proxy.shelf import Shelf
@@ -87,6 +88,10 @@ class TableBench:
     def adapter_params(self, pyramid: Pyramid) -> int:
         """In closed form: those of rank 1 are known."""
         return self.table.unit * pyramid.rank_units
+
+    def costs(self, pyramid: Pyramid) -> Costs:
+        """Of which parameters alone are known."""
+        return Costs(self.adapter_params(pyramid))
 
     def place(self, pyramid: Pyramid, learning_rate: float) -> tuple[int, int]:
         """Among the table's pyramids and rates, of what is trained for a proposal."""

@@ -4,7 +4,9 @@ Draws parts of 300 and 2,000 examples from populations whose metrics are known, 
 program's own functions, and counts how often the interval of their difference holds the true difference. Beside
 it stands the reported over the true standard error. Classes: 5%, 10% and 70% of the positive one, two or four
 classes. Numbers: errors of unequal size. Tokens: lengths alike, and wide (log-normal, the longest some hundred
-times the shortest). Grouped: 100 or 666 groups of 1 to 5 examples that are right or wrong together.
+times the shortest). Spans: sentences with none to many, some harder than others. Labels: of 40% to 5% of the
+examples, several of which an example may have. Grouped: 100 or 666 groups of 1 to 5 examples that are right or
+wrong together.
 
     python scripts/simulate_errors.py --runs 2000
 """
@@ -22,7 +24,8 @@ from scipy import stats
 
 from msplora_search.results.noise import LEVEL, difference_interval, difference_se, quantile
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.metrics import Metric, Values, metric
+from msplora_search.tasks.metrics import MeanOfExamples, Metric, Values, metric
+from msplora_search.tasks.tallies import LabelF1, SpanF1
 
 POPULATION, SIZES = 2_000_000, (300, 2000)
 Draw = np.random.Generator
@@ -77,10 +80,53 @@ def tokens(spread: float, right: bool) -> Callable[[Draw, int], Sample]:
     return sample
 
 
+def spans(draw: Draw, count: int) -> Sample:
+    """Sentences of few spans or none; in hard ones two models find fewer, and call more wrong ones."""
+    words = np.ceil(np.exp(draw.normal(2.7, 0.6, count))).astype(int)
+    truth, hard = draw.binomial(words, 0.1), draw.normal(size=count)
+    found = []
+    for ease in (1.0, 1.2):
+        right = draw.binomial(truth, 1 / (1 + np.exp(hard - ease)))
+        wrong = draw.poisson(0.02 * words * np.exp(0.5 * hard) / ease)
+        found.append(np.stack([right, right + wrong], axis=1))
+    return truth.astype(float), found[0], found[1], None
+
+
+def labels(draw: Draw, count: int) -> Sample:
+    """Four labels, from frequent to rare, that go together; two models wrong on the same hard examples."""
+    shared, hard = draw.normal(size=(2, count, 1))
+    own = 0.5 * shared + np.sqrt(0.75) * draw.normal(size=(count, 4))
+    truth = (own < stats.norm.ppf((0.4, 0.2, 0.1, 0.05))).astype(np.int64)
+    found = []
+    for rate in (0.5, 0.45):
+        wrong = 0.6 * hard + 0.8 * draw.normal(size=(count, 4)) < stats.norm.ppf(
+            rate * np.array((0.4, 0.2, 0.1, 0.05))
+        )
+        found.append(np.where(wrong, 1 - truth, truth))
+    return truth, found[0], found[1], None
+
+
 def whole(draw: Draw, count: int) -> Sample:
     """Answers that are right as a whole or not, by two models."""
     truth, one, other, _ = classes((0.5, 0.5), (0.45, 0.42))(draw, count)
     return np.ones(count), (one == truth).astype(float), (other == truth).astype(float), None
+
+
+def answers(draw: Draw, count: int) -> Sample:
+    """The F1 of answers by two models: right, wrong, or right in part, and often alike."""
+    hard = draw.normal(size=count)
+    found = []
+    for ease in (0.3, 0.38):
+        good = 0.9 * hard + np.sqrt(1 - 0.81) * draw.normal(size=count) + ease
+        found.append(np.where(good > 1, 1.0, np.where(good < 0, 0.0, np.round(good, 1))))
+    return np.ones(count), found[0], found[1], None
+
+
+def searches(draw: Draw, count: int) -> Sample:
+    """Ranks that two models give the right text of each question, of a pool that stays as it is."""
+    hard = draw.gamma(1.0, 1.0, count)
+    ranks = [1 + draw.poisson(hard * scale) for scale in (1.0, 0.9)]
+    return np.arange(count), ranks[0], ranks[1], None
 
 
 def margins(draw: Draw, count: int) -> Sample:
@@ -124,9 +170,13 @@ def cases() -> list[Case]:
     for name in ("loss", "token-accuracy"):
         for spread, told in ((0.3, "lengths alike"), (1.2, "wide lengths")):
             found.append(Case(f"{name}, {told}", metric(name), tokens(spread, name != "loss")))
+    found.append(Case("f1 of spans", SpanF1(), spans))
+    found += [Case(name, LabelF1(name, is_mean=name == "macro-f1"), labels) for name in ("micro-f1", "macro-f1")]
+    found += [Case(name, metric(name), searches) for name in ("recall@1", "recall@5")]
     found += [Case("reward-accuracy", metric("reward-accuracy"), preferred)]
     found += [Case("loss of preferences", metric("loss"), margins)]
     found += [Case("exact-match", metric("exact-match"), whole), Case("accuracy, grouped", accuracy, grouped)]
+    found += [Case("f1 of answers", MeanOfExamples("f1", is_share=False), answers)]
     return found
 
 

@@ -35,7 +35,12 @@ HOMES = {
     "pyarrow": {"tasks"},
     "typer": {"cli", "cli_analyze", "cli_check", "cli_compress", "cli_full", "cli_parts", "cli_plot"},
     "peft": {"adapters", "full"},
+    "seqeval": set(),
     "trl": {"full"},
+    "gguf": {"full"},
+    "onnx": {"full"},
+    "onnxruntime": {"full"},
+    "onnxscript": {"full"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

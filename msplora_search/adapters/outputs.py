@@ -33,6 +33,11 @@ class Outputs:
         return cls(classes, "single_label_classification")
 
     @classmethod
+    def of_labels(cls, labels: tuple[str, ...]) -> Outputs:
+        """Those of a head that scores labels, of which any number is right."""
+        return cls(labels, "multi_label_classification")
+
+    @classmethod
     def of_number(cls, name: str) -> Outputs:
         """The one of a head that gives a number."""
         return cls((name,), "regression")

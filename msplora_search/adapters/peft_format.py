@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."
+METADATA = {"format": "pt"}
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,14 @@ class PeftAdapter:
     def adapter_params(self) -> int:
         """Numbers in the low-rank factors, sharing unrolled, without the zeros that fill them up."""
         return sum(
-            rank * (self._factor(path, "A").shape[1] + self._factor(path, "B").shape[0])
+            rank * (self.factor(path, "A").shape[1] + self.factor(path, "B").shape[0])
             for path, rank in self.ranks.items()
         )
 
     @property
     def stored_params(self) -> int:
         """Numbers in the low-rank factors as they are stored, zeros included."""
-        return sum(self._factor(path, name).numel() for path in self.ranks for name in ("A", "B"))
+        return sum(self.factor(path, name).numel() for path in self.ranks for name in ("A", "B"))
 
     def save(self, folder: str | Path, base_model: str | None, task_type: str | None = None) -> None:
         """Write `adapter_config.json` and `adapter_model.safetensors` for `PeftModel.from_pretrained`.
@@ -86,15 +87,16 @@ class PeftAdapter:
 
         def fill(part: Path) -> None:
             config.save_pretrained(str(part))
-            save_file(self.tensors, part / TENSORS, metadata={"format": "pt"})
+            save_file(self.tensors, part / TENSORS, metadata=METADATA)
 
         try:
             install(Path(folder).resolve(), fill, last=CONFIG)
         except (OSError, SafetensorError) as error:
             raise InputError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
-    def _factor(self, path: str, name: str) -> Tensor:
-        return self.tensors[_name(path, name)]
+    def factor(self, path: str, name: str) -> Tensor:
+        """`A`, (rank, d_in), or `B`, (d_out, rank), of a site; the rank is that of all sites."""
+        return self.tensors[factor_name(path, name)]
 
 
 def config_of(
@@ -129,8 +131,8 @@ def to_peft(model: nn.Module) -> PeftAdapter:
     ranks = {path: sum(a.rank for a in adapters) for path, adapters in bank.sites.items()}
     tensors: dict[str, Tensor] = {}
     for path, adapters in bank.sites.items():
-        tensors[_name(path, "A")], tensors[_name(path, "B")] = _filled(adapters, max(ranks.values()))
-    modules = _modules_of(model, set(trained_beside(model)))
+        tensors[factor_name(path, "A")], tensors[factor_name(path, "B")] = _filled(adapters, max(ranks.values()))
+    modules = modules_of(model, set(trained_beside(model)))
     whole = model.state_dict()
     for module in modules:
         for name, tensor in whole.items():
@@ -139,7 +141,8 @@ def to_peft(model: nn.Module) -> PeftAdapter:
     return PeftAdapter(tensors, ranks, modules, any(pyramid_linear(model, path).is_transposed for path in ranks))
 
 
-def _name(path: str, factor: str) -> str:
+def factor_name(path: str, factor: str) -> str:
+    """What factor `A` or `B` of the site at `path` is called in the file."""
     return f"{PREFIX}{path}.lora_{factor}.weight"
 
 
@@ -153,7 +156,7 @@ def _filled(adapters: tuple[LowRankAdapter, ...], rank: int) -> tuple[Tensor, Te
     return down.contiguous().cpu(), up.contiguous().cpu()
 
 
-def _modules_of(model: nn.Module, trained: set[str]) -> tuple[str, ...]:
+def modules_of(model: nn.Module, trained: set[str]) -> tuple[str, ...]:
     """The largest modules whose parameters are all among `trained`, which they cover."""
     found: list[str] = []
     for path, module in model.named_modules():

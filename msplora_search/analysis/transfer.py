@@ -120,7 +120,7 @@ def transfer(one: Summary, other: Summary) -> Transfer:
         return Transfer(names, metric, len(pairs), len(mine), why)
     front = [place for _, place, _ in kept]
     a_draws, b_draws = draws_of(one, mine), draws_of(other, theirs, seed=1)
-    regrets = regrets_of(b_draws, np.array([float(p.params) for p in theirs]))
+    regrets = regrets_of(b_draws, np.array([float(p.cost) for p in theirs]))
     by_chance = _random_choices(regrets, len(set(front)))
     regret = Interval.of(regrets[:, sorted(set(front))].mean(axis=1))
     in_a, in_b = a_draws[:, [i for i, _ in pairs]], b_draws[:, [j for _, j in pairs]]

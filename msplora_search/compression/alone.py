@@ -34,7 +34,10 @@ CLASSES = {
     "QUESTION_ANS": "AutoModelForQuestionAnswering", "FEATURE_EXTRACTION": "AutoModel",
 }  # fmt: skip
 """Of transformers, by PEFT's name for the task."""
-HEADS = ("AutoModelForSequenceClassification", "AutoModelForImageClassification")
+HEADS = (
+    "AutoModelForSequenceClassification", "AutoModelForImageClassification", "AutoModelForMultipleChoice",
+    "AutoModelForQuestionAnswering",
+)  # fmt: skip
 """Tried where neither that nor the base model's files say what the LoRA was trained on."""
 MADE_UP, LENGTH = 32, 24
 """Inputs that are made up, and tokens of each."""
@@ -157,6 +160,8 @@ def _made_up(model: nn.Module) -> dict[str, Tensor]:
     words = getattr(config.get_text_config(), "vocab_size", None)
     if isinstance(words, int):
         ids = torch.randint(0, words, (MADE_UP, LENGTH), generator=draw)
+        if any(type(module).__name__.endswith("ForMultipleChoice") for module in model.modules()):
+            ids = ids[None]  # one example, of many choices
         made = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         return {**made, "decoder_input_ids": ids} if config.is_encoder_decoder else made
     size = getattr(config, "image_size", None)

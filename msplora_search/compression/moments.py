@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,17 +70,26 @@ def weighted(
         for family in families
         for site in family.sites
     ]
+
+    def remember(_: nn.Module, __: tuple[Any, ...], named: dict[str, Any]) -> None:
+        mask[0] = _rows(named.get("attention_mask"))
+
+    hooks.append(model.register_forward_pre_hook(remember, with_kwargs=True))
     try:
         model.eval()
         with torch.no_grad():
             for batch in batches:
-                mask[0] = batch.inputs.get("attention_mask")
                 task.kind.outputs(model, batch)
     finally:
         for hook in hooks:
             hook.remove()
     means = {path: moments.mean for path, moments in found.items()}
     return [family.weighted(means) for family in families]
+
+
+def _rows(mask: Tensor | None) -> Tensor | None:
+    """A mask as (sequences, tokens), also where an example is several sequences, as models take choices."""
+    return mask if mask is None or mask.dim() < 3 else mask.reshape(-1, mask.shape[-1])
 
 
 def _real(inputs: Tensor, mask: Tensor | None) -> Tensor:

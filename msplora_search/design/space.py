@@ -113,6 +113,11 @@ class SearchSpace:
         return max(self.global_rank) + widest
 
     @property
+    def max_unrolled_rank(self) -> int:
+        """An upper bound of `Pyramid.unrolled_rank` over the space."""
+        return max(self.global_rank) + max(self.mid_rank) + max(self.layer_rank)
+
+    @property
     def listed(self) -> tuple[tuple[int, int, int], ...]:
         """The combinations of ranks to choose from, where they are listed and hold for every group; else none."""
         if self.ranks is None or self.per_group:

@@ -48,6 +48,8 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
             "that processes and accumulation make of it",
             field="training.batch_size",
         )
+    if recipe.task.has_negatives:
+        _require_whole_batches(training.batch_size, processes)
     chosen = {
         "eval_strategy": "epoch",
         "save_strategy": "epoch",
@@ -91,6 +93,23 @@ def planned_steps(recipe: Recipe, arguments: TrainingArguments, rows: int) -> in
     if arguments.max_steps > 0:
         return int(arguments.max_steps)
     return math.ceil(recipe.training.epochs * max(1, rows // recipe.training.batch_size))
+
+
+def _require_whole_batches(batch_size: int, processes: int) -> None:
+    """Raise InputError where a batch, whose examples are one another's negatives, would come in pieces."""
+    if batch_size < 2:
+        raise InputError(
+            f"training.batch_size is {batch_size}; the examples of a batch are one another's negatives, so it "
+            "must be at least 2",
+            field="training.batch_size",
+        )
+    if processes > 1:
+        raise InputError(
+            f"training.batch_size: the examples of a batch are one another's negatives, and {processes} processes "
+            "or accumulated batches would each see a part; train in one process without "
+            "gradient_accumulation_steps (to save memory, set backbone.gradient_checkpointing to true)",
+            field="training.batch_size",
+        )
 
 
 def _require_plain_gradients(recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ No path of this machine stands in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,16 @@ from msplora_search.design.scaling import LEVELS
 from msplora_search.files import public_name
 from msplora_search.full.card_code import Usage, merged_code, peft_code, pyramid_code
 from msplora_search.full.delivered import Delivered
+from msplora_search.full.forms.form import Form
+from msplora_search.full.forms.vllm import served_by, verdict
 from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import outputs_of
 from msplora_search.tasks.demo import PREFIX, published_model
+from msplora_search.tasks.embedding import Embedding
 from msplora_search.tasks.kind import Kind
 from msplora_search.tasks.labels import positive_of
-from msplora_search.text import code
+from msplora_search.text import code, markdown
 
 MOST_CLASSES = 20
 """Classes that the text names; the code has all of them."""
@@ -59,6 +62,12 @@ class Facts:
     """Where the model comes from, in a sentence; None: what the recipe says."""
     trained: bool = True
     """As the recipe says."""
+    forms: tuple[Form, ...] = ()
+    """What else was written."""
+    adapter: Mapping[str, Any] | None = None
+    """The content of `adapter_config.json`, for what is said of serving it; None: nothing."""
+    model_type: str = ""
+    """The base's, as transformers calls it."""
 
 
 def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, between: str = "") -> str:
@@ -67,6 +76,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
     header: dict[str, Any] = {"base_model": base.name} if base.is_id else {}
     header |= {"library_name": "peft", "tags": ["lora", "msplora", "msplora-search"]}
     done, (low, high) = facts.done, facts.done.interval
+    compared = "embeddings" if isinstance(kind, Embedding) else "logits"
     lines = [
         "---",
         dump(header).rstrip("\n"),
@@ -83,13 +93,15 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         "its examples.",
         f"- Trained adapter parameters: {done.trained_params:,} (shared ones once); as stock LoRA, unrolled: "
         f"{done.unrolled_params:,}{_filled(done)}.",
+        *_serving(done),
         f"- {facts.origin or _origin(recipe)}",
         *(_in_turn(recipe) if facts.trained else ()),
         *_held(recipe),
         *_dropout(recipe),
         "",
-        *_forms(_usage(recipe, kind, base, most_tokens, between), facts.merged),
-        f"The logits of all forms differ by at most {done.apart:.1e} on real batches in {recipe.backbone.dtype}. "
+        *_forms(_usage(recipe, kind, base, most_tokens, between), facts, kind),
+        f"The {compared} of all forms differ by at most {done.apart:.1e} on real batches in "
+        f"{recipe.backbone.dtype}. "
         "Training the PEFT form on would untie what the pyramid shares.",
     ]
     return "\n".join(lines) + "\n"
@@ -104,30 +116,45 @@ def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int, between: st
         base_is_folder=not base.is_id,
         most_tokens=most_tokens,
         between=between,
+        pooling=kind.pooling if isinstance(kind, Embedding) else None,
         dtype="bfloat16" if recipe.backbone.dtype == "bf16" else "float32",
         trust_remote_code=recipe.trust_remote_code,
     )
 
 
-def _forms(usage: Usage, merged: bool) -> list[str]:
+def _forms(usage: Usage, facts: Facts, kind: Kind) -> list[str]:
     """What each folder is, and the code that loads it."""
     told = [
         "`peft/` is a stock LoRA adapter of one rank, filled up with zeros, with what makes the inputs beside it. "
         "In the folder of this card:",
         *_block(peft_code(usage)),
     ]
-    if merged:
+    if kind.peft_type == "CAUSAL_LM" and facts.adapter is not None:
+        told += _served(usage, facts.adapter, facts.model_type)
+    if facts.merged:
         told += ["`merged/` is a whole model; it needs no base and no PEFT:", *_block(merged_code(usage))]
+    for form in facts.forms:
+        passage = form.told(usage)
+        told += [passage.text, *_block(passage.code, passage.language)]
     shared = "`pyramid/` holds the shared form, every adapter once, for `msplora_search`:"
     return [*told, shared, *_block(pyramid_code(usage))]
 
 
-def _block(text: str) -> list[str]:
+def _served(usage: Usage, adapter: Mapping[str, Any], model_type: str) -> list[str]:
+    """Whether vLLM takes the adapter, and by which command."""
+    found = verdict(adapter, model_type)
+    if found.broken:
+        return [f"vLLM, by its rules, does not serve it: {'; '.join(map(markdown, found.broken))}.", ""]
+    told = "It keeps vLLM's rules, which were read, not run; vLLM answers in the precision that it serves in:"
+    return [told, *_block(served_by(found, usage.base, usage.trust_remote_code), "sh")]
+
+
+def _block(text: str, language: str = "python") -> list[str]:
     """A fenced block that nothing in it can end."""
     fence = "```"
     while fence in text:
         fence += "`"
-    return ["", f"{fence}python", text, fence, ""]
+    return ["", f"{fence}{language}", text, fence, ""]
 
 
 def _classes(recipe: Recipe, counts: Sequence[int]) -> str:
@@ -149,6 +176,12 @@ def _positive(recipe: Recipe) -> str:
 def _filled(done: Delivered) -> str:
     zeros = done.stored_params - done.unrolled_params
     return f", and {zeros:,} zeros that fill all ranks up to the largest" if zeros else ""
+
+
+def _serving(done: Delivered) -> list[str]:
+    """What serving takes: exact, and as measured."""
+    exact = [] if done.costs is None else [f"- Served unmerged: {done.costs.served}."]
+    return [*exact, *([] if done.serving is None else [f"- {done.serving.told}"])]
 
 
 def _in_turn(recipe: Recipe) -> list[str]:

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msplora_search.adapters.outputs import Outputs
+from msplora_search.full.card_embedding import loaded_by_sentence_transformers, pooled
+from msplora_search.full.card_reading import answering, choosing
+from msplora_search.settings.kinds import OF_DECODERS
 from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.pooling import Pooling
 
 CLASSES = "AutoModelForSequenceClassification"
 MOST_NEW = 64
@@ -27,10 +31,14 @@ class Usage:
     base_is_folder: bool
     most_tokens: int
     between: str = ""
-    """What stands between two texts, nothing where the tokenizer itself puts something there; or between the
-    columns of a prompt."""
+    """What stands between two texts, nothing where the tokenizer itself puts something there; between the columns
+    of a prompt; or before every word but the first."""
+    pooling: Pooling | None = None
+    """How an embedding is made of tokens; None for other tasks."""
     dtype: str = "float32"
     trust_remote_code: bool = False
+    tensors: str = "pt"
+    """What the inputs are: tensors of torch, or "np", arrays of NumPy."""
 
     @property
     def reads(self) -> str:
@@ -55,6 +63,8 @@ def peft_code(usage: Usage) -> str:
 
 def merged_code(usage: Usage) -> str:
     """Load `merged/`, which needs no base and no PEFT, and ask it."""
+    if usage.pooling:
+        return "\n".join(loaded_by_sentence_transformers(usage.task, usage.dtype, usage.trust_remote_code))
     loaded = [
         *_imports(usage),
         f'{usage.processor} = {usage.reads}.from_pretrained("merged"{_trust(usage)})',
@@ -103,9 +113,10 @@ def _base(usage: Usage) -> list[str]:
         given += [
             "id2label=dict(enumerate(names))",
             "label2id={name: i for i, name in enumerate(names)}",
-            f'problem_type="{usage.outputs.problem}"',
-            "ignore_mismatched_sizes=True",
+            *([f'problem_type="{usage.outputs.problem}"'] if usage.outputs.problem else []),
         ]
+    if usage.outputs or usage.task.kind == "multiple-choice":  # a head of another task
+        given.append("ignore_mismatched_sizes=True")
     lines.append(f"model = {usage.auto_class}.from_pretrained(")
     lines.append(f"    base, {', '.join(given)}{_trust(usage)}")
     lines.append(")")
@@ -120,22 +131,51 @@ def _trust(usage: Usage) -> str:
 
 def _asked(usage: Usage) -> list[str]:
     match usage.task.kind:
-        case "text-classification" | "text-regression":
+        case "text-classification" | "text-regression" | "multi-label":
             return [*_texts(usage), *_scored(usage)]
+        case "token-classification":
+            return _tagged(usage)
         case "image-classification":
-            opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
-            return [opened, 'inputs = processor(images, return_tensors="pt")', *_scored(usage)]
-        case "causal-lm" | "preference":
-            return [*_prompt(usage), *_generated('[0, inputs["input_ids"].shape[1] :]')]
-        case "seq2seq-lm":
-            cut = (
-                f'inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, return_tensors="pt")'
-            )
-            return [*_prompt_of_columns(usage), cut, *_generated("[0]")]
+            return [*_images(usage), *_scored(usage)]
+        case "causal-lm" | "seq2seq-lm" | "preference":
+            return _answered(usage)
+        case "multiple-choice" | "extractive-qa":
+            reads = choosing if usage.task.kind == "multiple-choice" else answering
+            return reads(usage.task, usage.most_tokens, usage.between)
+        case "embedding":
+            assert usage.pooling is not None
+            return pooled(usage.task, usage.pooling, usage.most_tokens)
+
+
+def _answered(usage: Usage) -> list[str]:
+    if usage.task.kind in OF_DECODERS:
+        return [*_prompt(usage), *_generated('[0, inputs["input_ids"].shape[1] :]')]
+    cut = f"inputs = tokenizer(prompt, truncation=True, max_length={usage.most_tokens}, {_as(usage)})"
+    return [*_prompt_of_columns(usage), cut, *_generated("[0]")]
+
+
+def inputs_code(usage: Usage) -> list[str]:
+    """Lines that make `inputs` for a model that answers in one pass over them."""
+    match usage.task.kind:
+        case "image-classification":
+            return _images(usage)
+        case "causal-lm":
+            return _prompt(usage)
+        case _:
+            return _texts(usage)
+
+
+def _as(usage: Usage) -> str:
+    return f'return_tensors="{usage.tensors}"'
+
+
+def _images(usage: Usage) -> list[str]:
+    opened = 'images = [Image.new("RGB", (64, 64), "white")]  # or Image.open("picture.png")'
+    return [opened, f"inputs = processor(images, {_as(usage)})"]
 
 
 def _texts(usage: Usage) -> list[str]:
-    cut = f'padding=True, truncation=True, max_length={usage.most_tokens}, return_tensors="pt"'
+    cut = f"padding=True, truncation=True, max_length={usage.most_tokens}, {_as(usage)}"
     columns = usage.task.text or ()
     if len(columns) == 1:
         return [f"texts = [{f'some {columns[0]}'!a}]", f"inputs = tokenizer(texts, {cut})"]
@@ -150,15 +190,37 @@ def _scored(usage: Usage) -> list[str]:
     told = "[model.config.id2label[i] for i in scores.argmax(dim=-1).tolist()]"
     if usage.task.kind == "text-regression":
         told = "scores.squeeze(-1).tolist()"
+    if usage.task.kind == "multi-label":
+        of_row = "[model.config.id2label[i] for i, score in enumerate(row) if score > 0.5]"
+        told = f"[{of_row} for row in scores.sigmoid().tolist()]"
     return ["with torch.inference_mode():", "    scores = model(**inputs).logits.float()", f"print({told})"]
+
+
+def _tagged(usage: Usage) -> list[str]:
+    """Sentences as lists of words; the first token of a word says its tag."""
+    cut = f'padding=True, truncation=True, max_length={usage.most_tokens}, return_tensors="pt"'
+    read = "sentences"
+    if usage.between:
+        read = f"[[*words[:1], *({usage.between!a} + word for word in words[1:])] for words in sentences]"
+    return [
+        'sentences = [["some", "words"]]',
+        f"inputs = tokenizer({read}, is_split_into_words=True, {cut})",
+        "with torch.inference_mode():",
+        "    scores = model(**inputs).logits.float()",
+        "for row, words in enumerate(sentences):",
+        "    of_token = inputs.word_ids(row)",
+        "    firsts = {of_token.index(word): word for word in of_token if word is not None}",
+        "    best = scores[row].argmax(dim=-1).tolist()",
+        "    print([(words[word], model.config.id2label[best[place]]) for place, word in firsts.items()])",
+    ]
 
 
 def _prompt(usage: Usage) -> list[str]:
     """The tokens of a prompt for a decoder: in the chat template, or in the task's own."""
     if usage.task.template is not None:
-        return [*_prompt_of_columns(usage), 'inputs = tokenizer(prompt, return_tensors="pt")']
+        return [*_prompt_of_columns(usage), f"inputs = tokenizer(prompt, {_as(usage)})"]
     told = "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
-    coded = 'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")'
+    coded = f"inputs = tokenizer(prompt, add_special_tokens=False, {_as(usage)})"
     return ['messages = [{"role": "user", "content": "some prompt"}]', told, coded]
 
 

@@ -37,6 +37,7 @@ def confirm(
     workers: int = 1,
     overrides: Sequence[str] = (),
     rates: Sequence[float] = (),
+    measured: bool = True,
 ) -> Confirmation:
     """Train every candidate in full with the seeds `search.seed` + 1000, 1001, ..., none of which chose it.
 
@@ -45,7 +46,8 @@ def confirm(
     the seeds 0, 1, ..., are left alone. `tell` hears of each training when it is done. With several `workers` as
     many trainings run at a time, each in a process of its own, as in a search. `overrides` such as
     `training.epochs=3` change how all of them are trained. Of several `rates` each point has the one that is best
-    on the mean over seeds, on validation rows that nothing else is chosen by.
+    on the mean over seeds, on validation rows that nothing else is chosen by. `measured`: whether what serving
+    takes is measured at the end of one training of each point.
     Raises InputError where there is nothing to confirm, and as `train_recipe` does.
     """
     for option, value in (("--seeds", seeds), ("--workers", workers)):
@@ -57,7 +59,7 @@ def confirm(
     jobs = [
         job
         for place, point in enumerate(points)
-        for job in _jobs(results, place, point, seeds, overrides, sorted(rates), output / FOLDER)
+        for job in _jobs(results, place, point, seeds, overrides, sorted(rates), output / FOLDER, measured)
     ]
     train_all(jobs, tell, workers)
     tried = [_tried([job for job in jobs if job.place == place]) for place in range(len(points))] if rates else []
@@ -66,7 +68,11 @@ def confirm(
         (point, tuple(read(job).test for job in kept if job.place == place)) for place, point in enumerate(points)
     ]
     adapters = [tuple(job.adapters for job in kept if job.place == place) for place in range(len(points))]
-    return judge_found(results, found, read(jobs[0]).judge, tried, adapters)
+    servings = [
+        next((read(job).serving for job in kept if job.place == place and job.measures), None)
+        for place in range(len(points))
+    ]
+    return judge_found(results, found, read(jobs[0]).judge, tried, adapters, servings)
 
 
 def read_rates(text: str) -> list[float]:
@@ -84,7 +90,7 @@ def read_rates(text: str) -> list[float]:
 
 
 def candidates(summary: Summary) -> list[Point]:
-    """The baselines, the front, and what may be on the true one, by rising parameters.
+    """The baselines, the front, and what may be on the true one, by rising cost.
 
     Each pyramid once, whatever the proxy's learning rate was: full training has a rate of its own.
     """
@@ -92,7 +98,7 @@ def candidates(summary: Summary) -> list[Point]:
     contenders = [point for point in summary.points if point.front_probability >= LEAST_PROBABILITY]
     contenders.sort(key=lambda point: point.front_probability)
     unique = {point.record.pyramid: point for point in [*contenders, *summary.front, *baselines]}
-    return sorted(unique.values(), key=lambda p: (p.params, p.record.number))
+    return sorted(unique.values(), key=lambda p: (p.cost, p.record.number))
 
 
 def _tried(jobs: Sequence[Job]) -> tuple[Tried, ...]:
@@ -113,6 +119,7 @@ def _jobs(
     overrides: Sequence[str],
     rates: Sequence[float],
     folder: Path,
+    measured: bool,
 ) -> list[Job]:
     document = Document(recipe_of(results, Pick(point, "to be confirmed")), Origins(source="the study"))
     for override in overrides:
@@ -130,5 +137,6 @@ def _jobs(
             seed = (results.settings.search.seed + FIRST_SEED + further) % SEEDS
             document.put("training.seed", seed)
             recipe = document.validate(Recipe)
-            jobs.append(Job(place, point.name, recipe, folder / f"{at}-seed-{seed}", choosing=rate is not None))
+            where = folder / f"{at}-seed-{seed}"
+            jobs.append(Job(place, point.name, recipe, where, rate is not None, measured and not further))
     return jobs

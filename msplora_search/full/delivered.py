@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msplora_search.design.costs import Costs
 from msplora_search.errors import DamagedError, InputError
 from msplora_search.files import damaged, read_json, set_aside
 from msplora_search.full.identity import identity
+from msplora_search.full.serving import Serving
 from msplora_search.settings.recipe import Recipe
 
 FOLDER, RESULTS = "model", "results.json"
@@ -30,13 +32,22 @@ class Delivered:
     stored_params: int
     """As stock LoRA, with them."""
     apart: float
-    """Largest difference of logits between tied, PEFT and merged model."""
+    """Largest difference of logits between the tied model and its other forms."""
+    costs: Costs | None = None
+    """What serving it takes, exact; None where a version delivered it that did not say."""
+    serving: Serving | None = None
+    """The same as measured; None where it was not."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without the folder."""
+        told = {name: value for name, value in vars(self).items() if name != "folder"}
+        costs, serving = self.costs and self.costs.to_json(), self.serving and self.serving.to_json()
+        return {**told, "costs": costs, "serving": serving}
 
 
 def results_text(recipe: Recipe, done: Delivered) -> str:
     """The content of `results.json`."""
-    facts = {name: value for name, value in vars(done).items() if name != "folder"}
-    return json.dumps({"recipe": identity(recipe), **facts}, indent=2) + "\n"
+    return json.dumps({"recipe": identity(recipe), **done.to_json()}, indent=2) + "\n"
 
 
 def read_delivered(recipe: Recipe, output: Path) -> Delivered | None:
@@ -85,6 +96,11 @@ def _delivered(data: Any, file: Path) -> Delivered:
     if not isinstance(interval, list) or len(interval) != 2 or not all(map(_is_number, interval)):
         raise damaged(file, "interval is no pair of numbers", remedy)
     low, high = interval
+    try:
+        costs = None if facts.get("costs") is None else Costs.from_json(facts["costs"])
+        serving = None if facts.get("serving") is None else Serving.from_json(facts["serving"])
+    except (ValueError, TypeError, LookupError) as error:
+        raise damaged(file, f"what serving takes cannot be read: {error}", remedy) from None
     return Delivered(
         folder=file.parent,
         metric=facts["metric"],
@@ -93,6 +109,8 @@ def _delivered(data: Any, file: Path) -> Delivered:
         unrolled_params=facts["unrolled_params"],
         stored_params=facts["stored_params"],
         apart=facts["apart"],
+        costs=costs,
+        serving=serving,
     )
 
 

@@ -19,7 +19,8 @@ IDENTITY = "recipe.sha256"
 LATER: Mapping[str, Any] = {"optimization": "joint", "interference": 0, "lora_dropout": 0.0}
 """Fields of `training` that version 0.1 did not know, with what they were then: leaving them so changes no
 recipe."""
-LATER_OF_TASK: Mapping[str, Any] = dict.fromkeys(("answers", "chosen", "rejected", "beta"))
+NEW_COLUMNS = ("labels", "words", "choices", "question", "context", "answers", "stride", "chosen", "rejected")
+LATER_OF_TASK: Mapping[str, Any] = dict.fromkeys((*NEW_COLUMNS, "turns", "beta", "pooling"))
 """The same of `task`."""
 
 

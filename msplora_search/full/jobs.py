@@ -8,16 +8,21 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from msplora_search.adapters.bank import merge
+from msplora_search.adapters.peft_format import to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.errors import DamagedError, InputError
 from msplora_search.files import damaged, read_json, write_whole
 from msplora_search.full.delivered import set_aside_and_tell
+from msplora_search.full.delivery import reload_peft
 from msplora_search.full.identity import forget_run, identity
-from msplora_search.full.training import train_recipe
+from msplora_search.full.serving import Serving, measure_serving
+from msplora_search.full.training import Trained, train_recipe
 from msplora_search.results.records import Measure
 from msplora_search.scale.crew import together
 from msplora_search.settings.recipe import Recipe
@@ -39,6 +44,8 @@ class Job:
     folder: Path
     choosing: bool = False
     """Whether its learning rate is one of several."""
+    measures: bool = False
+    """Whether what serving takes is measured too: for one training of each point."""
 
     @property
     def stored(self) -> Path:
@@ -60,6 +67,8 @@ class Outcome:
     """Of the test part."""
     choosing: float | None
     """The metric on the rows that are kept to choose a learning rate by."""
+    serving: Serving | None = None
+    """What serving takes, where it was measured."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +155,21 @@ def _do(job: Job) -> None:
     if trained.choosing is not None:
         told["choosing"] = trained.choosing.metric
     save_pyramid(trained.backbone.model, job.adapters)
+    if job.measures:
+        told["serving"] = _serving(job.recipe, trained).to_json()
     write_whole(job.stored, json.dumps(told) + "\n")
     forget_run(job.folder)
+
+
+def _serving(recipe: Recipe, trained: Trained) -> Serving:
+    """By a PEFT export that is thrown away; the model in memory is merged."""
+    model, parts = trained.backbone.model, trained.parts
+    device = next(model.parameters()).device
+    with TemporaryDirectory() as name:
+        to_peft(model).save(name, None, task_type=parts.task.kind.peft_type)
+        served = reload_peft(recipe, Path(name), device)
+    merged = merge(model) if recipe.backbone.quantization == "none" else None
+    return measure_serving(recipe, served, merged, parts.task, parts.test)
 
 
 def read(job: Job) -> Outcome:
@@ -164,6 +186,7 @@ def read(job: Job) -> Outcome:
         whole = isinstance(recipe, str) and labels.dtype.kind in "if" and len(labels) > 0
         test = Measure.from_json(data["test"], judge.influence if whole else None)
         choosing = float(data["choosing"]) if job.choosing else None
+        serving = None if data.get("serving") is None else Serving.from_json(data["serving"])
         whole = whole and isinstance(test.metric, float)
     except (LookupError, ValueError, TypeError, AttributeError, zlib.error) as error:
         raise damaged(job.stored, str(error) or type(error).__name__, REMEDY) from None
@@ -174,7 +197,7 @@ def read(job: Job) -> Outcome:
             f"{job.stored}: is of other settings; give the --set that it was trained with, "
             f"or delete {job.folder.parent} to confirm anew"
         )
-    return Outcome(test, judge, choosing)
+    return Outcome(test, judge, choosing, serving)
 
 
 def set_damaged_aside(jobs: Sequence[Job]) -> None:

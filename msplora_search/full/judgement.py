@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from msplora_search.full.ranking import Ranking, difference_spread, rank
+from msplora_search.full.serving import Serving
 from msplora_search.results import pareto
 from msplora_search.results.holm import adjusted
 from msplora_search.results.noise import difference_interval, interval, share_interval
@@ -61,6 +62,8 @@ class Confirmed:
     """By rising rate; none where there was no choice."""
     adapters: tuple[Path, ...] = ()
     """Folders of what these runs trained."""
+    serving: Serving | None = None
+    """What serving it takes, as measured; None where it was not."""
 
     @property
     def mean(self) -> float:
@@ -94,7 +97,7 @@ class Confirmation:
 
     results: StudyResults
     points: tuple[Confirmed, ...]
-    """By rising parameters."""
+    """By rising cost."""
     front: tuple[Confirmed, ...]
     noise: TrainingNoise | None
     """Over the seeds of full training, pooled over all points; None with one seed."""
@@ -106,6 +109,7 @@ class Confirmation:
         return {
             "study": self.results.settings.name,
             "metric": self.results.settings.task.metric_label,
+            "cost_is": self.results.settings.search.cost.value,
             "metric_bounds": [_known(bound) for bound in self.results.metric.bounds],
             "points": [_plain(confirmed) for confirmed in self.points],
             "front": [confirmed.name for confirmed in self.front],
@@ -131,11 +135,12 @@ def judge_found(
     judge: Judge,
     tried: Sequence[tuple[Tried, ...]] = (),
     adapters: Sequence[tuple[Path, ...]] = (),
+    servings: Sequence[Serving | None] = (),
 ) -> Confirmation:
     """Compare what full training reached on the test part, which is that of `judge`.
 
     `tried`: for each point, the learning rates among which that of its runs was chosen. `adapters`: for each, the
-    folders of what its runs trained.
+    folders of what its runs trained. `servings`: for each, what serving it takes, where that was measured.
     """
     noise = pooled_noise([runs for _, runs in found])
     points = compared(found, noise, judge)
@@ -143,9 +148,11 @@ def judge_found(
         points = tuple(replace(point, tried=rates) for point, rates in zip(points, tried, strict=True))
     if adapters:
         points = tuple(replace(point, adapters=of) for point, of in zip(points, adapters, strict=True))
+    if servings:
+        points = tuple(replace(point, serving=of) for point, of in zip(points, servings, strict=True))
     means = np.array([c.mean for c in points])
-    params = np.array([float(c.point.params) for c in points])
-    front = tuple(points[i] for i in pareto.front(means, params))
+    costs = np.array([float(c.point.cost) for c in points])
+    front = tuple(points[i] for i in pareto.front(means, costs))
     ranking = rank([(c.point, c.measure) for c in points], noise, len(points[0].runs))
     return Confirmation(results, points, front, noise, ranking)
 
@@ -163,12 +170,10 @@ def compared(found: Sequence[Found], noise: TrainingNoise | None, judge: Judge) 
 
 
 def _rivals(confirmed: Confirmed, named: dict[str, Confirmed]) -> list[Confirmed]:
-    """The paper's pyramid, and the smallest plain LoRA with no fewer parameters."""
+    """The paper's pyramid, and the smallest plain LoRA that is no smaller."""
     found = [named["paper"]] if "paper" in named else []
-    ladder = [
-        c for name, c in named.items() if name.startswith("lora-") and c.point.params >= confirmed.point.params
-    ]
-    found += sorted(ladder, key=lambda c: c.point.params)[:1]
+    ladder = [c for name, c in named.items() if name.startswith("lora-") and c.point.cost >= confirmed.point.cost]
+    found += sorted(ladder, key=lambda c: c.point.cost)[:1]
     return [rival for rival in found if rival.name != confirmed.name]
 
 
@@ -200,6 +205,9 @@ def _plain(confirmed: Confirmed) -> dict[str, Any]:
         "trial": confirmed.point.record.number,
         "pyramid": str(confirmed.point.record.pyramid),
         "adapter_params": confirmed.point.params,
+        "cost": confirmed.point.cost,
+        "costs": confirmed.point.record.costs and confirmed.point.record.costs.to_json(),
+        "serving": confirmed.serving and confirmed.serving.to_json(),
         "proxy_metric": confirmed.point.metric,
         "front_probability": confirmed.point.front_probability,
         "mean": confirmed.mean,

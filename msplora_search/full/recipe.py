@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from msplora_search.adapters.census import anatomy_of
+from msplora_search.adapters.costs import Pricing
+from msplora_search.design.costs import Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.files import write_whole
@@ -46,6 +48,7 @@ def recipe_of(results: StudyResults, chosen: Pick) -> dict[str, Any]:
             "front_probability": chosen.point.front_probability,
             "adapter_params": record.adapter_params,
             "trainable_params": record.trainable_params,
+            **_costs(record.costs),
         },
         "versions": {**results.facts["versions"], "msplora-search": version("msplora-search")},
     }
@@ -60,17 +63,24 @@ def carry_over(recipe: dict[str, Any], model: str) -> dict[str, Any]:
     anatomy = anatomy_of(model_location(model), pyramid.targets)
     try:
         moved = pyramid.at_depth(anatomy.layers)
-        params = anatomy.count(moved)
+        costs = Pricing(anatomy, None).costs(moved)  # the head, and so the file, is known once it is trained
     except ValueError as error:
         raise InputError(f"--for-model {model}: {error}") from None
+    chosen = {name: value for name, value in recipe["chosen"].items() if name != "costs"}
     carried = {"carried_from": {"model": recipe["model"], "pyramid": recipe["pyramid"]}}
     return {
         **recipe,
         "name": f"{recipe['name']}-carried",
         "model": model,
         "pyramid": moved.to_json(),
-        "chosen": {**recipe["chosen"], **carried, "adapter_params": params},
+        "chosen": {**chosen, **carried, "adapter_params": costs.params, **_costs(costs)},
     }
+
+
+def _costs(costs: Costs | None) -> dict[str, Any]:
+    """What is known of serving it, as a recipe has it."""
+    served = {} if costs is None else {name: of for name, of in costs.to_json().items() if name != "params"}
+    return {"costs": {name: of for name, of in served.items() if of is not None}} if served else {}
 
 
 def write_recipe(recipe: dict[str, Any], folder: Path) -> Path:

@@ -16,7 +16,10 @@ from msplora_search.search.points import Point, resampled
 from msplora_search.search.summary import Summary
 from msplora_search.text import amount
 
-RULES = "best, knee, one-se, non-inferior=D, max-params=N, min-metric=X, fastest, smallest-export or trial=N"
+RULES = (
+    "best, knee, one-se, non-inferior=D, max-params=N, max-cost=N, min-metric=X, "
+    "fastest, smallest-export or trial=N"
+)
 CONFIDENCE = {"min-metric": 0.9, "non-inferior": 0.95}
 STABILITY_RESAMPLES = 300
 
@@ -59,11 +62,11 @@ def advised(summary: Summary) -> Point:
 
 
 def _neighbours(summary: Summary, point: Point) -> tuple[str, ...]:
-    smaller = [p for p in summary.front if p.params < point.params][-1:]
-    larger = [p for p in summary.front if p.params > point.params][:1]
+    smaller = [p for p in summary.front if p.cost < point.cost][-1:]
+    larger = [p for p in summary.front if p.cost > point.cost][:1]
     return tuple(
-        f"the next {word}, trial {p.record.number} ({p.record.pyramid}): {p.params:,} parameters "
-        f"({p.params / point.params:.2f} times), {p.metric - point.metric:+.4f} ± {summary.error(p, point):.4f}"
+        f"the next {word}, trial {p.record.number} ({p.record.pyramid}): {p.record.size} "
+        f"({p.cost / point.cost:.2f} times), {p.metric - point.metric:+.4f} ± {summary.error(p, point):.4f}"
         for word, found in (("smaller", smaller), ("larger", larger))
         for p in found
     )
@@ -74,17 +77,17 @@ def _by(summary: Summary, rule: rules.Rule) -> Point:
 
 
 def _arrays(summary: Summary, points: Sequence[Point]) -> tuple[Floats, Floats, Floats]:
-    """Metrics, parameters, and errors of differences."""
+    """Metrics, costs, and errors of differences."""
     errors = np.array([[summary.error(one, other) for other in points] for one in points])
-    return np.array([p.metric for p in points]), np.array([float(p.params) for p in points]), errors
+    return np.array([p.metric for p in points]), np.array([float(p.cost) for p in points]), errors
 
 
 def _stability(summary: Summary, rule: rules.Rule) -> str:
     """In what share of resamples a rule chooses the same."""
     points = [point for point in summary.candidates if len(point.draws)]
-    _, parameters, errors = _arrays(summary, points)
+    _, costs, errors = _arrays(summary, points)
     metrics = resampled(points, summary.noise, STABILITY_RESAMPLES)
-    share = rules.share_of(rule, metrics, parameters, errors, points.index(_by(summary, rule)))
+    share = rules.share_of(rule, metrics, costs, errors, points.index(_by(summary, rule)))
     return f"with other examples and seeds the rule would choose it in {share:.0%} of cases"
 
 
@@ -93,7 +96,7 @@ def _best(summary: Summary) -> Pick:
 
 
 def _knee(summary: Summary) -> Pick:
-    why = "farthest above the chord of the front over log parameters"
+    why = f"farthest above the chord of the front over log {summary.cost_is.unit}"
     return Pick(_by(summary, rules.knee), f"{why}; {_stability(summary, rules.knee)}")
 
 
@@ -161,8 +164,19 @@ def _max_params(summary: Summary, rule: str, text: str) -> Pick:
     limit = int(_number(rule, text, whole=True))
     affordable = [p for p in front if p.params <= limit]
     if not affordable:
-        raise InputError(f"--pick {rule}: the smallest point of the front has {front[0].params:,} parameters")
+        least = min(p.params for p in front)
+        raise InputError(f"--pick {rule}: the smallest point of the front has {least:,} parameters")
     return Pick(affordable[-1], f"the best of the front with at most {limit:,} parameters")
+
+
+def _max_cost(summary: Summary, rule: str, text: str) -> Pick:
+    """By what the search makes small, whatever that is."""
+    front, cost = summary.front, summary.cost_is
+    limit = int(_number(rule, text, whole=True))
+    affordable = [p for p in front if p.cost <= limit]
+    if not affordable:
+        raise InputError(f"--pick {rule}: the smallest point of the front has {cost.told(front[0].cost)}")
+    return Pick(affordable[-1], f"the best of the front with at most {cost.told(limit)}")
 
 
 def _within_one_se(summary: Summary) -> list[Point]:
@@ -177,7 +191,7 @@ def _fastest(summary: Summary) -> Pick:
         return float(np.min([r.seconds / max(1, r.steps) for r in point.trainings]))
 
     among = _within_one_se(summary)
-    point = min(among, key=lambda p: (pace(p), p.params))
+    point = min(among, key=lambda p: (pace(p), p.cost))
     others = f" (the {len(among)} have {pace(point):.3f} to {max(map(pace, among)):.3f})" if len(among) > 1 else ""
     why = f"the fastest to train within one standard error of the best: {pace(point):.3f} s a step{others}"
     return Pick(point, why)
@@ -227,5 +241,6 @@ ALONE: dict[str, Callable[[Summary], Pick]] = {
 }  # fmt: skip
 """Rules that take no value."""
 WITH_VALUE: dict[str, Callable[[Summary, str, str], Pick]] = {
-    "non-inferior": _non_inferior, "max-params": _max_params, "min-metric": _min_metric, "trial": _trial,
+    "non-inferior": _non_inferior, "max-params": _max_params, "max-cost": _max_cost,
+    "min-metric": _min_metric, "trial": _trial,
 }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from msplora_search.errors import InputError
 from msplora_search.settings.models import ProxySettings
 from msplora_search.tasks.parts import Batch, Part
 from msplora_search.tasks.task import Task
@@ -53,7 +54,17 @@ class ProxyBatches:
 
     @classmethod
     def of(cls, task: Task, proxy: ProxySettings, seed: int) -> ProxyBatches:
-        """Batches for `proxy.epochs` epochs, which may end within one, and for an evaluation of each part."""
+        """Batches for `proxy.epochs` epochs, which may end within one, and for an evaluation of each part.
+
+        Where examples are judged only together, rungs before the end look at the whole part too. Raises InputError
+        where they are trained on only together, and each would be alone.
+        """
+        if task.is_joint and proxy.batch_size < 2:
+            raise InputError(
+                "proxy.batch_size is 1; the examples of a batch are one another's negatives, so it must be at "
+                "least 2",
+                "proxy.batch_size",
+            )
         lengths = task.train.lengths
         steps = max(1, math.ceil(proxy.epochs * len(task.train) / proxy.batch_size))
         order: list[NDArray[np.int64]] = []
@@ -69,7 +80,7 @@ class ProxyBatches:
 
         return cls(
             training=Batches(task, task.train, tuple(order[:steps])),
-            early=evaluated(task.validation, proxy.early_examples),
+            early=evaluated(task.validation, None if task.is_joint else proxy.early_examples),
             validation=evaluated(task.validation),
             judging=None if task.judging is None else evaluated(task.judging),
         )

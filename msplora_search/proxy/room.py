@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from msplora_search.adapters.foreign import in_one_line
 from msplora_search.errors import causes, lacks_memory
+from msplora_search.proxy.caching import differentiate_in_parts
 from msplora_search.proxy.precision import Precision
 from msplora_search.tasks.metrics import Values
 from msplora_search.tasks.parts import Batch
@@ -51,7 +52,8 @@ class Room:
         """Leave the gradient of the mean loss of a batch in `parameters`, which have none; gives that loss: ().
 
         In parts it is the same but for rounding and for what dropout draws: each part is weighted by its share in
-        the mean. Raises MemoryError where a single example does not fit.
+        the mean, or where examples count only together, see `caching`. Raises MemoryError where a single example
+        does not fit.
         """
 
         def forget() -> None:
@@ -59,6 +61,8 @@ class Room:
                 parameter.grad = None
 
         def attempt(size: int) -> Tensor:
+            if task.is_joint and size < len(batch):
+                return differentiate_in_parts(model, task, batch, precision, size)
             whole, losses = batch.asked, []
             for part in batch.parts(size):
                 if not part.asked and len(part) < len(batch):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from msplora_search.adapters.anatomy import Anatomy
 from msplora_search.adapters.bank import attach, detach
+from msplora_search.adapters.costs import Pricing, stored_beside
 from msplora_search.adapters.turns import Turns, require_steps
+from msplora_search.design.costs import Cost, Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import LEVELS
 from msplora_search.design.space import SearchSpace
@@ -25,6 +28,7 @@ from msplora_search.proxy.rehearsal import refusing, rehearse
 from msplora_search.proxy.room import Room
 from msplora_search.proxy.shelf import Shelf
 from msplora_search.proxy.training import rung_steps, train
+from msplora_search.proxy.untouched import untouched_told
 from msplora_search.results.records import Evaluation
 from msplora_search.settings.models import ProxySettings, StudySettings
 from msplora_search.tasks.backbone import Backbone, load_backbone
@@ -65,6 +69,9 @@ class Workbench:
             with refusing(settings, backbone, precision):
                 _bring_into_form(settings, task, backbone, anatomies, precision)
                 rehearse(settings, task, backbone, largest, precision, room)
+                if settings.task.kind == "embedding":
+                    told = untouched_told(task, backbone, batches, precision, room)
+                    task = replace(task, notes=(*task.notes, *told))
         return cls(settings, task, backbone, batches, precision, anatomies, room)
 
     @property
@@ -84,6 +91,20 @@ class Workbench:
     def adapter_params(self, pyramid: Pyramid) -> int:
         """Adapter parameters, in closed form."""
         return self._anatomy(pyramid).count(pyramid)
+
+    def costs(self, pyramid: Pyramid) -> Costs:
+        """All that it costs, in closed form."""
+        return self._pricings[pyramid.targets].costs(pyramid)
+
+    def dearest(self, cost: Cost, rank: int) -> int:
+        """What plain LoRA of a rank costs, on the choice of targets on which it costs most."""
+        return max(pricing.lora(rank).of(cost) for pricing in self._pricings.values())
+
+    @cached_property
+    def _pricings(self) -> dict[tuple[str, ...], Pricing]:
+        """By the choice of targets."""
+        beside = stored_beside(self.backbone.model, self.backbone.head)
+        return {targets: Pricing(anatomy, beside) for targets, anatomy in self.anatomies.items()}
 
     @property
     def head_params(self) -> int:

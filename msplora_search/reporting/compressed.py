@@ -12,7 +12,8 @@ from matplotlib.ticker import PercentFormatter
 from msplora_search.compression.alone import Alone
 from msplora_search.compression.compressing import Compression, Point
 from msplora_search.compression.delivering import Outcome
-from msplora_search.reporting.figures.axes import parameter_axis
+from msplora_search.design.costs import Cost
+from msplora_search.reporting.figures.axes import cost_axis, cost_label
 from msplora_search.reporting.figures.saving import drawing, save, settle
 from msplora_search.reporting.figures.style import FRONT, INK, LORA, Look, Width
 from msplora_search.results.noise import difference_se
@@ -110,7 +111,7 @@ def draw_compression(compression: Compression, chosen: Point, folder: Path) -> N
                       markerfacecolor="none", clip_on=False)  # fmt: skip
         axes.plot(chosen.params, chosen.error, "o", color="none", markeredgecolor=INK, markersize=12,
                   clip_on=False, linestyle="none", label=f"written: {chosen.ranks}")  # fmt: skip
-        parameter_axis(axes)
+        cost_axis(axes, cost_label(Cost.PARAMS))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         of = "sites' outputs" if compression.examples else "updates"
         axes.set(ylabel=f"relative error of the {of}", ylim=(0, None))

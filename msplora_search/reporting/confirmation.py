@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msplora_search.design.costs import Cost, Costs
 from msplora_search.files import damaged, read_json
+from msplora_search.reporting.confirmed_costs import latency, latency_sentence, measured_in, served_costs, smaller
 from msplora_search.reporting.figures.confirm import draw_confirmation
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.wording import duration, table, worse_at_most
@@ -93,12 +95,14 @@ def confirmation_section(output: Path, picture: str) -> list[str]:
 def confirmation_markdown(told: dict[str, Any], picture: str) -> list[str]:
     """Paragraphs on what `Confirmation.to_json` gave, now or in version 0.1."""
     metric = markdown(told["metric"])
-    columns = ["point", "ranks g/m/l in depth groups", "adapter params", metric, "95% interval", "proxy"]
+    sizes = [Cost.PARAMS.column, *(cost.column for cost in served_costs(told))]
+    columns = ["point", "ranks g/m/l in depth groups", *sizes, metric, "95% interval", "proxy"]
     rivals = [f"against {name}" for name in ("the paper's pyramid", "LoRA, no smaller")]
     rates = ["lr"] if _rates(told) else []
+    timed = ["latency, unmerged"] if measured_in(told) else []
     return [
         f"![confirmed]({picture})",
-        table([*columns, *rates, *rivals], [_row(point, told) for point in told["points"]]),
+        table([*columns, *rates, *timed, *rivals], [_row(point, told) for point in told["points"]]),
         f"Bold: the confirmed front. {' '.join(method_sentences(told))}",
         ranking_sentence(told),
         *map(markdown, sign_sentences(told)),
@@ -146,7 +150,7 @@ def method_sentences(told: dict[str, Any]) -> list[str]:
         said.append("With one seed the noise of training is not in the intervals: --seeds 3 brings it in.")
     else:
         said.append("Intervals are over test examples and seeds.")
-    return [*said, *_comparisons_sentence(told), *_rates_sentence(told)]
+    return [*said, *_comparisons_sentence(told), *_rates_sentence(told), *latency_sentence(told)]
 
 
 def ranking_sentence(told: dict[str, Any]) -> str:
@@ -211,8 +215,13 @@ def _headline(point: dict[str, Any], told: dict[str, Any]) -> str:
     low, high = point["interval_95"]
     mark = " (on the confirmed front)" if point["name"] in told["front"] else ""
     rate = f", lr {point['learning_rate']:g}" if point["rates"] else ""
+    size = Cost.PARAMS.told(point["adapter_params"])
+    if served := point.get("costs"):
+        size = f"{size}, {Costs.from_json(served).served}"
+    if took := latency(point):
+        size = f"{size}, latency unmerged {took}"
     return (
-        f"{point['name']}, {point['pyramid']}, {point['adapter_params']:,} parameters{rate}: "
+        f"{point['name']}, {point['pyramid']}, {size}{rate}: "
         f"{told['metric']} {point['mean']:.4f} ({low:.4f} to {high:.4f}), proxy {point['proxy_metric']:.4f}{mark}"
     )
 
@@ -222,19 +231,9 @@ def _against(versus: dict[str, Any], point: dict[str, Any], told: dict[str, Any]
     rival = next(p for p in told["points"] if p["name"] == versus["baseline"])
     return (
         f"against {versus['baseline']}: {versus['difference']:+.4f} ({low:+.4f} to {high:+.4f}), "
-        f"{worse_at_most(versus['worse_by_at_most'], _bounds(told))}, {_size(point, rival)}, "
+        f"{worse_at_most(versus['worse_by_at_most'], _bounds(told))}, {smaller(point, rival, told)}, "
         f"adjusted p {_p(versus['p_adjusted'], '= ')}"
     )
-
-
-def _size(point: dict[str, Any], rival: dict[str, Any]) -> str:
-    """Such as `3.2 times fewer parameters`."""
-    own, other = point["adapter_params"], rival["adapter_params"]
-    if own == other:
-        return "as many parameters"
-    if own < other:
-        return f"{other / own:.1f} times fewer parameters"
-    return f"{own / other:.1f} times as many parameters"
 
 
 def _row(point: dict[str, Any], told: dict[str, Any]) -> list[str]:
@@ -245,10 +244,12 @@ def _row(point: dict[str, Any], told: dict[str, Any]) -> list[str]:
         name,
         markdown(point["pyramid"]),
         f"{point['adapter_params']:,}",
+        *[f"{Costs.from_json(point['costs']).of(cost):,}" for cost in served_costs(told)],
         f"{point['mean']:.4f}",
         f"{low:.4f} to {high:.4f}",
         f"{point['proxy_metric']:.4f}",
         *([f"{point['learning_rate']:g}"] if _rates(told) else []),
+        *([latency(point)] if measured_in(told) else []),
         *[_difference(versus.get(rival), rival, told) for rival in ("paper", "lora")],
     ]
 

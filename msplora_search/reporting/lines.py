@@ -42,7 +42,7 @@ def closing_lines(event: SearchEnded) -> list[str]:
 def trial_line(record: TrialRecord) -> str:
     """How a trial ended."""
     head = f"trial {record.number} {_kind(record)} {record.pyramid or 'no ranks'} lr {record.learning_rate:g}"
-    size = f"{record.adapter_params:,} parameters"
+    size = record.size
     match record.state:
         case State.COMPLETE:
             end = f"{record.final.metric:.4f} ± {record.final.metric_se:.4f}, {duration(record.seconds)}"
@@ -72,7 +72,7 @@ def aside_line(event: Aside) -> str:
 def running_line(record: TrialRecord) -> str:
     """What a trial is doing."""
     at = f"{record.final.metric:.4f} at step {record.final.step}" if record.curve else "no measurement yet"
-    return f"trial {record.number} {_kind(record)}: {record.pyramid}, {record.adapter_params:,} parameters, {at}"
+    return f"trial {record.number} {_kind(record)}: {record.pyramid}, {record.size}, {at}"
 
 
 def _kind(record: TrialRecord) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msplora_search.design.costs import Cost, Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.scaling import Scaling
 from msplora_search.design.space import extent_of
@@ -27,6 +28,7 @@ from msplora_search.reporting.html.text import embedded, rendered
 from msplora_search.reporting.tables import Form, front_table
 from msplora_search.reporting.wording import (
     against_lora,
+    always,
     columns_sentence,
     comparisons,
     cost_sentence,
@@ -104,7 +106,7 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
     settings, facts = summary.results.settings, summary.results.facts
     floor, ceiling = summary.results.reference_point
     baselines = ([summary.paper] if summary.paper else []) + summary.lora
-    columns = front_columns(summary)
+    columns, cost = front_columns(summary), summary.cost_is
     parts = [
         f"# {markdown(settings.name)}",
         f"Model {code(settings.model)} ({facts['layers']} layers), data {code(settings.task.dataset.path)}, "
@@ -120,11 +122,11 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
             GROUPS,
             "A row a point of the front: its global rank, then over the layers the mid rank above the layer rank.",
         ),
-        table(columns, _marked(front_rows(summary))),
+        table(columns, _marked(front_rows(summary), cost)),
         "Ranks are global/mid/layer; groups are half-open layer ranges. " + markdown(columns_sentence(summary)),
         markdown(noise_sentence(summary)) + " The choice of training examples is in none of them.",
         "## Baselines",
-        table(columns, _marked([point_row(summary, point) for point in baselines])),
+        table(columns, _marked([point_row(summary, point) for point in baselines], cost)),
         "Each baseline trained like a proposal, at up to three learning rates of the range, of which the best by "
         f"the validation part is shown.{_ladders_sentence(summary)}",
         *map(markdown, edge_sentence(summary)),
@@ -146,9 +148,9 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
             "The metric at each rung, and where trials were stopped.",
         ),
         f"![gain]({GAIN})",
-        f"Hypervolume {summary.hypervolume:.4f} ({settings.task.metric_label} times decades of parameters) "
+        f"Hypervolume {summary.hypervolume:.4f} ({settings.task.metric_label} times decades of {cost.unit}) "
         f"against the reference point {settings.task.metric_label} {floor:.4f} ({markdown(facts['chance_is'])}), "
-        f"{10**ceiling:,.0f} parameters (the most that the space or a baseline has). "
+        f"{cost.told(round(10**ceiling))} ({_ceiling_is(cost)}). "
         "The cheapest point alone may give most of it: it compares searches, and tells little of a front.",
         "## How it was measured",
         f"Each proxy trained {facts['proxy_steps']:,} steps on {facts['train_examples']:,} examples and was "
@@ -180,17 +182,28 @@ def _how_compared(summary: Summary) -> list[str]:
     if summary.gain_over_lora is None:
         return []
     return [
-        "Against plain LoRA: the difference of what was chosen at each size, its mean over log parameters; and "
-        "the ratio of the sizes that reach a metric, its geometric mean over the metrics that both reach (as "
-        "Bjontegaard compares codecs). Both are judged by all parts and configurations together, and are medians "
-        "with 95% intervals."
+        "Against plain LoRA: the difference of what was chosen at each size, its mean over log "
+        f"{summary.cost_is.unit}; and the ratio of the sizes that reach a metric, its geometric mean over the "
+        "metrics that both reach (as Bjontegaard compares codecs). Both are judged by all parts and "
+        "configurations together, and are medians with 95% intervals."
     ]
 
 
+def _ceiling_is(cost: Cost) -> str:
+    """What the reference point's cost is that of; see `search.preparation`."""
+    if cost is Cost.PARAMS:
+        return "the most that the space or a baseline has"
+    return "plain LoRA of one rank more than the space or a baseline has unrolled"
+
+
 def trials_csv(records: Sequence[TrialRecord]) -> str:
-    """One row a trial, in the columns of `CSV_COLUMNS`; that of the scaling only where one is not standard."""
+    """One row a trial, in the columns of `CSV_COLUMNS`; that of the scaling only where one is not standard, those
+    of what serving costs only where it is known.
+    """
     scaled = any(record.pyramid and record.pyramid.scaling is not Scaling.STANDARD for record in records)
-    columns = {name: value for name, value in CSV_COLUMNS.items() if scaled or name != "scaling"}
+    priced = any(record.costs for record in records)
+    left_out = {*([] if scaled else ["scaling"]), *([] if priced else ["bytes", "unrolled_rank", "flops"])}
+    columns = {name: value for name, value in CSV_COLUMNS.items() if name not in left_out}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
@@ -198,13 +211,18 @@ def trials_csv(records: Sequence[TrialRecord]) -> str:
     return buffer.getvalue()
 
 
-def _marked(rows: list[tuple[str, ...]]) -> list[list[str]]:
+def _marked(rows: list[tuple[str, ...]], cost: Cost) -> list[list[str]]:
     """Names, pyramids and targets as Markdown; the numbers beside them are that already."""
-    return [[*map(markdown, row[:4]), *row[4:]] for row in rows]
+    first = len(always(cost)) + 1
+    return [[*map(markdown, row[:first]), *row[first:]] for row in rows]
 
 
 def _of_pyramid(value: Callable[[Pyramid], object]) -> Callable[[TrialRecord], object]:
     return lambda record: value(record.pyramid) if record.pyramid else ""
+
+
+def _of_costs(value: Callable[[Costs], int | None]) -> Callable[[TrialRecord], object]:
+    return lambda record: "" if record.costs is None or (found := value(record.costs)) is None else found
 
 
 def _of_last(value: Callable[[Evaluation], object]) -> Callable[[TrialRecord], object]:
@@ -224,6 +242,9 @@ CSV_COLUMNS: dict[str, Callable[[TrialRecord], object]] = {
     "repeat_of": lambda record: "" if record.repeat_of is None else record.repeat_of,
     "adapter_params": lambda record: record.adapter_params,
     "trainable_params": lambda record: record.trainable_params,
+    "bytes": _of_costs(lambda costs: costs.bytes),
+    "unrolled_rank": _of_costs(lambda costs: costs.unrolled_rank),
+    "flops": _of_costs(lambda costs: costs.flops),
     "metric": _of_last(lambda last: last.metric),
     "metric_se": _of_last(lambda last: last.metric_se),
     "rung": _of_last(lambda last: last.rung),

@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
+from msplora_search.design.costs import Cost
+from msplora_search.errors import InputError
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.results.front_file import FrontPoint
 from msplora_search.results.noise import interval
@@ -24,7 +26,7 @@ MOST_NAMED = 10
 CSV = (
     "study", "model", "trial", "pyramid", "targets", "adapter_params", "times_best_lora", "metric_name", "metric",
     "metric_se", "metric_low_95", "metric_high_95", "metric_judged", "metric_judged_se", "front_probability",
-    "learning_rate", "seeds",
+    "learning_rate", "seeds", "cost_is", "cost",
 )  # fmt: skip
 
 
@@ -37,10 +39,16 @@ class Form(StrEnum):
 
 
 def front_table(studies: Sequence[Shown], form: Form) -> str:
-    """All fronts, a row a point by rising parameters, study by study.
+    """All fronts, a row a point by rising cost, study by study.
 
     Sizes are told beside those of the study's best plain LoRA. Intervals are over the choice of examples.
+    Raises InputError where studies made different costs small, but for CSV, which says of each row which it is.
     """
+    costs = list(dict.fromkeys(shown.file.cost_is for shown in studies))
+    if len(costs) > 1 and form is not Form.CSV:
+        raise InputError(
+            f"the studies make different costs small ({', '.join(costs)}); give those of one, or a .csv"
+        )
     match form:
         case Form.CSV:
             return _csv(studies)
@@ -57,7 +65,7 @@ def is_front_table(first_line: str, form: Form) -> bool:
     line = first_line.rstrip("\r\n")
     match form:
         case Form.CSV:
-            return line == ",".join(CSV)
+            return line in (",".join(CSV), ",".join(CSV[:-2]))  # older ones knew parameters alone
         case Form.MARKDOWN:
             return line.startswith(("| trial | ranks g/m/l |", "| study | trial | ranks g/m/l |"))
         case Form.LATEX:
@@ -66,7 +74,7 @@ def is_front_table(first_line: str, form: Form) -> bool:
 
 def best_lora(shown: Shown) -> FrontPoint | None:
     """By the validation part; of equals the smaller."""
-    return max(shown.file.lora, key=lambda p: (p.metric, -p.adapter_params), default=None)
+    return max(shown.file.lora, key=lambda p: (p.metric, -p.cost), default=None)
 
 
 def _csv(studies: Sequence[Shown]) -> str:
@@ -80,11 +88,11 @@ def _csv(studies: Sequence[Shown]) -> str:
             writer.writerow([
                 spreadsheet(shown.label), spreadsheet(shown.file.model or ""), p.trial, str(p.pyramid),
                 spreadsheet(" ".join(p.pyramid.targets)), p.adapter_params,
-                "" if best is None else f"{p.adapter_params / best.adapter_params:.6g}",
+                "" if best is None else f"{p.cost / best.cost:.6g}",
                 spreadsheet(shown.file.metric), p.metric, p.metric_se, low, high,
                 "" if p.metric_judged is None else p.metric_judged,
                 "" if p.metric_judged_se is None else p.metric_judged_se,
-                p.front_probability, p.learning_rate, p.seeds,
+                p.front_probability, p.learning_rate, p.seeds, shown.file.cost_is.value, p.cost,
             ])  # fmt: skip
     return file.getvalue()
 
@@ -133,7 +141,10 @@ def _cells(
     metric = escape(names[0]) if len(names) == 1 else "metric"
     half = f"{metric} (95\\%)" if maths[0] else f"{metric} (95%)"
     times = r"$\times$ LoRA" if maths[0] else "x LoRA"
-    head = ["trial", "ranks g/m/l", *(["targets"] if targets else []), "parameters", times, half]
+    cost = studies[0].file.cost_is if studies else Cost.PARAMS
+    priced = cost is not Cost.PARAMS
+    size = [*([escape(cost.column)] if priced else []), "parameters"]
+    head = ["trial", "ranks g/m/l", *(["targets"] if targets else []), *size, times, half]
     head = [*(["study"] if several else []), *head, *(["judged"] if judged else [])]
 
     def number(value: float | None, se: float | None) -> str:
@@ -145,7 +156,8 @@ def _cells(
         for p in shown.file.front:
             row = [f"{p.trial}", escape(str(p.pyramid))]
             row += [escape(word_of(p.pyramid.targets))] if targets else []
-            row += [f"{p.adapter_params:,}", f"{p.adapter_params / best.adapter_params:.3g}" if best else ""]
+            row += [f"{p.cost:,}"] if priced else []
+            row += [f"{p.adapter_params:,}", f"{p.cost / best.cost:.3g}" if best else ""]
             row += [number(p.metric, p.metric_se)]
             row += [number(p.metric_judged, p.metric_judged_se)] if judged else []
             rows.append([*([escape(shown.label)] if several else []), *row])

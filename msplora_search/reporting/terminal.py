@@ -15,8 +15,8 @@ from msplora_search.reporting.console import PlainTable, plain, print_line
 from msplora_search.reporting.deciding import deciding_sentence
 from msplora_search.reporting.lines import aside_line, closing_lines, opening_lines, running_line, trial_line
 from msplora_search.reporting.wording import (
-    ALWAYS,
     against_lora,
+    always,
     comparisons,
     cost_sentence,
     duration,
@@ -24,6 +24,7 @@ from msplora_search.reporting.wording import (
     front_columns,
     front_rows,
     noise_sentence,
+    sizes,
     verdict,
 )
 from msplora_search.results.pareto import front
@@ -131,8 +132,8 @@ class Progressing:
         """The front so far."""
         complete = [r for r in self.ended if r.state == State.COMPLETE]
         metrics = np.array([r.final.metric for r in complete])
-        params = np.array([r.adapter_params for r in complete], dtype=float)
-        return [complete[i] for i in front(metrics, params)]
+        costs = np.array([r.cost for r in complete], dtype=float)
+        return [complete[i] for i in front(metrics, costs)]
 
 
 def seconds_left(
@@ -217,20 +218,19 @@ class LiveDisplay:
         lines += [running_line(record) for record in self._progress.running.values()]
         first, *others = [plain(line, self._console.encoding) for line in lines]
         parts: list[RenderableType] = [first, ProgressBar(total or None, done, width=BAR), *others]
-        rows = [record_row(record) for record in self._progress.front()]
-        if rows:
-            parts.append(PlainTable(LIVE_COLUMNS, rows[-12:], title="front so far"))
+        found = self._progress.front()[-12:]
+        if found:
+            columns = (*always(found[0].cost_is), "metric", "± SE")
+            parts.append(PlainTable(columns, list(map(record_row, found)), title="front so far"))
         return Group(*parts)
 
 
 BAR = 40
 """Columns of the progress bar, where there are so many."""
-LIVE_COLUMNS = (*ALWAYS, "metric", "± SE")
 
 
 def record_row(record: TrialRecord) -> tuple[str, ...]:
-    """A measured trial in the columns of `LIVE_COLUMNS`."""
+    """A measured trial in the columns of the front so far."""
     name = f"{record.number}" + (f" ({record.baseline})" if record.baseline else "")
     final = record.final
-    params = f"{record.adapter_params:,}"
-    return name, str(record.pyramid), params, f"{final.metric:.4f}", f"{final.metric_se:.4f}"
+    return name, str(record.pyramid), *sizes(record), f"{final.metric:.4f}", f"{final.metric_se:.4f}"

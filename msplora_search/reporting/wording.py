@@ -6,16 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from msplora_search.design.costs import Cost
 from msplora_search.full.selection import advised
 from msplora_search.results.noise import LEVEL, quantile
-from msplora_search.results.records import State
+from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.baselines import AT, word_of
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary
 from msplora_search.text import amount, amounts, printable, signed, times
 
-ALWAYS = ("trial", "ranks g/m/l in depth groups", "adapter params")
-"""First columns of every table of points."""
 MOST_NAMES = 5
 """Of baselines in one sentence."""
 
@@ -25,11 +24,22 @@ def front_columns(summary: Summary) -> tuple[str, ...]:
     metric = summary.results.settings.task.metric_label
     judged = ("judged", "± SE") if summary.results.judging else ()
     targets = ("targets",) if _has_choice(summary) else ()
-    return (*ALWAYS, *targets, metric, "± SE", *judged, "P(front)", "lr")
+    return (*always(summary.cost_is), *targets, metric, "± SE", *judged, "P(front)", "lr")
+
+
+def always(cost: Cost) -> tuple[str, ...]:
+    """First columns of every table of points; parameters stand there in any case."""
+    return ("trial", "ranks g/m/l in depth groups", *dict.fromkeys([cost.column, Cost.PARAMS.column]))
+
+
+def sizes(record: TrialRecord) -> tuple[str, ...]:
+    """The cells of a trial in those columns that `always` has of its size."""
+    own = () if record.cost_is is Cost.PARAMS else (f"{record.cost:,}",)
+    return (*own, f"{record.adapter_params:,}")
 
 
 def front_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """The front as text, one row a point, by rising parameters."""
+    """The front as text, one row a point, by rising cost."""
     return [point_row(summary, point) for point in summary.front]
 
 
@@ -45,7 +55,7 @@ def point_row(summary: Summary, point: Point) -> tuple[str, ...]:
     return (
         f"{record.number}" + (f" ({record.baseline})" if record.baseline else ""),
         str(record.pyramid) + (f" ({len(point.trainings)} seeds)" if len(point.trainings) > 1 else ""),
-        f"{point.params:,}",
+        *sizes(record),
         *targets,
         *cells,
         *["-"] * missing,
@@ -65,6 +75,7 @@ def against_lora(summary: Summary) -> list[str]:
     if gain is None:
         return []
     bounds, metric = summary.results.metric.bounds, summary.results.settings.task.metric_label
+    unit = summary.cost_is.unit
     (low, high), (smallest, largest) = gain.interval, gain.sizes
     where = f"Over {smallest:,} to {largest:,}" if smallest < largest else f"At {smallest:,}"
     several = f"the best of {len(summary.ladders)} ladders of " if len(summary.ladders) > 1 else ""
@@ -72,13 +83,13 @@ def against_lora(summary: Summary) -> list[str]:
     how = f"is {by} {'worse' if gain.metric < 0 else 'better'} than {rival}"
     if by == amount(0.0, bounds):
         how = f"differs from {rival} by {by}"
-    said = f"{where} parameters the front {how} (95%: {signed(low, bounds)} to {signed(high, bounds)})"
+    said = f"{where} {unit} the front {how} (95%: {signed(low, bounds)} to {signed(high, bounds)})"
     if ratio is None:
         return [f"{said}; what size it needs for an equal {metric} cannot be told, as they hardly reach the same."]
     rarely = f", if they reach the same: {ratio.share:.0%}" if ratio.share < LEVEL else ""
     low, high = ratio.interval
     return [
-        f"{said}, and needs {times(ratio.ratio)} times its parameters for an equal {metric} "
+        f"{said}, and needs {times(ratio.ratio)} times its {unit} for an equal {metric} "
         f"({times(low)} to {times(high)}{rarely})."
     ]
 
@@ -121,7 +132,7 @@ def verdict(summary: Summary) -> str:
         )
     return (
         f"Take {_told(point)}: {non_inferior(summary, point, best)} than the best, trial {best.record.number} "
-        f"({best.params:,} parameters), with {best.params / point.params:.1f} times fewer parameters."
+        f"({best.record.size}), with {best.cost / point.cost:.1f} times fewer {summary.cost_is.unit}."
         f"{_among(summary)}"
     )
 
@@ -202,7 +213,7 @@ def comparisons(summary: Summary) -> list[str]:
     if summary.paper:
         said.append(_comparison(summary, summary.paper, "the paper's setting"))
     if summary.lora:
-        best = max(summary.lora, key=lambda p: (p.metric, -p.params))
+        best = max(summary.lora, key=lambda p: (p.metric, -p.cost))
         rank, _, targets = best.name.removeprefix("lora-").partition(AT)
         where = f" on {targets}" if targets else ""
         said.append(_comparison(summary, best, f"the best plain LoRA, rank {rank}{where}"))
@@ -239,15 +250,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _comparison(summary: Summary, baseline: Point, name: str) -> str:
     """The smallest front point within one standard error of a baseline on the validation part, or better."""
-    what = f"Against {name} ({baseline.record.pyramid}, {baseline.params:,} parameters)"
+    of = "" if summary.cost_is is Cost.PARAMS else f" {summary.cost_is.unit}"
+    what = f"Against {name} ({baseline.record.pyramid}, {baseline.record.size})"
     for point in summary.front:
         if point.metric >= baseline.metric - summary.error(point, baseline):
-            if point is baseline or point.params >= baseline.params:
+            if point is baseline or point.cost >= baseline.cost:
                 break
             return (
                 f"{what}: trial {point.record.number} ({point.record.pyramid}) is "
-                f"{non_inferior(summary, point, baseline)}, with {point.params:,} parameters, "
-                f"{baseline.params / point.params:.1f} times fewer."
+                f"{non_inferior(summary, point, baseline)}, with {point.record.size}, "
+                f"{baseline.cost / point.cost:.1f} times fewer{of}."
             )
     return f"{what}: no smaller point of the front comes within one standard error of it."
 
@@ -260,7 +272,7 @@ def _listed(names: Sequence[str], last: str = " and ") -> str:
 
 
 def _told(point: Point) -> str:
-    return f"trial {point.record.number} ({point.record.pyramid}, {point.params:,} parameters)"
+    return f"trial {point.record.number} ({point.record.pyramid}, {point.record.size})"
 
 
 def _among(summary: Summary) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msplora_search.design.costs import Cost, Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.text import printable, shown
@@ -16,8 +17,8 @@ from msplora_search.text import printable, shown
 Read = TypeVar("Read")
 MOST = 1e12
 """In size, of any number that is drawn."""
-NEWER = {"metric_judged": None, "metric_judged_se": None, "seeds": 1}
-"""Fields that files of version 0.1 do not have."""
+NEWER = {"metric_judged": None, "metric_judged_se": None, "seeds": 1, "costs": None}
+"""Fields that older files do not have; their cost is that of their parameters."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class FrontPoint:
     """Trainings that `metric` is the mean of."""
     adapter_params: int
     trainable_params: int
+    cost: int
+    """What the search made small beside making the metric large: see `FrontFile.cost_is`."""
+    costs: Costs | None
+    """All that is known of what it costs; None in older files."""
     front_probability: float
     learning_rate: float
     pyramid: Pyramid
@@ -44,10 +49,10 @@ class FrontPoint:
         """Read a POINT of `front.json`. Raises ValueError or TypeError for what is wrong."""
         known = {field.name for field in fields(cls)}
         if isinstance(data, dict):
-            data = {**NEWER, **data}
+            data = {**NEWER, "cost": data.get("adapter_params"), **data}
         if not isinstance(data, dict) or data.keys() != known:
             raise ValueError(f"a point of the front is {shown(data)}; it must have the fields {sorted(known)}")
-        for name in ("trial", "seeds", "adapter_params", "trainable_params"):
+        for name in ("trial", "seeds", "adapter_params", "trainable_params", "cost"):
             _require(name, data[name], isinstance(data[name], int) and data[name] >= 0, "a whole number")
         for name in ("metric", "metric_se", "front_probability", "learning_rate"):
             _require(name, data[name], isinstance(data[name], int | float), "a number")
@@ -55,7 +60,8 @@ class FrontPoint:
             _require(name, data[name], isinstance(data[name], int | float | None), "a number or null")
         _require("learning_rate", data["learning_rate"], 0 < data["learning_rate"] < 1, "above 0 and below 1")
         _require("baseline", data["baseline"], isinstance(data["baseline"], str | None), "a name or null")
-        return cls(**{**data, "pyramid": Pyramid.from_json(data["pyramid"])})
+        costs = None if data["costs"] is None else Costs.from_json(data["costs"])
+        return cls(**{**data, "costs": costs, "pyramid": Pyramid.from_json(data["pyramid"])})
 
     def require_drawable(self) -> None:
         """Raise ValueError for numbers that no axis can hold."""
@@ -64,12 +70,9 @@ class FrontPoint:
             fine = value is None or (math.isfinite(value) and abs(value) < MOST)
             _require(name, value, fine, "a number that can be drawn")
         _require("metric_se", self.metric_se, self.metric_se >= 0, "0 or more")
-        _require(
-            "adapter_params",
-            self.adapter_params,
-            0 < self.adapter_params < MOST,
-            "above 0, and no more than a model has",
-        )
+        for name in ("adapter_params", "cost"):
+            value = getattr(self, name)
+            _require(name, value, 0 < value < MOST, "above 0, and no more than a model has")
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,22 @@ class FrontFile:
     """None in files of version 0.1."""
     metric: str
     front: tuple[FrontPoint, ...]
-    """By rising parameters."""
+    """By rising cost."""
     paper: FrontPoint | None
     lora: tuple[FrontPoint, ...]
-    """Plain LoRA of every choice of targets, by rising parameters."""
+    """Plain LoRA of every choice of targets, by rising cost."""
     gain: tuple[float, float, float] | None
     """Over plain LoRA of equal size: the estimate and its 95% interval; None where it is not told."""
+    cost_is: Cost = Cost.PARAMS
+    """What the search made small; older files do not say that it was the parameters."""
 
     @classmethod
     def from_json(cls, data: Any) -> FrontFile:
         """Read all of `front.json`. Raises ValueError or TypeError for what is wrong, or cannot be drawn."""
         points = tuple(FrontPoint.from_json(point) for point in _points(data))
         study, model, metric = (data.get(name) for name in ("study", "model", "metric"))
+        cost_is = data.get("cost_is", Cost.PARAMS.value)
+        _require("cost_is", cost_is, cost_is in list(Cost), f"one of {', '.join(Cost)}")
         for name, value in (("study", study), ("metric", metric)):
             _require(name, value, isinstance(value, str), "a text")
         _require("model", model, isinstance(model, str | None), "a text or null")
@@ -105,7 +112,7 @@ class FrontFile:
         for point in (*points, *lora, *papers):
             point.require_drawable()
         gain = _gain(data.get("gain_over_lora"))
-        return cls(study, model, metric, points, papers[0] if papers else None, lora, gain)
+        return cls(study, model, metric, points, papers[0] if papers else None, lora, gain, Cost(cost_is))
 
 
 def load_front_file(path: str | Path) -> FrontFile:
@@ -117,7 +124,7 @@ def load_front_file(path: str | Path) -> FrontFile:
 
 
 def load_front(path: str | Path) -> list[FrontPoint]:
-    """The front of a study by rising parameters, from its output folder or its `front.json`.
+    """The front of a study by rising cost, from its output folder or its `front.json`.
 
     Raises InputError where there is none or it cannot be read.
     """

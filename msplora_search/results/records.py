@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from msplora_search.design.costs import Cost, Costs
 from msplora_search.design.pyramid import Pyramid
 
 InfluenceOf = Callable[[NDArray[Any]], NDArray[np.float64]]
@@ -203,6 +204,21 @@ class TrialRecord:
     """Of its training; proposals and baselines have the search's."""
     repeat_of: int | None = None
     """The trial whose configuration it trains again, with another seed."""
+    costs: Costs | None = None
+    """All that is known of what it costs; None in studies of versions that did not store it."""
+    cost_is: Cost = Cost.PARAMS
+    """Which of them the search makes small."""
+
+    @property
+    def cost(self) -> int:
+        """What the search makes small beside making the metric large."""
+        return self.adapter_params if self.costs is None else self.costs.of(self.cost_is)
+
+    @property
+    def size(self) -> str:
+        """Its cost for people, and its parameters where they are not that."""
+        told = self.cost_is.told(self.cost)
+        return told if self.cost_is is Cost.PARAMS else f"{told}, {Cost.PARAMS.told(self.adapter_params)}"
 
     @cached_property
     def configuration(self) -> Configuration:

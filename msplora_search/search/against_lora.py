@@ -26,13 +26,13 @@ LEAST_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean over log size of how much better a front is than plain LoRA of equal size."""
+    """Mean over log cost of how much better a front is than plain LoRA of equal cost."""
 
     metric: float
     """In units of the metric; below 0 where it is worse."""
     interval: Range
     sizes: tuple[int, int]
-    """Adapter parameters between which they are compared; see `results.comparing.common_sizes`."""
+    """Costs between which they are compared; see `results.comparing.common_sizes`."""
 
     def to_json(self) -> dict[str, Any]:
         """`gain_over_lora` of `front.json`."""
@@ -41,7 +41,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class SizeRatio:
-    """How many times the parameters of plain LoRA a front needs for an equal metric, a geometric mean."""
+    """How many times the cost of plain LoRA a front has for an equal metric, a geometric mean."""
 
     ratio: float
     interval: Range
@@ -98,7 +98,7 @@ def size_ratio_to(ladder: Sequence[Point], front: Sequence[Point]) -> SizeRatio 
 
 
 def _chosen(points: Sequence[Point]) -> tuple[Floats, Floats]:
-    """Draws (draws, n) and parameters (n,) of those on the front as measured, by rising parameters."""
+    """Draws (draws, n) and costs (n,) of those on the front as measured, by rising cost."""
     there = _front(points)
     if not there:
         return np.empty((0, 0)), np.empty(0)
@@ -114,7 +114,7 @@ def _metrics(points: Sequence[Point]) -> Floats:
 
 
 def _sizes(points: Sequence[Point]) -> Floats:
-    return np.array([point.params for point in points], dtype=np.float64)
+    return np.array([point.cost for point in points], dtype=np.float64)
 
 
 def _central(found: Floats) -> Range:

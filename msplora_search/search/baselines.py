@@ -11,6 +11,8 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import LogRange, SearchSpace
 from msplora_search.settings.models import LoraLadder, PaperRank, SearchSettings
 
+PAPERS = {"query", "value"}
+"""The targets of the paper, by role."""
 AT = "@"
 """Before the word for the targets of a ladder, in the names of all but the first."""
 LONGEST = 24
@@ -32,18 +34,19 @@ def planned_baselines(
 ) -> list[Baseline]:
     """Every baseline at every rate it is given, each configuration once; LoRA from the lowest rank.
 
-    All have the scaling of the space and its first alpha. The paper's pyramid has the first choice of targets;
-    plain LoRA has a ladder for each. `asked`: the choices as the space file names them, roles and all, where the
-    space has the names of a model's modules.
+    All have the scaling of the space and its first alpha. The paper's pyramid has the paper's targets, query and
+    value, where they are a choice, else the first; plain LoRA has a ladder for each. `asked`: the choices as the
+    space file names them, roles and all, where the space has the names of a model's modules.
     """
     alpha, scaling, thirds = space.alpha[0], space.scaling, min(3, space.most_groups or space.layers)
     words = words_for(space.targets if asked is None else asked)
+    papers = _papers_targets(space.targets, asked)
     ladders = list(zip(space.targets, ["", *(AT + word for word in words[1:])], strict=True))
     named: dict[Pyramid, str] = {}
     for baseline in search.baselines:
         match baseline:
             case PaperRank(paper=rank):
-                pyramid = Pyramid.geometric(rank, space.layers, thirds, space.targets[0], alpha, scaling)
+                pyramid = Pyramid.geometric(rank, space.layers, thirds, papers, alpha, scaling)
                 named.setdefault(pyramid, "paper")
             case LoraLadder(lora=ranks):
                 for targets, where in ladders:
@@ -51,6 +54,12 @@ def planned_baselines(
                         pyramid = Pyramid.lora(rank, space.layers, targets, alpha, scaling)
                         named.setdefault(pyramid, f"lora-{rank}{where}")
     return [Baseline(name, p, rate) for p, name in named.items() for rate in baseline_rates(space)]
+
+
+def _papers_targets(targets: Sequence[Sequence[str]], asked: Sequence[Sequence[str]] | None) -> Sequence[str]:
+    """Query and value, whatever a model calls them; the first choice where they are none."""
+    names = targets if asked is None else asked
+    return next((own for own, name in zip(targets, names, strict=True) if set(name) == PAPERS), targets[0])
 
 
 def words_for(choices: Sequence[Sequence[str]]) -> list[str]:

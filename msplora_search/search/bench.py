@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from msplora_search.design.costs import Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
 from msplora_search.proxy.shelf import Shelf
@@ -49,6 +50,9 @@ class Bench(Protocol):
 
     def adapter_params(self, pyramid: Pyramid) -> int:
         """Before any training."""
+
+    def costs(self, pyramid: Pyramid) -> Costs:
+        """All that is known of what it costs, before any training."""
 
     def measure(
         self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: Shelf | None = None

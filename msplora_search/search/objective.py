@@ -12,6 +12,7 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
+from msplora_search.design.costs import Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.proxy.shelf import SUFFIX, Shelf
 from msplora_search.results.records import Failure, State, TrialRecord
@@ -37,7 +38,7 @@ from msplora_search.search.telling import duplicate_reason, tell_values
 
 @dataclass(frozen=True)
 class Objective:
-    """From an Optuna trial to its values (metric, log10 of adapter parameters)."""
+    """From an Optuna trial to its values (metric, log10 of cost)."""
 
     bench: Bench
     proposer: Proposer
@@ -89,21 +90,23 @@ class Objective:
         else:
             choice, rate = self.proposer.propose(trial)
             pyramid = pyramid_of(choice)
-        params = 0 if pyramid is None else self.bench.adapter_params(pyramid)
+        costs = Costs(0, 0, 0, 0) if pyramid is None else self.bench.costs(pyramid)
         return TrialRecord(
             number=trial.number,
             state=State.RUNNING,
             baseline=baseline,
             pyramid=pyramid,
             learning_rate=rate,
-            adapter_params=params,
-            trainable_params=params + self.bench.head_params,
+            adapter_params=costs.params,
+            trainable_params=costs.params + self.bench.head_params,
             curve=(),
             steps=0,
             planned_steps=0,
             seconds=0.0,
             seed=self.bench.settings.search.seed if repeat is None else repeat.seed,
             repeat_of=None if repeat is None else repeat.of,
+            costs=costs,
+            cost_is=self.bench.settings.search.cost,
         )
 
     def _answer(self, record: TrialRecord, replaced: int | None) -> TrialRecord | None:

@@ -6,10 +6,13 @@ import contextlib
 import gc
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import optuna
 
+from msplora_search.design.costs import Cost
+from msplora_search.design.space import SearchSpace
 from msplora_search.errors import WorkerStoppedError
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.search.baselines import Baseline, ladders_sentence, planned_baselines
@@ -134,7 +137,7 @@ def make_loop(
     space = proposer.space
     history = History(study, Influences.by(*bench.task.judges), search.seed)
     inside = sum(space.contains(b.pyramid) and space.contains_rate(b.learning_rate) for b in baselines)
-    ground = Ground(space, bench.adapter_params, Features.of(space.targets), search.max_params)
+    ground = ground_of(bench, space)
     forecaster = Forecaster(ground, bench.task.chance, search.seed, initial_count(search.trials))
     untried = Untried(proposer, ground, lambda: forecaster.candidates, seed)
     sampler = sampler_for(search, untried, history, forecaster, inside, seed)
@@ -149,6 +152,15 @@ def make_loop(
 
     others = Others(study, crew, heart, heal_all, listen)
     return Loop(study, view, objective, baselines, untried, Budget(search, forecaster), turns, watch, others)
+
+
+def ground_of(bench: Bench, space: SearchSpace) -> Ground:
+    """What may be proposed, with what it costs."""
+    search, features = bench.settings.search, Features.of(space.targets)
+    if search.cost is Cost.PARAMS:
+        return Ground(space, bench.adapter_params, features, search.max_params)
+    price = cache(lambda pyramid: bench.costs(pyramid).of(search.cost))
+    return Ground(space, bench.adapter_params, features, search.max_params, search.cost, price)
 
 
 def _place(study: optuna.Study, crew: Crew) -> int:

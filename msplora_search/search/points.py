@@ -69,6 +69,11 @@ class Point:
         """Adapter parameters."""
         return self.record.adapter_params
 
+    @property
+    def cost(self) -> int:
+        """What the search makes small."""
+        return self.record.cost
+
     def to_json(self) -> dict[str, Any]:
         """POINT of `front.json`."""
         assert self.record.pyramid is not None
@@ -83,6 +88,8 @@ class Point:
             "seeds": len(self.trainings),
             "adapter_params": self.params,
             "trainable_params": self.record.trainable_params,
+            "cost": self.cost,
+            "costs": self.record.costs and self.record.costs.to_json(),
             "front_probability": self.front_probability,
             "learning_rate": self.record.learning_rate,
             "pyramid": self.record.pyramid.to_json(),
@@ -145,7 +152,7 @@ def points_of(
         both = [[together(r.final, r.judged) for r in p.trainings if r.judged is not None] for p in modelled]
         told = _draws(modelled, both, pooled_noise(both), math.sqrt(_units(both) / _units(chosen_by)))
     open_to_choice = [i for i, p in enumerate(modelled) if limit is None or p.params <= limit]
-    shares = pareto.front_probability(chosen[:, open_to_choice], _params(modelled)[open_to_choice])
+    shares = pareto.front_probability(chosen[:, open_to_choice], _costs(modelled)[open_to_choice])
     probabilities = dict(zip(open_to_choice, shares, strict=True))
     place = {id(point): i for i, point in enumerate(modelled)}
     found = tuple(
@@ -169,7 +176,7 @@ def best_of_baselines(points: Sequence[Point]) -> dict[str, Point]:
 
 def _modelled(points: Sequence[Point]) -> list[Point]:
     """By rising parameters."""
-    best = pareto.envelope(_metrics(points), _params(points), _params(points))
+    best = pareto.envelope(_metrics(points), _costs(points), _costs(points))
     below = best - _metrics(points)
     spoken_of = {id(point) for point in best_of_baselines(points).values()}
     nearest = sorted(range(len(points)), key=lambda i: (below[i] > 0, id(points[i]) not in spoken_of, below[i]))
@@ -202,6 +209,10 @@ def _draws(
 
 def _metrics(points: Sequence[Point]) -> Floats:
     return np.array([point.metric for point in points], dtype=np.float64)
+
+
+def _costs(points: Sequence[Point]) -> Floats:
+    return np.array([point.cost for point in points], dtype=np.float64)
 
 
 def _params(points: Sequence[Point]) -> Floats:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 
+from msplora_search.design.costs import Cost
 from msplora_search.design.space import SearchSpace
 from msplora_search.errors import InputError
 from msplora_search.files import write_whole
@@ -76,10 +77,7 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
     """What a report needs beside the trials."""
     task = workbench.task
     validation, judging = task.judges
-    largest = max(
-        [space.max_rank_units * workbench.params_per_rank()]
-        + [workbench.adapter_params(baseline.pyramid) for baseline in baselines]
-    )
+    cost = workbench.settings.search.cost
     return {
         "settings": workbench.settings.model_dump(mode="json"),
         "data": task.train.corpus.fingerprint,
@@ -101,10 +99,22 @@ def _facts(workbench: Workbench, space: SearchSpace, baselines: list[Baseline]) 
         "head_params": workbench.head_params,
         "lora_units": workbench.lora_units(),
         "precision": str(workbench.precision.dtype).removeprefix("torch."),
-        "reference_point": {"metric": task.chance, "log10_adapter_params": math.log10(largest)},
+        "reference_point": {"metric": task.chance, cost.key: math.log10(_ceiling(workbench, space, baselines))},
         "chance_is": task.kind.chance_is,
         "versions": {name: version(name) for name in ("torch", "transformers", "optuna", "msplora-search")},
     }
+
+
+def _ceiling(workbench: Workbench, space: SearchSpace, baselines: Sequence[Baseline]) -> int:
+    """The cost at which hypervolume ends: the most parameters there are, or LoRA of one rank more than there is.
+
+    So the dearest of the other costs, which many pyramids have alike, add something (see `Cost.beyond`).
+    """
+    if workbench.settings.search.cost is not Cost.PARAMS:
+        ranks = [space.max_unrolled_rank, *(baseline.pyramid.unrolled_rank for baseline in baselines)]
+        return workbench.dearest(workbench.settings.search.cost, max(ranks) + 1)
+    largest = [workbench.adapter_params(baseline.pyramid) for baseline in baselines]
+    return max([space.max_rank_units * workbench.params_per_rank(), *largest])
 
 
 def describe(settings: StudySettings, output: Path) -> None:

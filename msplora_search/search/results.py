@@ -56,9 +56,9 @@ class StudyResults:
 
     @property
     def reference_point(self) -> tuple[float, float]:
-        """(metric, log10 of adapter parameters) that hypervolume is measured from."""
+        """(metric, log10 of cost) that hypervolume is measured from."""
         point = self.facts["reference_point"]
-        return point["metric"], point["log10_adapter_params"]
+        return point["metric"], point[self.settings.search.cost.key]
 
     def in_state(self, state: State) -> list[TrialRecord]:
         """The records in `state`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msplora_search.design.costs import Cost
 from msplora_search.files import public_name
 from msplora_search.results import pareto
 from msplora_search.results.noise import LEVEL
@@ -28,7 +29,7 @@ configurations and a handful of repeats, and in `scripts/simulate_fronts.py` err
 
 
 @dataclass(frozen=True)
-class Cost:
+class Spent:
     """Time and training steps spent, and the steps that the same trials cost without pruning."""
 
     seconds: float
@@ -49,14 +50,19 @@ class Summary:
     points: tuple[Point, ...]
     """Every completely measured configuration."""
     front: tuple[Point, ...]
-    """By rising parameters."""
+    """By rising cost."""
     baselines: dict[str, Point]
     """The best of each baseline's learning rates."""
     noise: TrainingNoise | None
     """Of training; None where nothing was trained twice."""
     hypervolume: float
     counts: dict[str, int]
-    cost: Cost
+    cost: Spent
+
+    @property
+    def cost_is(self) -> Cost:
+        """What the search makes small; `cost` is what the search itself took."""
+        return self.results.settings.search.cost
 
     @property
     def paper(self) -> Point | None:
@@ -65,12 +71,12 @@ class Summary:
 
     @property
     def lora(self) -> list[Point]:
-        """Plain LoRA of every choice of targets, by rising parameters."""
-        return sorted((p for name, p in self.baselines.items() if name != "paper"), key=lambda p: p.params)
+        """Plain LoRA of every choice of targets, by rising cost."""
+        return sorted((p for name, p in self.baselines.items() if name != "paper"), key=lambda p: p.cost)
 
     @property
     def ladders(self) -> dict[str, list[Point]]:
-        """Plain LoRA by rising parameters, by the word for its targets; those of the first choice first."""
+        """Plain LoRA by rising cost, by the word for its targets; those of the first choice first."""
         first = word_of(self.results.settings.space.targets[0])
         found: dict[str, list[Point]] = {}
         for point in sorted(self.lora, key=lambda p: AT in p.name):
@@ -113,11 +119,11 @@ class Summary:
 
     @property
     def candidates(self) -> list[Point]:
-        """Every point that may be chosen, by rising parameters."""
+        """Every point that may be chosen, by rising cost."""
         limit = self.results.settings.search.max_params
         return sorted(
             (p for p in self.points if limit is None or p.params <= limit),
-            key=lambda p: (p.params, p.record.number),
+            key=lambda p: (p.cost, p.record.number),
         )
 
     def error(self, one: Point, other: Point) -> float:
@@ -141,12 +147,13 @@ class Summary:
             "model": public_name(self.results.settings.model),
             "metric": self.results.settings.task.metric_label,
             "direction": "maximize",
+            "cost_is": self.cost_is.value,
             "training_sd": self.noise and self.noise.to_json(),
             "gain_over_lora": self.gain_over_lora and self.gain_over_lora.to_json(),
             "size_ratio": self.size_ratio and self.size_ratio.to_json(),
             "importance": [share.to_json() for share in self.importance.shares] if self.importance else [],
             "hypervolume": self.hypervolume,
-            "reference_point": {"metric": floor, "log10_adapter_params": ceiling},
+            "reference_point": {"metric": floor, self.cost_is.key: ceiling},
             "front": [point.to_json() for point in self.front],
             "baselines": {
                 "paper": self.paper.to_json() if self.paper else None,
@@ -166,25 +173,25 @@ def summarise(results: StudyResults) -> Summary:
     limit = results.settings.search.max_params
     points, noise = points_of(results.in_state(State.COMPLETE), limit)
     eligible = [point for point in points if limit is None or point.params <= limit]
-    metrics, params = np.array([p.metric for p in eligible]), np.array([float(p.params) for p in eligible])
+    metrics, costs = np.array([p.metric for p in eligible]), np.array([float(p.cost) for p in eligible])
     return Summary(
         results=results,
         points=points,
-        front=tuple(eligible[i] for i in pareto.front(metrics, params)),
+        front=tuple(eligible[i] for i in pareto.front(metrics, costs)),
         baselines=best_of_baselines(points),
         noise=noise,
-        hypervolume=pareto.hypervolume(metrics, np.log10(params), results.reference_point),
+        hypervolume=pareto.hypervolume(metrics, np.log10(costs), results.reference_point),
         counts=_counts(results),
         cost=_cost(results),
     )
 
 
 def hypervolumes_of(results: StudyResults, records: list[TrialRecord]) -> pareto.Floats:
-    """Of the first 0, 1, 2, ... records, (records + 1,), in (metric, log10 of adapter parameters).
+    """Of the first 0, 1, 2, ... records, (records + 1,), in (metric, log10 of cost).
 
     Against the study's reference point.
     """
-    found = pareto.hypervolumes(_metrics(records), np.log10(_params(records)), results.reference_point)
+    found = pareto.hypervolumes(_metrics(records), np.log10(_costs(records)), results.reference_point)
     return np.concatenate([[0.0], found])
 
 
@@ -192,8 +199,8 @@ def _metrics(records: list[TrialRecord]) -> pareto.Floats:
     return np.array([r.final.metric for r in records], dtype=np.float64)
 
 
-def _params(records: list[TrialRecord]) -> pareto.Floats:
-    return np.array([r.adapter_params for r in records], dtype=np.float64)
+def _costs(records: list[TrialRecord]) -> pareto.Floats:
+    return np.array([r.cost for r in records], dtype=np.float64)
 
 
 def _counts(results: StudyResults) -> dict[str, int]:
@@ -202,11 +209,11 @@ def _counts(results: StudyResults) -> dict[str, int]:
     return {state.value: found[state] for state in told}
 
 
-def _cost(results: StudyResults) -> Cost:
+def _cost(results: StudyResults) -> Spent:
     trained = results.in_state(State.COMPLETE) + results.in_state(State.PRUNED)
     failed = results.in_state(State.FAILED)
     lost = sum(record.steps for record in failed)
-    return Cost(
+    return Spent(
         seconds=sum(record.seconds for record in trained + failed),
         steps=sum(record.steps for record in trained) + lost,
         steps_without_pruning=sum(record.planned_steps for record in trained) + lost,

@@ -53,4 +53,4 @@ def cannot_be_trained(record: TrialRecord) -> bool:
 
 def _size(record: TrialRecord) -> float:
     """The second value."""
-    return math.log10(max(1, record.adapter_params))
+    return math.log10(max(1, record.cost))

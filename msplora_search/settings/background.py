@@ -26,6 +26,27 @@ PNG, WEBP, GIF, BMP, TIFF, PPM; at most 89 million pixels) are turned upright by
 the model's own image processor; those that are not RGB are made so, on white where they are transparent, the
 upper 8 bits of 16, and counted. The proxy of `text-regression` trains on standardised numbers, which changes no
 correlation; full training takes them as they are, and learns best from numbers of the order of 1.
+
+`token-classification` reads lists of words with a tag for each (`B-PER`, `I-PER`, `O`, by IOB1, IOB2 or IOBES).
+The first token of a word stands for it. `f1` is over whole spans of all examples together, as the library seqeval
+counts them in its default mode; for tags that are no spans there is `token-accuracy`. Words beyond
+`task.max_length` count as called O, so their spans are missed. `multi-label` calls each label whose probability is
+above one half; `micro-f1` is of all labels together, `macro-f1` the mean over labels, of which one that no example
+has, and that is never called, counts 0.
+`multiple-choice` reads each choice behind the text, or behind the second of two texts, as RACE and SWAG do; rows
+may have different numbers of choices. All labels of a column are of one form: indices from 0, letters, texts of
+choices, or the names that choices of the form `{"text": [...], "label": [...]}` have. `extractive-qa` reads a
+context longer than `task.max_length` in windows that share `task.stride` tokens; its `f1` and `exact-match` are
+SQuAD's. Where some question has no answer, none is given unless an answer in some window scores more than the
+first token, which stands for none; where all have one, a text of up to 30 tokens is always given.
+`embedding` trains adapters alone, with no head: on pairs that belong together (and, in a third column, a text that
+does not belong to the first) by the cross-entropy of each anchor's own positive among all positives of its batch,
+cosines times 20, as sentence-transformers' MultipleNegativesRankingLoss; texts that are the same to the model are
+no negatives of each other. So a batch counts as a whole: where memory is short, gradients are cached, and the
+update stays that of the whole batch. `recall@k` is the share of anchors whose own positive is among the k nearest
+of all positives of a part; it is smaller in a larger part, and its standard error is over anchors, with the
+positives as they are. With `label` the cosine learns a score, of which the lowest of the data is 0 and the highest
+1. The opening lines say what the model reaches without adapters: many are embedding models already.
 """,
     "task.chosen": """
 `preference` learns by direct preference optimisation (arXiv 2305.18290): of two responses to a prompt, the
@@ -56,7 +77,20 @@ large as they were asked to be.
 Configurations that build the same model are one configuration: they are counted once, and trained once. The size
 of the space is exact, and printed before anything runs. A global, mid or layer rank of 0 drops the level, so
 `0/0/r` is plain LoRA. Shipped are `pyramid` (the full one), `tiny`, `paper` (its shapes alone),
-`rank_sensitivity`, `boundaries`, `per_group` and `all_linear`.
+`rank_sensitivity`, `boundaries`, `per_group`, `all_linear`, and `language` for language models, which has
+`all-linear` first and the paper's `query` and `value` beside it: plain LoRA is trained on both.
+""",
+    "search.cost": """
+All four are exact before anything is trained. `params` counts a shared adapter once. The others are of the pyramid
+as stock PEFT serves it, where sharing is unrolled: `unrolled-rank` is the one rank of the exported adapter, the
+largest sum of ranks at any site, and what vLLM's `max_lora_rank` bounds; `bytes` the size of its
+`adapter_model.safetensors`, head and header included; `flops` the multiplications that an unmerged adapter adds a
+token, the sum over sites of their ranks times `d_in + d_out`, without those with the zeros that fill ranks up. A
+merged adapter adds none. Fronts, hypervolume, pruning, the rules of `export` and the comparison with LoRA go by
+the cost that is named here; `max_params` bounds parameters all the same. Many pyramids have equal bytes, unrolled
+rank or multiplications: of those the front has the best, and the range that it is judged over ends one rank beyond
+the dearest. Of equal unrolled rank no pyramid can be more than LoRA, which has every freedom of it: there a search
+finds what trains best, not what is smallest.
 """,
     "search.sampler": """
 What a proposal costs is known before it is trained: its parameter count is exact. So what `front` expects of it

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from msplora_search.design.costs import Cost
 from msplora_search.settings.space import RateRange, SpaceSettings
 from msplora_search.settings.task import Model, TaskSettings, misfit
 from msplora_search.settings.values import (
@@ -90,8 +91,11 @@ class SearchSettings(Model):
     """`front` proposes what is expected to raise the front most, by a model that knows what each costs."""
     seed: Seed = 0
     """Of the proposals and of every training; the same study with the same seed has the same results."""
+    cost: Cost = Cost.PARAMS
+    """What a front is small in: `params`, trained parameters, or of the PEFT export the `bytes` of its file, its
+    `unrolled-rank`, or its `flops`, the multiplications that it adds a token."""
     max_params: Many | None = None
-    """Most adapter parameters of a proposal."""
+    """Most adapter parameters of a proposal, whatever `cost` is."""
     baselines: Annotated[tuple[Baseline, ...], Field(max_length=MOST_CHOICES)] = (PaperRank(), LoraLadder())
     """`paper`, `lora`, or with ranks {paper: 8}, {lora: [1, 2, 4, 8]}; trained first, never pruned."""
     noise_repeats: Repeats = 2

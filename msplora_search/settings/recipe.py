@@ -39,6 +39,14 @@ class CarriedFrom(Model):
     pyramid: dict[str, Any]
 
 
+class ServingCosts(Model):
+    """Of the PEFT export, exact; see `design.costs.Costs`."""
+
+    bytes: Count | None = None
+    unrolled_rank: Count | None = None
+    flops: Count | None = None
+
+
 class Chosen(Model):
     """Where a pyramid comes from, why it was chosen, and how it did in the search."""
 
@@ -52,6 +60,8 @@ class Chosen(Model):
     front_probability: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     adapter_params: Count | None = None
     trainable_params: Count | None = None
+    costs: ServingCosts | None = None
+    """What serving it takes, as far as it was known when it was chosen."""
     carried_from: CarriedFrom | None = None
 
 

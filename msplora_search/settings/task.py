@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from msplora_search.settings.kinds import COLUMNS, METRICS, OF_ONE_CLASS, Kind
+from msplora_search.settings.kinds import COLUMNS, METRICS, OF_ONE_CLASS, Kind, usual_metric
 from msplora_search.settings.origins import Origins
+from msplora_search.settings.pairs import odd_pairs, odd_texts
 from msplora_search.settings.values import WHOLE
 
 
@@ -32,6 +33,8 @@ def misfit(field: str, said: str) -> PydanticCustomError:
 
 
 Column = Annotated[str, Field(min_length=1)]
+MOST_CHOICES = 26
+"""Each has a letter."""
 
 
 class DatasetSource(Model):
@@ -58,10 +61,21 @@ class TaskSettings(Model):
     """What is to be learned, and so which columns are read and which metrics there are."""
     dataset: DatasetSource
     """A Hugging Face id, {path: data.jsonl} (jsonl, json, csv, tsv, parquet), or demo:NAME."""
-    text: Annotated[tuple[Column, ...], Field(min_length=1, max_length=2)] | None = None
-    """One or two text columns (text-classification, text-regression)."""
+    text: Annotated[tuple[Column, ...], Field(min_length=1, max_length=3)] | None = None
+    """One or two text columns (text-classification, text-regression, multi-label, multiple-choice); two that
+    belong together, or those and one that does not belong to the first (embedding)."""
     label: Column | None = None
-    """Column of the class (text, whole numbers or true/false), or of the number (text-regression)."""
+    """Column of the class (text, whole numbers or true/false), of the number (text-regression), of lists of tags,
+    one a word (token-classification), of lists of labels (multi-label), of the right choice (multiple-choice), its
+    index from 0, its letter A, B, ..., or its text, or of how similar two texts are, where that is scored
+    (embedding)."""
+    labels: Annotated[tuple[Column, ...], Field(min_length=2)] | None = None
+    """Columns of 0 and 1 or true and false, one a label, in place of a column of lists (multi-label)."""
+    words: Column | None = None
+    """Column of lists of words (token-classification)."""
+    choices: Annotated[tuple[Column, ...], Field(min_length=1, max_length=MOST_CHOICES)] | None = None
+    """Column of lists of choices, or a column for each choice, where empty cells at the end are no choices
+    (multiple-choice)."""
     prompt: Annotated[tuple[Column, ...], Field(min_length=1, max_length=64)] | None = None
     """Columns of what is asked; empty cells are left out (causal-lm, seq2seq-lm, preference)."""
     response: Column | None = None
@@ -75,27 +89,33 @@ class TaskSettings(Model):
     the model near its base; 0.1 where nothing is said (preference)."""
     messages: Column | None = None
     """Column of chats, lists of {role, content} that end with the answer, in place of prompt and response."""
-    answers: Literal["last", "every"] | None = None
+    turns: Literal["last", "every"] | None = None
     """Which answers of a chat are trained on, and count for loss and token-accuracy: `last`, as where nothing is
     said, or `every` one with what ends its turn; exact-match is of the last (causal-lm with messages)."""
     template: str | None = None
     """Text that the prompt is put into, with columns in braces such as "Q: {question} A:"; where there is none,
     causal-lm uses the tokenizer's chat template, and seq2seq-lm the prompt columns as they are."""
+    question: Column | None = None
+    """Column of what is asked about a context (extractive-qa)."""
+    context: Column | None = None
+    """Column of the texts that answers are found in (extractive-qa)."""
+    answers: Column | None = None
+    """Column of right answers: {"text": [...], "answer_start": [...]} as SQuAD has it, a list of texts of the
+    context, or one; with no text, the question has no answer (extractive-qa)."""
+    stride: Annotated[int, Field(strict=True, ge=0, le=2**20), WHOLE] | None = None
+    """Tokens that neighbouring windows of a context longer than max_length share, less than half of max_length; a
+    quarter of it unless said otherwise (extractive-qa)."""
     image: Column | None = None
     """Column of images, or of paths of image files (image-classification)."""
+    pooling: Literal["auto", "mean", "cls", "last"] | None = None
+    """How tokens become one vector (embedding). `auto`: as the model's files for sentence-transformers say; where
+    there are none, the mean over tokens, or of a decoder the last token."""
     group: Column | None = None
     """Column whose equal values belong together, such as a patient or a passage; a part has whole groups."""
     metric: Literal[
-        "accuracy",
-        "f1",
-        "matthews",
-        "pearson",
-        "spearman",
-        "loss",
-        "token-accuracy",
-        "exact-match",
-        "reward-accuracy",
-    ] = "accuracy"
+        "accuracy", "f1", "matthews", "pearson", "spearman", "loss", "token-accuracy", "exact-match",
+        "micro-f1", "macro-f1", "recall@1", "recall@5", "recall@10", "reward-accuracy",
+    ] = "accuracy"  # fmt: skip
     """Larger is better for all: loss is the negative mean loss of a token, or of a preference; reward-accuracy the
     share of preferences whose chosen response has the larger reward, in which two equal ones count a half."""
     positive: str | None = None
@@ -109,11 +129,17 @@ class TaskSettings(Model):
         return "negative loss" if self.metric == "loss" else self.metric
 
     @property
+    def has_negatives(self) -> bool:
+        """Whether the examples of a batch are one another's negatives."""
+        return self.kind == "embedding" and self.label is None
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that are read."""
-        inputs = (*(self.text or ()), *(self.prompt or ()))
-        responses = (self.response, self.chosen, self.rejected)
-        named = (*inputs, self.label, *responses, self.messages, self.image, self.group)
+        inputs = (*(self.text or ()), self.words, *(self.prompt or ()), *(self.choices or ()))
+        asked = (self.question, self.context, self.answers)
+        wanted = (self.label, *(self.labels or ()), self.response, self.chosen, self.rejected)
+        named = (*inputs, *asked, *wanted, self.messages, self.image, self.group)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @field_validator("dataset", mode="before")
@@ -123,14 +149,14 @@ class TaskSettings(Model):
             raise PydanticCustomError("dataset", "it should be a name, a path, or a mapping with a path")
         return {"path": value} if isinstance(value, str) else value
 
-    @field_validator("text", "prompt", mode="before")
+    @field_validator("text", "prompt", "labels", "choices", mode="before")
     @classmethod
     def _one_column(cls, value: Any) -> Any:
         if not isinstance(value, str | list | tuple | None):
             raise PydanticCustomError("columns", "it should be a column or a list of columns, as text")
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("text", "prompt", mode="after")
+    @field_validator("text", "prompt", "labels", "choices", mode="after")
     @classmethod
     def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value and len(set(value)) < len(value):
@@ -156,7 +182,9 @@ class TaskSettings(Model):
         if not isinstance(kind, str) or kind not in COLUMNS:
             return data
         columns = {} if data.get("messages") is not None else COLUMNS[kind]
-        return {"metric": METRICS[kind][0], **columns, **data}
+        if data.get("labels") is not None:
+            columns = {name: column for name, column in columns.items() if name != "label"}
+        return {"metric": usual_metric(kind, data.get("label")), **columns, **data}
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:
@@ -167,14 +195,22 @@ class TaskSettings(Model):
         beside = [name for name in ("prompt", "response", "template") if getattr(self, name) is not None]
         if self.messages is not None and beside:
             raise misfit("messages", f"and {beside[0]} exclude each other; give one of them")
-        if self.answers is not None and self.messages is None:
-            raise misfit("answers", "says which answers of chats are trained on; name their column as messages")
+        if self.kind == "multi-label" and (self.label is None) == (self.labels is None):
+            raise misfit("labels", "or label says which labels a text has; give one of them")
+        if told := odd_texts(self.kind, self.text):
+            raise misfit("text", told)
+        if self.turns is not None and self.messages is None:
+            raise misfit("turns", "says which answers of chats are trained on; name their column as messages")
         if self.metric not in METRICS[self.kind]:
             raise misfit(
                 "metric",
                 f"is {self.metric}, which {self.kind} does not have; it has {', '.join(METRICS[self.kind])}",
             )
-        if self.group is not None and self.group == self.label:
+        if self.stride is not None and 2 * self.stride >= self.max_length:
+            raise misfit("stride", f"is {self.stride}; it must be less than half of max_length, {self.max_length}")
+        if self.kind == "embedding" and (odd_pair := odd_pairs(self.text, self.label, self.metric)):
+            raise misfit(*odd_pair)
+        if self.group is not None and self.group in (self.label, *(self.labels or ())):
             raise misfit("group", "is the label column too; name a column that says which rows belong together")
         if self.positive is not None and (self.metric != "f1" or self.kind not in OF_ONE_CLASS):
             raise misfit(

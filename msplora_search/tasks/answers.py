@@ -32,8 +32,8 @@ def earlier_answers(tokenizer: Any, where: str, messages: list[dict[str, str]], 
         if not (after.startswith(before) and prompt.startswith(after)):
             raise InputError(
                 f"{where}: the tokenizer's chat template changes message {place + 1}, an answer, when further "
-                "messages follow, so that not every answer can be trained on; leave out task.answers",
-                "task.answers",
+                "messages follow, so that not every answer can be trained on; leave out task.turns",
+                "task.turns",
             )
         found.append((len(before), len(after)))
     return tuple(found)

@@ -15,12 +15,14 @@ from msplora_search.adapters.foreign import loading
 from msplora_search.adapters.hub import require_bounds
 from msplora_search.adapters.outputs import Outputs
 from msplora_search.errors import InputError
-from msplora_search.settings.kinds import OF_DECODERS, OF_WORDS
+from msplora_search.settings.kinds import OF_DECODERS, WITHOUT_HEAD
 from msplora_search.settings.task import TaskSettings
+from msplora_search.tasks.bare import drop_unused
 from msplora_search.tasks.fit import require_embedding, require_fit, require_vocabulary
 from msplora_search.tasks.head import draw_anew
 from msplora_search.tasks.holding import placement, without_dropout
 from msplora_search.tasks.kinds import kind_of
+from msplora_search.tasks.pooling import pooling_of
 from msplora_search.tasks.processors import ModelSettings, model_location
 from msplora_search.tasks.tokens import pad_of
 from msplora_search.text import printable, shown
@@ -83,7 +85,10 @@ def load_backbone(
         require_embedding(model, name, processor)
     if settings.task.kind in OF_DECODERS:
         model.get_output_embeddings().register_forward_pre_hook(_contiguous)
-    return _backbone_of(model, set(found["missing_keys"]), found["mismatched_keys"], settings, seed)
+    missing = set(found["missing_keys"])
+    if settings.task.kind == "embedding":
+        missing = set(drop_unused(model, missing))
+    return _backbone_of(model, missing, found["mismatched_keys"], settings, seed)
 
 
 def bare_model(settings: ModelSettings, processor: Any, classes: Sequence[str]) -> nn.Module:
@@ -118,7 +123,7 @@ def _backbone_of(
     _require_same_base(model, other, own_head, settings.model)
     new = missing | {name for name, _, _ in other}
     trained = [p for name, p in named.items() if name in new or id(p) in own_head]
-    of_tokens = settings.task.kind in OF_WORDS
+    of_tokens = settings.task.kind in WITHOUT_HEAD
     if sum(p.numel() for p in trained) > sum(p.numel() for p in named.values()) / 2 or (of_tokens and new):
         what = "most weights" if not of_tokens else f"weights such as {printable(min(new))}"
         raise InputError(
@@ -162,6 +167,8 @@ def _architecture(
     require_bounds(settings.model, location)
     config = _config(settings, location, processor, classes)
     require_fit(config, settings.model, settings.task.kind, settings.trust_remote_code)
+    if settings.task.kind == "embedding":
+        pooling_of(settings.task.pooling, location)  # what cannot be done is found before anything is loaded
     return getattr(transformers, kind_of(settings.task, processor).auto_class), config
 
 
@@ -169,7 +176,16 @@ def outputs_of(task: TaskSettings, classes: Sequence[str]) -> Outputs | None:
     """The names of the head's outputs: the classes, or the column of the number; None where words are scored."""
     if task.kind == "text-regression":
         return Outputs.of_number(str(task.label))
-    return Outputs.of_classes(tuple(classes)) if classes else None
+    if task.kind == "extractive-qa":
+        return Outputs(("start", "end"))
+    if not classes:
+        return None
+    match task.kind:
+        case "token-classification":
+            return Outputs(tuple(classes))
+        case "multi-label":
+            return Outputs.of_labels(tuple(classes))
+    return Outputs.of_classes(tuple(classes))
 
 
 def _config(settings: ModelSettings, location: str, processor: Any, classes: Sequence[str]) -> Any:
@@ -193,6 +209,6 @@ def _config(settings: ModelSettings, location: str, processor: Any, classes: Seq
     if isinstance(words, int) and pad_of(processor) >= words:  # no embedding can be made for it
         require_vocabulary(words, settings.model, processor)
     config.pad_token_id = pad_of(processor)  # a classifier looks for the last token before the padding
-    if task.kind in OF_DECODERS:
+    if task.kind in (*OF_DECODERS, "embedding"):
         config.use_cache = False  # of no use in training; generation asks for it by itself
     return config

@@ -61,7 +61,7 @@ class CausalLM:
             task.template,
             most_tokens(task.max_length, self.tokenizer),
         ]
-        every = ["every"] if task.answers == "every" else []
+        every = ["every"] if task.turns == "every" else []
         return [*columns, *every, task.metric == "exact-match", tokenizer.chat_template, vocabulary_of(tokenizer)]
 
     def read(self, table: Table, classes: tuple[str, ...] | None) -> Content:

@@ -46,7 +46,7 @@ def exchanges(
         cells = table.column("task.messages", settings.messages)
         require_chat_template(tokenizer)
         chats = [messages_of(table, settings.messages, row, cell) for row, cell in enumerate(cells)]
-        every = settings.answers == "every"
+        every = settings.turns == "every"
         return [of_chat(tokenizer, table, row, said, every) for row, said in enumerate(chats)], []
     assert settings.prompt is not None
     prompts = texts(table, settings.prompt, "task.prompt")

@@ -38,7 +38,14 @@ def fitting_kinds(config: Any) -> list[str]:
         "causal-lm": {} if encoder else auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         "preference": {} if encoder else auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         "seq2seq-lm": auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+        "token-classification": auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+        "multi-label": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
         "image-classification": auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+        "multiple-choice": auto.MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES,
+        "extractive-qa": auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+        "embedding": {}
+        if getattr(config, "is_encoder_decoder", False)
+        else {**auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES, **auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES},
     }
     return [kind for kind, known in heads.items() if name in known]
 

@@ -94,3 +94,12 @@ class Settles(Protocol):
 
     def settled(self, examples: Examples, rows: Rows, predictions: Values) -> Values:
         """What the metric takes, (rows, ...), made of what `predict` gave for the examples at `rows`."""
+
+
+@runtime_checkable
+class Joint(Protocol):
+    """A kind whose loss may be of a batch as a whole, as where examples are one another's negatives."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the loss of a batch is no mean over its parts, and a prediction is judged by all of a part."""

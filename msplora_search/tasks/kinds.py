@@ -8,7 +8,7 @@ from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.kind import Kind
 
 
-def kind_of(settings: TaskSettings, processor: Any) -> Kind:
+def kind_of(settings: TaskSettings, processor: Any) -> Kind:  # noqa: PLR0911 - one a kind
     """The kind of a task. `processor`: the model's tokenizer, or its image processor."""
     match settings.kind:
         case "text-classification":
@@ -35,3 +35,23 @@ def kind_of(settings: TaskSettings, processor: Any) -> Kind:
             from msplora_search.tasks.image_classification import ImageClassification
 
             return ImageClassification(settings, processor)
+        case "token-classification":
+            from msplora_search.tasks.token_classification import TokenClassification
+
+            return TokenClassification(settings, processor)
+        case "multi-label":
+            from msplora_search.tasks.multi_label import MultiLabel
+
+            return MultiLabel(settings, processor)
+        case "multiple-choice":
+            from msplora_search.tasks.multiple_choice import MultipleChoice
+
+            return MultipleChoice(settings, processor)
+        case "extractive-qa":
+            from msplora_search.tasks.extractive_qa import ExtractiveQA
+
+            return ExtractiveQA(settings, processor)
+        case "embedding":
+            from msplora_search.tasks.embedding import Embedding
+
+            return Embedding(settings, processor)

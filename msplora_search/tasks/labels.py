@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from msplora_search.errors import InputError
 from msplora_search.settings.kinds import OF_ONE_CLASS
 from msplora_search.settings.task import TaskSettings
-from msplora_search.tasks.metrics import Metric, Values, metric
+from msplora_search.tasks.metrics import MeanOfExamples, Metric, Values, metric
 from msplora_search.tasks.reading.cells import class_names, class_order, number_of
 from msplora_search.tasks.reading.table import Table
+from msplora_search.tasks.tallies import tallied
 from msplora_search.text import printable, shown
 
 MOST_CLASSES = 1000
@@ -56,7 +57,28 @@ def class_labels(table: Table, name: str) -> tuple[NDArray[np.int64], tuple[str,
     Raises InputError naming the row where a label is missing or no class, and for a single class.
     """
     values = _class_values(table, name)
-    classes = class_order(set(values))
+    classes = _ordered(table, name, set(values))
+    return _indices(values, classes), tuple(classes)
+
+
+def indices_of_lists(
+    table: Table, name: str, lists: Sequence[Sequence[str]], classes: tuple[str, ...] | None
+) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
+    """Indices of the classes in each row's list, and the names of the classes: those given, or all there are.
+
+    Raises InputError naming the row of one that is not among those given, and for fewer than two.
+    """
+    known = classes or tuple(_ordered(table, name, {value for values in lists for value in values}))
+    among = set(known)
+    for row, values in enumerate(lists):
+        if odd := [value for value in values if value not in among]:
+            raise table.refused(FIELD, name, row, f"has {shown(odd[0])}; the classes are {_listed(known)}")
+    return [_indices(values, known) for values in lists], known
+
+
+def _ordered(table: Table, name: str, values: set[str]) -> list[str]:
+    """The classes in their order. Raises InputError where there are too few, or too many."""
+    classes = class_order(values)
     if not 2 <= len(classes) <= MOST_CLASSES:
         told = f"only the class {shown(classes[0])}" if len(classes) == 1 else f"{len(classes):,} classes"
         raise InputError(
@@ -64,7 +86,7 @@ def class_labels(table: Table, name: str) -> tuple[NDArray[np.int64], tuple[str,
             f"classification needs 2 to {MOST_CLASSES}",
             FIELD,
         )
-    return _indices(values, classes), tuple(classes)
+    return classes
 
 
 def known_labels(table: Table, name: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
@@ -81,7 +103,9 @@ def metric_of(task: TaskSettings, classes: Sequence[str]) -> Metric:
 
     Raises InputError where `task.positive` is none of two.
     """
-    return metric(task.metric, len(classes), positive_of(task, classes))
+    if task.kind == "extractive-qa":
+        return MeanOfExamples(task.metric, is_share=task.metric == "exact-match")
+    return tallied(task) or metric(task.metric, len(classes), positive_of(task, classes))
 
 
 def positive_of(task: TaskSettings, classes: Sequence[str]) -> int | None:
@@ -104,7 +128,7 @@ def positive_of(task: TaskSettings, classes: Sequence[str]) -> int | None:
 
 def counted(truth: Values, classes: Sequence[str]) -> bool:
     """Whether truth says which class an example has: as (examples,) indices, or (examples, classes) of 0 and 1."""
-    return bool(classes) and (truth.ndim == 2 or np.issubdtype(truth.dtype, np.integer))
+    return bool(classes) and np.issubdtype(truth.dtype, np.integer)
 
 
 def class_counts(truth: Values, classes: Sequence[str]) -> list[int]:

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from msplora_search.tasks.recall import Recall
+
 Values = NDArray[Any]
 """One number for each example, or several, (examples, numbers): classes (int64), or measured values (float64)."""
 Floats = NDArray[np.float64]
@@ -192,6 +194,25 @@ class TokenMean:
         return np.asarray(residuals / tokens.mean())
 
 
+@dataclass(frozen=True)
+class MeanOfExamples:
+    """The mean of values from 0 to 1, one an example, which are the predictions; `truth` plays no part."""
+
+    name: str
+    is_share: bool
+    """Whether every value is 0 or 1."""
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+    def score(self, truth: Values, predictions: Values) -> float:
+        """The mean."""
+        return float(predictions.mean(dtype=np.float64))
+
+    def influence(self, truth: Values, predictions: Values) -> Floats:
+        """Each value, less the mean."""
+        values = predictions.astype(np.float64)
+        return np.asarray(values - values.mean())
+
+
 def metric(name: str, classes: int = 0, positive: int | None = None) -> Metric:
     """The metric called `name`.
 
@@ -229,17 +250,18 @@ def _passed_on(values: Floats, derivative: Floats) -> Floats:
     return np.asarray(found - found.mean())
 
 
-METRICS: dict[str, Metric] = {
-    found.name: found
-    for found in (
-        Accuracy(),
-        Matthews(),
-        Correlation("pearson", of_ranks=False),
-        Correlation("spearman", of_ranks=True),
-        TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),
-        TokenMean("token-accuracy"),
-        TokenMean("exact-match"),
-        TokenMean("reward-accuracy"),
-    )
-}
+_ALONE: tuple[Metric, ...] = (
+    Accuracy(),
+    Matthews(),
+    Correlation("pearson", of_ranks=False),
+    Correlation("spearman", of_ranks=True),
+    TokenMean("loss", sign=-1.0, bounds=(-math.inf, 0.0)),
+    TokenMean("token-accuracy"),
+    TokenMean("exact-match"),
+    TokenMean("reward-accuracy"),
+    Recall(1),
+    Recall(5),
+    Recall(10),
+)
+METRICS: dict[str, Metric] = {found.name: found for found in _ALONE}
 """Those that need to know nothing of the task."""

@@ -17,7 +17,7 @@ from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import FORMAT, cached_folder
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.kind import Kind, Refers, Settles
+from msplora_search.tasks.kind import Joint, Kind, Refers, Settles
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.labels import (
     class_counts,
@@ -62,6 +62,11 @@ class Task:
     def chance(self) -> float:
         """The metric on the validation part of a model that has learned nothing."""
         return self.kind.chance(self.validation.truth, self.metric)
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether examples are trained on, and judged, only together; see `kind.Joint`."""
+        return isinstance(self.kind, Joint) and self.kind.is_joint
 
     @property
     def positive(self) -> int | None:

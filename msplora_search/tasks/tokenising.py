@@ -55,17 +55,20 @@ def ids_of(tokenizer: Any, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def tokenise(tokenizer: Any, columns: Sequence[list[str]], most: int, source: str) -> tuple[Tokens, int]:
+def tokenise(
+    tokenizer: Any, columns: Sequence[list[str]], most: int, source: str, of_rows: Sequence[int] | None = None
+) -> tuple[Tokens, int]:
     """Tokenise one or two columns of text, cut to `most` tokens, special tokens included.
 
-    Also returns how many texts were cut. Raises InputError naming the row of a text that is none: see `bounded`.
+    `of_rows`: the row that each text is of, where that is not its place. Also returns how many texts were cut.
+    Raises InputError naming the row of a text that is none: see `bounded`.
     """
     between = separator(tokenizer).ids if len(columns) == 2 else ()
     from_end = tokenizer.truncation_side == "left"
     ids: list[Any] = []
     types: list[Any] = []
     cut = 0
-    for rows in _portions(columns):
+    for rows in portions(columns):
         texts = [[bounded(text, most, from_end) for text in column[rows]] for column in columns]
         encoded = tokenizer(
             *texts, truncation=True, max_length=most - len(between), padding=False, return_attention_mask=False
@@ -74,8 +77,9 @@ def tokenise(tokenizer: Any, columns: Sequence[list[str]], most: int, source: st
             over = bool(encoding.overflowing)
             cut += over
             if not over:
+                text = rows.start + place
                 for column, part in zip(columns, texts, strict=True):
-                    require_whole(column[rows.start + place], part[place], source, rows.start + place)
+                    require_whole(column[text], part[place], source, of_rows[text] if of_rows else text)
         if between:
             encoded = _joined(encoded, between)
         ids += [np.asarray(one, dtype=np.int32) for one in encoded["input_ids"]]
@@ -100,7 +104,7 @@ def require_whole(text: str, seen: str, source: str, row: int) -> None:
         )
 
 
-def _portions(columns: Sequence[list[str]]) -> Iterator[slice]:
+def portions(columns: Sequence[list[str]]) -> Iterator[slice]:
     """Rows that are tokenised together."""
     start = characters = 0
     for row, cells in enumerate(zip(*columns, strict=True)):

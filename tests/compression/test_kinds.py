@@ -21,6 +21,7 @@ from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.processors import load_processor
 from tests.end_to_end.test_kinds import causal, pictures, preference, regression, seq2seq
 from tests.tasks.models import study_of
+from tests.tasks.reading_models import answering, choosing
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 
@@ -54,6 +55,8 @@ def run(*words: str) -> dict[str, Any]:
         (preference, "query", 2),
         (regression, "query", 2),
         (pictures, "query", 2),
+        (choosing, "query", 2),
+        (answering, "query", 2),
     ],
 )
 def test_every_kind_is_compressed_proved_and_judged(

@@ -25,6 +25,7 @@ from msplora_search.settings.recipe import Recipe
 from tests.end_to_end.test_cli import call
 from tests.small import save_model, write_jsonl
 from tests.tasks.models import preferences, requests, save_llama, save_t5, save_vit, study_of
+from tests.tasks.reading_models import answering, choosing
 from tests.tasks.test_images import images
 from tests.tasks.test_regression import rated
 
@@ -54,7 +55,7 @@ def chats(folder: Path) -> dict[str, Any]:
         ]
         rows.append({"chat": [{"role": role, "content": text} for role, text in said]})
     data = write_jsonl(folder / "data.jsonl", rows)
-    return {"kind": "causal-lm", "dataset": str(data), "messages": "chat", "answers": "every", "max_length": 32}
+    return {"kind": "causal-lm", "dataset": str(data), "messages": "chat", "turns": "every", "max_length": 32}
 
 
 def preference(folder: Path) -> dict[str, Any]:
@@ -74,7 +75,9 @@ def pictures(folder: Path) -> dict[str, Any]:
     return {"kind": "image-classification", "dataset": str(images(folder, 200)), "metric": "f1"}
 
 
-@pytest.mark.parametrize("task_of", [seq2seq, causal, chats, preference, regression, pictures])
+@pytest.mark.parametrize(
+    "task_of", [seq2seq, causal, chats, preference, regression, pictures, choosing, answering]
+)
 def test_a_search_is_reported_exported_trained_and_confirmed(tmp_path: Path, task_of: Any) -> None:
     settings = study_of(tmp_path, task_of(tmp_path))
     output = run_study(settings, tmp_path / "out")

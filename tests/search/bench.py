@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 
+from msplora_search.design.costs import Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.design.space import SearchSpace
 from msplora_search.proxy.shelf import Shelf
@@ -61,6 +62,10 @@ class Bench:
 
     def adapter_params(self, pyramid: Pyramid) -> int:
         return 100 * pyramid.rank_units
+
+    def costs(self, pyramid: Pyramid) -> Costs:
+        params = self.adapter_params(pyramid)
+        return Costs(params, 4 * params, pyramid.unrolled_rank, 2 * LAYERS * pyramid.unrolled_rank)
 
     def measure(
         self, pyramid: Pyramid, learning_rate: float, seed: int | None = None, shelf: Shelf | None = None

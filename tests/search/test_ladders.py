@@ -27,3 +27,13 @@ def test_every_choice_of_targets_has_a_ladder_that_the_sampler_learns_from(tmp_p
     study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'out' / 'study.db'}")
     assert [trial.params.get("targets") for trial in study.trials[:2]] == [0, 1]
     assert all(trial.params["layer_rank"] == 1 for trial in study.trials[:2])
+
+
+def test_the_papers_pyramid_keeps_its_targets_and_lora_is_trained_on_both(tmp_path: Path) -> None:
+    space = {**FINITE, "targets": [["all-linear"], ["query", "value"]]}
+    results, _ = search(tmp_path, space=space, search={"trials": 1, "baselines": ["paper", {"lora": [1]}]})
+    targets = {r.baseline: r.pyramid.targets for r in results.records if r.baseline and r.pyramid}
+    assert targets.keys() == {"paper", "lora-1", "lora-1@query+value"}
+    assert targets["paper"] == targets["lora-1@query+value"] == ("query", "value")
+    assert len(targets["lora-1"]) == 6
+    assert list(summarise(results).ladders) == ["all-linear", "query+value"]

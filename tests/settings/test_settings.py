@@ -300,12 +300,29 @@ def test_a_depth_that_no_group_count_fits_is_refused() -> None:
         ("preference", "reward-accuracy", {"prompt": ("prompt",), "chosen": "chosen", "rejected": "rejected"}),
         ("seq2seq-lm", "loss", {"prompt": ("prompt",), "response": "response"}),
         ("image-classification", "accuracy", {"image": "image", "label": "label"}),
+        ("token-classification", "f1", {"words": "tokens", "label": "tags"}),
+        ("multi-label", "micro-f1", {"text": ("text",), "label": "labels"}),
+        ("multiple-choice", "accuracy", {"text": ("question",), "choices": ("choices",), "label": "label"}),
+        ("extractive-qa", "f1", {"question": "question", "context": "context", "answers": "answers"}),
+        ("embedding", "recall@1", {"text": ("anchor", "positive"), "pooling": "auto"}),
     ],
 )
 def test_each_kind_has_its_metric_and_columns(kind: str, metric: str, columns: dict[str, Any]) -> None:
     task = TaskSettings.model_validate({"kind": kind, "dataset": "x"})
     assert task.metric == metric
-    every = ("text", "label", "prompt", "response", "chosen", "rejected", "messages", "template", "image")
+    reading = ("choices", "question", "context", "answers", "stride", "words", "labels", "pooling")
+    every = (
+        "text",
+        "label",
+        "prompt",
+        "response",
+        "chosen",
+        "rejected",
+        "messages",
+        "template",
+        "image",
+        *reading,
+    )
     assert {name: value for name in every if (value := getattr(task, name)) is not None} == columns
     assert TaskSettings.model_validate(task.model_dump(mode="json")) == task
 

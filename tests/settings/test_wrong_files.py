@@ -177,6 +177,8 @@ STUDIES = [
     ("kind: text-classification", "kind: poetry", 4, "task.kind is 'poetry'; it should be 'text-classification'"),
     ("kind: text-classification", "kind: [causal-lm]", 4, "task.kind is ['causal-lm']; it should be"),
     ("trials: 4", "sampler: cma", 7, "search.sampler is 'cma'; it should be 'front'"),
+    ("trials: 4", "cost: rank", 7, "search.cost is 'rank'; it should be 'params', 'bytes', 'unrolled-rank' or"),
+    ("trials: 4", "cost: null", 7, "search.cost is null; it should be 'params'"),
     ("trials: 4", "sampler: true", 7, "search.sampler is true; it should be 'front'"),
     ("epochs: 1", "precision: fp16", 9, "proxy.precision is 'fp16'; it should be 'auto'"),
     ("space: tiny", "space: {shape: flat}", 6, "space.shape is 'flat'; it should be 'any'"),

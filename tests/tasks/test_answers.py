@@ -31,13 +31,13 @@ TALK = [
 ]
 
 
-def talks(folder: Path, *chats: Any, answers: str | None = "every", **task: Any) -> StudySettings:
+def talks(folder: Path, *chats: Any, turns: str | None = "every", **task: Any) -> StudySettings:
     """Those chats, and others of one answer."""
     others = [
         [{"role": "user", "content": f"say {name}"}, {"role": "assistant", "content": name}] for name in NAMES * 15
     ]
     data = write_jsonl(folder / "chats.jsonl", [{"chat": chat} for chat in (*chats, *others)])
-    named: dict[str, Any] = {} if answers is None else {"answers": answers}
+    named: dict[str, Any] = {} if turns is None else {"turns": turns}
     return causal(folder, dataset=str(data), messages="chat", **named, **task)
 
 
@@ -55,7 +55,7 @@ def asked(task: Task, row: int) -> str:
 
 
 def test_every_answer_is_asked_for_with_its_end_and_without_headers(tmp_path: Path) -> None:
-    every, last = prepared(talks(tmp_path, TALK)), prepared(talks(tmp_path, TALK, answers="last"))
+    every, last = prepared(talks(tmp_path, TALK)), prepared(talks(tmp_path, TALK, turns="last"))
     assert asked(every, 0) == "red </s> blue blue </s>"
     assert asked(last, 0) == "blue blue </s>"
     assert sequence(every, 0) == sequence(last, 0)
@@ -64,7 +64,7 @@ def test_every_answer_is_asked_for_with_its_end_and_without_headers(tmp_path: Pa
 
 
 def test_of_one_answer_every_is_the_last(tmp_path: Path) -> None:
-    every, last = prepared(talks(tmp_path)), prepared(talks(tmp_path, answers=None))
+    every, last = prepared(talks(tmp_path)), prepared(talks(tmp_path, turns=None))
     for row in range(8):
         assert asked(every, row) == asked(last, row)
         assert sequence(every, row) == sequence(last, row)
@@ -127,17 +127,17 @@ def test_a_template_that_changes_earlier_answers_is_refused(tmp_path: Path) -> N
     tokenizer.chat_template = forgetful
     with pytest.raises(InputError, match=r"chats.jsonl: row 1: .* changes message 3, an answer, when") as caught:
         prepare(settings, tokenizer)
-    assert caught.value.field == "task.answers"
-    prepare(talks(tmp_path, TALK, answers="last"), tokenizer)
+    assert caught.value.field == "task.turns"
+    prepare(talks(tmp_path, TALK, turns="last"), tokenizer)
 
 
 def test_answers_are_of_chats_alone(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="says which answers of chats are trained on; name their column as messages"
     ):
-        causal(tmp_path, answers="every")
-    with pytest.raises(ValueError, match="answers"):
-        talks(tmp_path, TALK, answers="some")
+        causal(tmp_path, turns="every")
+    with pytest.raises(ValueError, match="turns"):
+        talks(tmp_path, TALK, turns="some")
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6).filter(any), min_size=1, max_size=4))

@@ -194,13 +194,17 @@ def kinds_of(name: str) -> list[str]:
     return fitting_kinds(AutoConfig.for_model(name))
 
 
+OF_TEXTS = ("text-classification", "text-regression")
+WITH_HEADS = ("token-classification", "multi-label")
+
+
 @pytest.mark.parametrize(
     ("model", "kinds"),
     [
-        ("bert", ["text-classification", "text-regression"]),
-        ("llama", ["text-classification", "text-regression", "causal-lm", "preference"]),
-        ("gpt2", ["text-classification", "text-regression", "causal-lm", "preference"]),
-        ("t5", ["text-classification", "text-regression", "seq2seq-lm"]),
+        ("bert", [*OF_TEXTS, *WITH_HEADS, "multiple-choice", "extractive-qa", "embedding"]),
+        ("llama", [*OF_TEXTS, "causal-lm", "preference", *WITH_HEADS, "extractive-qa", "embedding"]),
+        ("gpt2", [*OF_TEXTS, "causal-lm", "preference", *WITH_HEADS, "extractive-qa", "embedding"]),
+        ("t5", [*OF_TEXTS, "seq2seq-lm", *WITH_HEADS, "extractive-qa"]),
         ("vit", ["image-classification"]),
         ("clip", ["image-classification"]),
     ],

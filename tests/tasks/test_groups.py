@@ -14,6 +14,7 @@ import pytest
 
 from msplora_search.errors import InputError
 from msplora_search.settings import StudySettings
+from msplora_search.settings.kinds import COLUMNS
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.cache import FORMAT
 from msplora_search.tasks.full_parts import prepare_full
@@ -128,15 +129,7 @@ def test_a_folder_of_images_has_no_groups(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_every_kind_of_task_reads_the_column_of_groups() -> None:
-    kinds = (
-        "text-classification",
-        "text-regression",
-        "causal-lm",
-        "preference",
-        "seq2seq-lm",
-        "image-classification",
-    )
-    for kind in kinds:
+    for kind in COLUMNS:
         plain = TaskSettings.model_validate({"kind": kind, "dataset": "x"})
         grouped = TaskSettings.model_validate({"kind": kind, "dataset": "x", "group": "patient"})
         assert grouped.columns == (*plain.columns, "patient")

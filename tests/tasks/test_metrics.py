@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.metrics import METRICS, Metric, Values, metric
+from msplora_search.tasks.metrics import METRICS, MeanOfExamples, Metric, Values, metric
 
 Cells = list[tuple[int, int]]
 NAMES = ("accuracy", "f1", "matthews")
@@ -92,11 +92,15 @@ def examples(name: str, count: int, seed: int) -> tuple[Metric, Values, Values]:
     if name in ("pearson", "spearman"):
         truth = np.round(draw.normal(size=count), 1)  # with ties
         return metric(name), truth, truth + draw.normal(size=count)
+    if name == "mean":
+        return MeanOfExamples("f1", is_share=False), np.ones(count), draw.choice([0.0, 0.4, 1.0], count)
+    if name.startswith("recall"):
+        return metric(name), draw.integers(0, count, count), draw.geometric(0.2, count)
     tokens = draw.integers(1, 200, count).astype(float)
     return metric(name), tokens, tokens * draw.random(count)
 
 
-@pytest.mark.parametrize("name", [*METRICS, "f1"])
+@pytest.mark.parametrize("name", [*METRICS, "f1", "mean"])
 def test_the_influence_is_what_one_more_example_does_to_the_metric(name: str) -> None:
     judge, truth, predictions = examples(name, 2000, 1)
     influence, whole = judge.influence(truth, predictions), judge.score(truth, predictions)
@@ -107,7 +111,7 @@ def test_the_influence_is_what_one_more_example_does_to_the_metric(name: str) ->
         assert moved == pytest.approx(influence[row], abs=0.03 * influence.std())
 
 
-@pytest.mark.parametrize("name", [*METRICS, "f1"])
+@pytest.mark.parametrize("name", [*METRICS, "f1", "mean"])
 def test_the_standard_error_is_that_over_fresh_examples(name: str) -> None:
     drawn = [examples(name, 400, seed) for seed in range(400)]
     spread = np.std([judge.score(truth, predictions) for judge, truth, predictions in drawn])

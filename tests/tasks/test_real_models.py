@@ -29,7 +29,8 @@ def last_of(bench: Workbench) -> Any:
 
 def test_a_decoder_of_thirty_layers_learns_to_answer() -> None:
     bench = bench_of("offline_instruct", train_examples=80, validation_examples=32)
-    assert (bench.layers, bench.space().targets) == (30, (("q_proj", "v_proj"),))
+    every, papers = bench.space().targets
+    assert (bench.layers, len(every), papers) == (30, 7, ("q_proj", "v_proj"))
     batch = bench.task.collate(bench.task.validation, np.arange(32))
     with bench.precision.evaluation():
         bare = float(bench.task.loss(bench.backbone.model.eval(), batch))
@@ -56,8 +57,14 @@ def test_pairs_are_a_question_and_its_passage() -> None:
     assert last_of(bench).loss > 0
 
 
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """Demo rows whose cells may be of any form."""
+    return [dict(row) for row in demo_rows(name)]
+
+
 def test_demo_data_are_what_is_described() -> None:
     counts = {"newspaper": 5190, "boolq": 12_697, "word-problems": 2305, "made-preferences": 2305, "mnist": 5000}
+    counts |= {"commonsense": 1215, "social": 1954, "disfluent": 1000, "made-notices": 4000}
     for name, count in counts.items():
         assert len(demo_rows(name)) == count
     problem = demo_rows("word-problems")[0]
@@ -66,6 +73,12 @@ def test_demo_data_are_what_is_described() -> None:
     assert made[0] == {**made[0], "chosen": "9 apples", "rejected": "12 dollars"}
     assert not [row for row in made if row["chosen"] == row["rejected"]]
     assert {str(row["label"]) for row in demo_rows("boolq")} == {"yes", "no"}
+    assert {len(list(row["choices"])) for row in rows_of("social")} == {3}
+    assert rows_of("commonsense")[0]["choices"][0] == "bank"
+    assert sum(not row["answers"]["text"] for row in rows_of("disfluent")) == 245
+    for row in [*rows_of("disfluent"), *rows_of("made-notices")]:
+        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
+            assert row["context"][start : start + len(text)] == text
     image = demo_rows("mnist")[0]["image"]
     assert isinstance(image, np.ndarray)
     assert image.shape == (28, 28)

@@ -9,6 +9,7 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
+from msplora_search.design.costs import Cost
 from msplora_search.reporting.figures.style import Width
 from msplora_search.text import brief
 
@@ -18,8 +19,8 @@ HANDLE, LETTER = 0.42, 0.06
 """Inches of what stands before a label of a legend, and of one of its letters."""
 
 
-def parameter_axis(axes: Axes, most: int = 6, label: str = "adapter parameters (log scale)") -> None:
-    """Make x the logarithm of parameters, with at most so many ticks, at round numbers within its limits."""
+def cost_axis(axes: Axes, label: str, most: int = 6) -> None:
+    """Make x the logarithm of cost, with at most so many ticks, at round numbers within its limits."""
     most = min(most, ticks_across(axes))
     axes.set_xscale("log")
     low, high = axes.get_xlim()
@@ -29,6 +30,11 @@ def parameter_axis(axes: Axes, most: int = 6, label: str = "adapter parameters (
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label)
+
+
+def cost_label(cost: Cost) -> str:
+    """Of such an axis."""
+    return f"{cost.axis} (log scale)"
 
 
 def step_axis(axes: Axes) -> None:

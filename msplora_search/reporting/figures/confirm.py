@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from msplora_search.reporting.figures.axes import parameter_axis
+from msplora_search.design.costs import Cost
+from msplora_search.reporting.figures.axes import cost_axis, cost_label
 from msplora_search.reporting.figures.labels import Label, write_labels
 from msplora_search.reporting.figures.saving import drawing, save, settle
 from msplora_search.reporting.figures.series import around_line, around_points, stairs
@@ -31,12 +32,12 @@ def confirmation_figure(told: dict[str, Any]) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     for kind, (colour, marker, label) in CONFIRMED.items():
         points = [p for p in told["points"] if _kind(p["name"]) == kind]
-        for axes, place in ((left, "adapter_params"), (right, "proxy_metric")):
-            _draw_intervals(axes, points, place, colour, marker, label)
+        for axes, places in ((left, [cost_of(p) for p in points]), (right, [p["proxy_metric"] for p in points])):
+            _draw_intervals(axes, points, places, colour, marker, label)
     front = [p for p in told["points"] if p["name"] in told["front"]]
-    left.step([p["adapter_params"] for p in front], [p["mean"] for p in front], where="post", color=FRONT,
+    left.step([cost_of(p) for p in front], [p["mean"] for p in front], where="post", color=FRONT,
               alpha=0.6, linewidth=1.2, label="confirmed front")  # fmt: skip
-    parameter_axis(left)
+    cost_axis(left, cost_label(cost_in(told)))
     left.set_ylabel(f"{brief(told['metric'], 30)}, full training, test part")
     right.set(xlabel=f"{brief(told['metric'], 30)}, proxy", ylabel="full training")
     right.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
@@ -73,8 +74,18 @@ def _name(axes: Axes, points: Sequence[dict[str, Any]], front: Sequence[dict[str
     obstacles = around_points(axes, [_place(p) for p in points], 6, 10)
     obstacles += around_line(axes, stairs([_place(p) for p in front]), 1)
     for point in points:
-        obstacles += around_line(axes, [(point["adapter_params"], end) for end in point["interval_95"]], 3)
+        obstacles += around_line(axes, [(cost_of(point), end) for end in point["interval_95"]], 3)
     write_labels(axes, labels, obstacles, 6.5)
+
+
+def cost_in(told: dict[str, Any]) -> Cost:
+    """What a confirmed search made small; older versions made parameters small, and did not say so."""
+    return Cost(told.get("cost_is", Cost.PARAMS))
+
+
+def cost_of(point: dict[str, Any]) -> float:
+    """What a confirmed point costs; older versions told of parameters alone."""
+    return float(point.get("cost", point["adapter_params"]))
 
 
 def _called(name: str) -> str:
@@ -84,7 +95,7 @@ def _called(name: str) -> str:
 
 
 def _place(point: dict[str, Any]) -> tuple[float, float]:
-    return point["adapter_params"], point["mean"]
+    return cost_of(point), point["mean"]
 
 
 def _kind(name: str) -> str:
@@ -92,7 +103,7 @@ def _kind(name: str) -> str:
 
 
 def _draw_intervals(
-    axes: Axes, points: list[dict[str, Any]], place: str, colour: str, marker: str, label: str
+    axes: Axes, points: list[dict[str, Any]], places: list[float], colour: str, marker: str, label: str
 ) -> None:
     if points:
         means = [p["mean"] for p in points]
@@ -100,6 +111,6 @@ def _draw_intervals(
         below = [max(0.0, p["mean"] - p["interval_95"][0]) for p in points]
         above = [max(0.0, p["interval_95"][1] - p["mean"]) for p in points]
         axes.errorbar(
-            [p[place] for p in points], means, yerr=[below, above], fmt=marker, color=colour, label=label,
+            places, means, yerr=[below, above], fmt=marker, color=colour, label=label,
             markersize=9 if marker == "*" else 4.5, elinewidth=0.8, capsize=2,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Metric against parameters: the front and the baselines with their noise, and all other trials behind them."""
+"""Metric against cost: the front and the baselines with their noise, and all other trials behind them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from msplora_search.reporting.figures.axes import columns_of, parameter_axis
+from msplora_search.reporting.figures.axes import columns_of, cost_axis, cost_label
 from msplora_search.reporting.figures.labels import Label, Obstacle, write_labels
 from msplora_search.reporting.figures.saving import settle
 from msplora_search.reporting.figures.series import (
@@ -37,7 +37,7 @@ STRETCH = 0.4
 
 
 class View(NamedTuple):
-    """What axes show, with logarithms of parameters."""
+    """What axes show, with logarithms of cost."""
 
     left: float
     right: float
@@ -46,7 +46,7 @@ class View(NamedTuple):
 
     @classmethod
     def around(cls, pairs: Sequence[Pair]) -> View:
-        """Of (parameters, metric) pairs."""
+        """Of (cost, metric) pairs."""
         x, y = np.log10([max(1.0, pair[0]) for pair in pairs]), [pair[1] for pair in pairs]
         return cls(float(x.min()), float(x.max()), min(y), max(y))
 
@@ -116,7 +116,7 @@ def draw_front(axes: Axes, shown: Shown, view: View) -> None:
     if shown.file.paper:  # last, so that it shows on a point of the front
         draw_series(axes, [shown.file.paper], shown.bounds, PAPER_LOOK, "paper's pyramid")
     view.apply(axes)
-    parameter_axis(axes)
+    cost_axis(axes, cost_label(shown.file.cost_is))
     axes.set_ylabel(brief(shown.file.metric, 18))
 
 
@@ -130,7 +130,7 @@ def draw_all(axes: Axes, shown: Shown, view: View) -> None:
     corners = [(10**view.left, view.low), (10**view.right, view.high)]
     whole = View.around([*every, *corners]).padded(0.08)
     whole.apply(axes)
-    parameter_axis(axes, 3, "")
+    cost_axis(axes, "", 3)
     axes.tick_params(labelsize=6)
     axes.set_title("all trials", fontsize=7)
     axes.add_patch(Rectangle(
@@ -155,17 +155,17 @@ def legend_of(axes: Sequence[Axes], studies: Sequence[Shown]) -> tuple[list[Any]
 
 def label_front(axes: Axes, shown: Shown) -> None:
     """Trial numbers at the front, ranks at the ladders; the layout must be final."""
-    labels = [Label(f"{p.trial}", (p.adapter_params, p.metric), FRONT) for p in shown.file.front]
+    labels = [Label(f"{p.trial}", (p.cost, p.metric), FRONT) for p in shown.file.front]
     for place, points in enumerate(shown.ladders.values()):
         colour = LADDERS[min(place, len(LADDERS) - 1)].colour
-        labels += [Label(f"r={rank_of(p)}", (p.adapter_params, p.metric), colour) for p in points]
+        labels += [Label(f"r={rank_of(p)}", (p.cost, p.metric), colour) for p in points]
     write_labels(axes, labels, _obstacles(axes, shown), 6.5)
 
 
 def _obstacles(axes: Axes, shown: Shown) -> list[Obstacle]:
     ladders, front = list(shown.ladders.values()), list(shown.file.front)
     told = [*front, *shown.file.lora, *([shown.file.paper] if shown.file.paper else [])]
-    judged = [(float(p.adapter_params), p.metric_judged) for p in told if p.metric_judged is not None]
+    judged = [(float(p.cost), p.metric_judged) for p in told if p.metric_judged is not None]
     found = around_points(axes, _pairs(told), 6, 10) + around_points(axes, judged, 4, 8, aside=4.5)
     found += around_bars(axes, told, shown.bounds, 3) + around_line(axes, stairs(_pairs(front)), 1)
     for points in ladders:
@@ -184,12 +184,12 @@ def _focus(shown: Shown) -> list[Pair]:
     """What must be seen: front and baselines with their error bars, and their judging parts."""
     told = [*shown.file.front, *shown.file.lora, *([shown.file.paper] if shown.file.paper else [])]
     ends = zip(told, bars_of(told, shown.bounds), strict=True)
-    found = [(float(p.adapter_params), end) for p, bar in ends for end in bar]
-    return found + [(float(p.adapter_params), p.metric_judged) for p in told if p.metric_judged is not None]
+    found = [(float(p.cost), end) for p, bar in ends for end in bar]
+    return found + [(float(p.cost), p.metric_judged) for p in told if p.metric_judged is not None]
 
 
 def _pairs(points: Sequence[FrontPoint]) -> list[Pair]:
-    return [(float(point.adapter_params), point.metric) for point in points]
+    return [(float(point.cost), point.metric) for point in points]
 
 
 def _scatter(axes: Axes, pairs: Sequence[Pair], marker: str, label: str, size: float = 0) -> None:

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from msplora_search.design.costs import Cost
 from msplora_search.reporting.figures.labels import Box
 from msplora_search.reporting.figures.saving import settle
 from msplora_search.reporting.figures.shown import Shown
@@ -114,14 +115,15 @@ def _frame(
 
 
 def _columns(axes: Axes, shown: Shown, points: Sequence[FrontPoint], size: float) -> None:
-    """Parameters, metric and, where they differ, targets to the right of the bars."""
+    """Cost, metric and, where they differ, targets to the right of the bars."""
     several = len({point.pyramid.targets for point in points}) > 1
+    heading = "parameters" if shown.file.cost_is is Cost.PARAMS else shown.file.cost_is.column
     ends = size * 7.2, size * 7.7, size * 15.5
-    _head(axes, (1, 1), (ends[0], 4), "parameters", "right", size)
+    _head(axes, (1, 1), (ends[0], 4), heading, "right", size)
     _head(axes, (1, 1), (ends[1], 4), f"{brief(shown.file.metric, 18)} ± SE", "left", size)
     for row, point in enumerate(points):
         metric = f"{point.metric:.3f} ± {point.metric_se:.3f}"
-        cells = [(ends[0], f"{point.adapter_params:,}", "right"), (ends[1], metric, "left")]
+        cells = [(ends[0], f"{point.cost:,}", "right"), (ends[1], metric, "left")]
         cells += [(ends[2], brief(word_of(point.pyramid.targets), 16), "left")] if several else []
         for aside, text, side in cells:
             axes.annotate(

@@ -14,10 +14,10 @@ from msplora_search.results.front_file import FrontPoint
 
 
 def rival_of(point: FrontPoint, ladder: tuple[FrontPoint, ...]) -> FrontPoint:
-    """The best plain LoRA with no more parameters; of a point below them all, the smallest, which has more."""
-    least = min(rung.adapter_params for rung in ladder)
-    affordable = [rung for rung in ladder if rung.adapter_params <= max(point.adapter_params, least)]
-    return max(affordable, key=lambda rung: (rung.metric, -rung.adapter_params))
+    """The best plain LoRA that costs no more; of a point below them all, the smallest, which costs more."""
+    least = min(rung.cost for rung in ladder)
+    affordable = [rung for rung in ladder if rung.cost <= max(point.cost, least)]
+    return max(affordable, key=lambda rung: (rung.metric, -rung.cost))
 
 
 def gains_of_points(shown: Shown) -> list[tuple[FrontPoint, float, float]]:
@@ -37,16 +37,16 @@ def gains_of_points(shown: Shown) -> list[tuple[FrontPoint, float, float]]:
 def relative_ends(shown: Shown) -> list[tuple[float, float]]:
     """What axes must hold: both ends of each error bar."""
     found = gains_of_points(shown)
-    return [(float(p.adapter_params), gain + side * se) for p, gain, se in found for side in (-1, 1)]
+    return [(float(p.cost), gain + side * se) for p, gain, se in found for side in (-1, 1)]
 
 
 def draw_relative(axes: Axes, shown: Shown, look: Look, label: str) -> None:
-    """Gains with error bars; hollow where even the smallest plain LoRA has more parameters."""
+    """Gains with error bars; hollow where even the smallest plain LoRA costs more."""
     found = gains_of_points(shown)
     sizes, gains, errors = (np.array(of, dtype=np.float64) for of in zip(
-        *((p.adapter_params, gain, se) for p, gain, se in found), strict=True
+        *((p.cost, gain, se) for p, gain, se in found), strict=True
     ))  # fmt: skip
-    least = min(rung.adapter_params for rung in shown.file.lora)
+    least = min(rung.cost for rung in shown.file.lora)
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.errorbar(sizes, gains, yerr=errors, color=look.colour, marker=look.marker, markersize=look.size,
                   linestyle=look.line, linewidth=0.9, elinewidth=0.7, capsize=1.5, label=label)  # fmt: skip
@@ -55,4 +55,4 @@ def draw_relative(axes: Axes, shown: Shown, look: Look, label: str) -> None:
     axes.plot(sizes[below], gains[below], look.marker, color=look.colour, markerfacecolor="white",
               markersize=look.size, zorder=2.5)  # fmt: skip
     axes.plot([], [], "o", color=QUIET, markerfacecolor="white", markersize=look.size,
-              label="against the smallest plain LoRA, which has more parameters")  # fmt: skip
+              label=f"against the smallest plain LoRA, which has more {shown.file.cost_is.unit}")  # fmt: skip

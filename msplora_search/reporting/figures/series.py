@@ -39,7 +39,7 @@ def draw_series(
     bars = [[p.metric - low for p, (low, _) in zip(points, ends, strict=True)],
             [high - p.metric for p, (_, high) in zip(points, ends, strict=True)]]  # fmt: skip
     axes.errorbar(
-        [p.adapter_params for p in points], [p.metric for p in points], yerr=bars, marker=look.marker,
+        [p.cost for p in points], [p.metric for p in points], yerr=bars, marker=look.marker,
         linestyle=look.line, color=look.colour, markersize=look.size, linewidth=0.9, elinewidth=0.7, capsize=1.5,
         capthick=0.7, label=label,
     )  # fmt: skip
@@ -48,7 +48,7 @@ def draw_series(
 
 
 def _draw_judged(axes: Axes, points: Sequence[FrontPoint], look: Look) -> None:
-    found = [(p.adapter_params, p.metric, p.metric_judged) for p in points if p.metric_judged is not None]
+    found = [(p.cost, p.metric, p.metric_judged) for p in points if p.metric_judged is not None]
     if not found:
         return
     figure = axes.get_figure(root=True)
@@ -83,7 +83,7 @@ def around_bars(
     """Error bars."""
     half, found = _pixels(axes), list[Obstacle]()
     for point, (low, high) in zip(points, bars_of(points, bounds), strict=True):
-        (x, bottom), (_, top) = _places(axes, [(point.adapter_params, low), (point.adapter_params, high)])
+        (x, bottom), (_, top) = _places(axes, [(point.cost, low), (point.cost, high)])
         found.append(Obstacle((Box(x - half, bottom, x + half, top),), weight))
     return found
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from msplora_search.errors import InputError
 from msplora_search.reporting.course import gains_of, unit_of
-from msplora_search.reporting.figures.axes import columns_of, in_legend, parameter_axis
+from msplora_search.reporting.figures.axes import columns_of, cost_axis, cost_label, in_legend
 from msplora_search.reporting.figures.curves import draw_curves, front_records, has_curves, label_ends
 from msplora_search.reporting.figures.front import View, draw_front, label_front, legend_of, view_of
 from msplora_search.reporting.figures.gain import draw_gain, draw_hypervolume
@@ -138,14 +138,14 @@ def _panels(kind: Kind, studies: Sequence[Shown], width: Width, relative: bool) 
 
 def _front(axes: Axes, study: Shown, look: Look, label: str) -> None:
     """Front with error bars and steps, and plain LoRA in the same colour, thin and hollow."""
-    front = [(float(p.adapter_params), p.metric) for p in study.file.front]
+    front = [(float(p.cost), p.metric) for p in study.file.front]
     if front:
         corners = np.array(stairs(front))
         axes.plot(corners[:, 0], corners[:, 1], color=look.colour, linestyle=look.line, linewidth=1.0)
         own = look._replace(line="none")
         draw_series(axes, study.file.front, study.bounds, own, label, judged=False)
     for points in study.ladders.values():
-        axes.plot([p.adapter_params for p in points], [p.metric for p in points], look.marker, color=look.colour,
+        axes.plot([p.cost for p in points], [p.metric for p in points], look.marker, color=look.colour,
                   markerfacecolor="white", markersize=0.8 * look.size, linestyle=":", linewidth=0.7)  # fmt: skip
 
 
@@ -153,13 +153,13 @@ def _front_axes(axes: Axes, studies: Sequence[Shown], relative: bool) -> None:
     pairs = []
     for study in studies:
         if relative:
-            pairs += [*relative_ends(study), (float(study.file.front[0].adapter_params), 0.0)]
+            pairs += [*relative_ends(study), (float(study.file.front[0].cost), 0.0)]
             continue
         told = [*study.file.front, *study.file.lora]
         for point, ends in zip(told, bars_of(told, study.bounds), strict=True):
-            pairs += [(float(point.adapter_params), end) for end in ends]
+            pairs += [(float(point.cost), end) for end in ends]
     View.around(pairs).padded(0.06).apply(axes)
-    parameter_axis(axes)
+    cost_axis(axes, cost_label(studies[0].file.cost_is))
     if relative:
         axes.set_ylabel(f"gain over plain LoRA{unit_of(studies[0].bounds).name}")
     else:
@@ -187,8 +187,19 @@ def _require(kind: Kind, studies: Sequence[Shown], relative: bool) -> None:
             raise InputError(f"--kind importance: {shown(study.label)} is too small a study to tell what decides")
         if relative and not study.file.lora:
             raise InputError(f"--relative-to-lora: {shown(study.label)} has no plain LoRA to compare with")
+    _require_one_cost(kind, studies)
     if relative and kind is not Kind.FRONT:
         raise InputError(f"--relative-to-lora: goes with --kind front, not with {kind}")
+
+
+def _require_one_cost(kind: Kind, studies: Sequence[Shown]) -> None:
+    """Sizes of different kinds share no axis, and a gain over LoRA of equal size is another for each."""
+    costs = list(dict.fromkeys(study.file.cost_is for study in studies))
+    if len(costs) > 1 and kind in (Kind.FRONT, Kind.GAIN, Kind.GROUPS):
+        raise InputError(
+            f"--kind {kind}: the studies make different costs small ({', '.join(costs)}); draw those of one "
+            "search.cost together"
+        )
 
 
 def _require_overlay(studies: Sequence[Shown], relative: bool) -> None:

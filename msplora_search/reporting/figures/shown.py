@@ -43,6 +43,7 @@ class Shown:
             paper=_read(summary.paper) if summary.paper else None,
             lora=tuple(map(_read, summary.lora)),
             gain=(gain.metric, *gain.interval) if gain else None,
+            cost_is=summary.cost_is,
         )
         return cls(settings.name, file, summary)
 
@@ -60,7 +61,7 @@ class Shown:
 
     @property
     def ladders(self) -> dict[str, list[FrontPoint]]:
-        """Plain LoRA by rising parameters, by the word for its targets; those of the first choice first."""
+        """Plain LoRA by rising cost, by the word for its targets; those of the first choice first."""
         found: dict[str, list[FrontPoint]] = {}
         first = next(iter(self.summary.ladders), None) if self.summary else None
         for point in sorted(self.file.lora, key=lambda p: AT in (p.baseline or "")):
@@ -91,12 +92,12 @@ def titled(study: str, what: str, most: int = 40) -> str:
 
 
 def pairs_of(records: Sequence[TrialRecord]) -> list[tuple[int, float]]:
-    """Parameters and last metric of each."""
-    return [(record.adapter_params, record.final.metric) for record in records]
+    """Cost and last metric of each."""
+    return [(record.cost, record.final.metric) for record in records]
 
 
 def _read(point: Point) -> FrontPoint:
     """As it is read back from front.json."""
     told: dict[str, Any] = point.to_json()
     assert point.record.pyramid is not None
-    return FrontPoint(**{**told, "pyramid": point.record.pyramid})
+    return FrontPoint(**{**told, "costs": point.record.costs, "pyramid": point.record.pyramid})

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from msplora_search.design.costs import Cost
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.full.selection import advised
 from msplora_search.reporting.course import course_of, gains_of
@@ -32,6 +33,12 @@ def page_data(summary: Summary, export: Export, confirmed: dict[str, Any] | None
         "study": printable(results.settings.name),
         "metric": results.settings.task.metric_label,
         "bounds": results.metric.bounds,
+        "cost": {
+            "is": summary.cost_is.value,
+            "axis": summary.cost_is.axis,
+            "column": summary.cost_is.column,
+            "is_params": summary.cost_is is Cost.PARAMS,
+        },
         "layers": results.facts["layers"],
         "examples": {
             "validation": len(results.validation.truth),
@@ -104,6 +111,9 @@ def _trial(record: TrialRecord, owners: dict[int, int]) -> dict[str, Any]:
         "pyramid": _texts({"pyramid": record.pyramid.to_json()})["pyramid"] if record.pyramid else None,
         "adapter_params": record.adapter_params,
         "trainable_params": record.trainable_params,
+        "cost": record.cost,
+        "size": record.size,
+        "served": record.costs.served if record.costs else "",
         "learning_rate": record.learning_rate,
         "seed": record.seed,
         "curve": [{"rung": of.rung, "step": of.step, "loss": of.loss, **_measure(of)} for of in record.curve],
@@ -152,6 +162,7 @@ def confirmed_points(told: dict[str, Any]) -> dict[str, Any]:
                 "name": printable(str(point["name"])),
                 "on_front": str(point["name"]) in front,
                 "adapter_params": int(point["adapter_params"]),
+                "cost": int(point.get("cost", point["adapter_params"])),
                 "mean": float(point["mean"]),
                 "interval_95": [float(end) for end in point["interval_95"]],
                 "seeds": [float(metric) for metric in point["seeds"]],

@@ -1,4 +1,4 @@
-"""Metric against adapter parameters: the front, what it is compared with, and every other trial."""
+"""Metric against cost: the front, what it is compared with, and every other trial."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _trace(points: list[Json], value: str, told: list[str], role: str, symbol: s
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [p["adapter_params"] for p in points],
+        "x": [p["cost"] for p in points],
         "y": [p[value] for p in points],
         "customdata": [p["trial"] for p in points],
         "text": told,
@@ -129,8 +129,8 @@ def _stopped(data: Json) -> tuple[list[Json], list[Json]]:
 
 
 def _layout(data: Json) -> Json:
-    sizes = [t["adapter_params"] for t in data["trials"] if t["adapter_params"] > 0]
-    axis: Json = {"type": "log", "title": {"text": "adapter parameters (log scale)"}, "tickformat": "~s"}
+    sizes = [t["cost"] for t in data["trials"] if t["cost"] > 0]
+    axis: Json = {"type": "log", "title": {"text": f"{data['cost']['axis']} (log scale)"}, "tickformat": "~s"}
     return {
         "xaxis": axis | ({"tickvals": ticks(min(sizes), max(sizes))} if sizes else {}),
         "yaxis": {"title": {"text": plain(data["metric"])}},

@@ -41,7 +41,7 @@ def measured(metric: str, point: dict[str, Any]) -> list[str]:
 def headline(trial: dict[str, Any]) -> list[str]:
     """What a trial of `page_data` trained, a line each."""
     name = f"trial {trial['trial']}" + ("" if trial["kind"] == "proposal" else f" ({trial['kind']})")
-    return [f"{name}: {trial['label']}", f"{trial['adapter_params']:,} parameters, lr {trial['learning_rate']:g}"]
+    return [f"{name}: {trial['label']}", f"{trial['size']}, lr {trial['learning_rate']:g}"]
 
 
 def number(value: float | None) -> str:

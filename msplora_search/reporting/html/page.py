@@ -59,6 +59,8 @@ def page(summary: Summary, data: dict[str, Any], report: str, live: Live | None 
         metric=_text(task.metric_label),
         decides=_text(" ".join(deciding_words(summary))),
         cost=_text(cost_sentence(summary)),
+        axis=_text(summary.cost_is.axis),
+        unit=_text(summary.cost_is.unit),
         report=report,
         settings=html.escape(data["settings"]),
         versions=f"Versions: {_text(versions)}.",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msplora_search.design.choice import Choice
+from msplora_search.design.costs import Cost
 from msplora_search.design.depth import split_evenly
 from msplora_search.design.listing import every_choice
 from msplora_search.design.pyramid import Pyramid
@@ -44,6 +45,20 @@ class Ground:
     features: Features
     limit: int | None = None
     """Most adapter parameters of a proposal."""
+    cost: Cost = Cost.PARAMS
+    """What the search makes small."""
+    price: Callable[[Pyramid], int] | None = None
+    """That of a pyramid, where it is not its parameters."""
+
+    def candidate(self, pyramid: Pyramid, rate: float) -> Candidate:
+        """A pyramid at a rate, with what it costs."""
+        return Candidate(pyramid, rate, self.count(pyramid), None if self.price is None else self.price(pyramid))
+
+    def over(self, candidates: Candidates) -> tuple[float, float]:
+        """The costs between which a front is judged."""
+        dearest = int(np.argmax(candidates.costs))
+        rank = candidates.configurations[dearest].pyramid.unrolled_rank
+        return float(candidates.costs.min()), self.cost.beyond(float(candidates.costs[dearest]), rank)
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -68,7 +83,7 @@ class Candidates:
     proposals: tuple[Proposal, ...]
     configurations: tuple[Candidate, ...]
     costs: Floats
-    """Adapter parameters, (n,)."""
+    """What the search makes small, (n,)."""
     features: Floats
     """(n, features)"""
 
@@ -138,18 +153,15 @@ class Candidates:
     @classmethod
     def made(cls, built: Iterable[tuple[Pyramid, Choice]], ground: Ground) -> Candidates:
         """Of pyramids and choices that build them, each with every rate, but for those that cost too much."""
-        found = {pyramid: (ground.count(pyramid), choice) for pyramid, choice in built}
-        ordered = sorted(
-            (params, place, pyramid, choice)
-            for place, (pyramid, (params, choice)) in enumerate(found.items())
-            if ground.limit is None or params <= ground.limit
-        )
-        each = list(product(ordered, ground.rates))
-        configurations = tuple(Candidate(pyramid, rate, params) for (params, _, pyramid, _), rate in each)
+        found = [(ground.candidate(pyramid, 0.0), choice) for pyramid, choice in dict(built).items()]
+        within = [(one, choice) for one, choice in found if ground.limit is None or one.params <= ground.limit]
+        within.sort(key=lambda pair: (pair[0].cost, pair[0].params))
+        each = list(product(within, ground.rates))
+        configurations = tuple(one._replace(rate=rate) for (one, _), rate in each)
         return cls(
-            tuple((choice, rate) for (_, _, _, choice), rate in each),
+            tuple((choice, rate) for (_, choice), rate in each),
             configurations,
-            np.array([configuration.params for configuration in configurations], dtype=np.float64),
+            np.array([configuration.cost for configuration in configurations], dtype=np.float64),
             ground.features.of_all(configurations),
         )
 

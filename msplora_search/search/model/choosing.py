@@ -65,7 +65,7 @@ def initial_choice(
     middle = free & (candidates.rates == _middle(candidates.rates, known))
     free = middle if middle.any() else free
     low, high = float(sizes.min()), float(sizes.max())
-    there = np.log([one.params for one in known]) if known else np.empty(0)
+    there = np.log([one.cost for one in known]) if known else np.empty(0)
     cheapest = int(np.flatnonzero(free)[np.argmin(sizes[free])])
     if not len(there) or there.min() > sizes[cheapest]:
         return cheapest
@@ -80,13 +80,13 @@ def _cheapest_again(candidates: Candidates, free: NDArray[np.bool_], known: Coll
     Its step of the envelope is the longest, and small pyramids want high rates. On `digits` a search has half the
     regret after six to nine trials by it, and the same from the twelfth on.
     """
-    those = [one for one in known if one.params == candidates.costs.min()]
+    those = [one for one in known if one.cost == candidates.costs.min()]
     if len(those) != 1:
         return None
     higher = [
         place
         for place in np.flatnonzero(
-            free & (candidates.costs == those[0].params) & (candidates.rates > those[0].rate)
+            free & (candidates.costs == those[0].cost) & (candidates.rates > those[0].rate)
         )
         if candidates.configurations[place].pyramid == those[0].pyramid
     ]

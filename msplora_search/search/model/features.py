@@ -34,6 +34,13 @@ class Candidate(NamedTuple):
     rate: float
     params: int
     """Adapter parameters."""
+    price: int | None = None
+    """What it costs, where that is not its parameters."""
+
+    @property
+    def cost(self) -> int:
+        """What the search makes small."""
+        return self.params if self.price is None else self.price
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ class Forecaster:
             return None
         outlook, each = self._outlook(measured, pending_in(records)), [candidate_of(record) for record in stopped]
         mean, sd = outlook.expected(self.ground.features.of_all(each))
-        gains = outlook.envelope.expected_gain(mean, sd, np.array([float(one.params) for one in each]))
+        gains = outlook.envelope.expected_gain(mean, sd, np.array([float(one.cost) for one in each]))
         left = np.array([record.planned_steps - record.steps for record in stopped])
         worth = np.asarray(gains / left)
         spent = [r.steps for r in proposals if r.state in (State.PRUNED, State.COMPLETE)]
@@ -190,7 +190,7 @@ class Forecaster:
         for _ in range(min(trials, LOOKED_AHEAD)):
             prospect = self._best(measured, taken, pending)
             choice, rate = prospect.proposal
-            one = Candidate(choice.pyramid(), rate, self.ground.count(choice.pyramid()))
+            one = self.ground.candidate(choice.pyramid(), rate)
             taken, pending = {*taken, one}, [*pending, one]
             gains.append(prospect.gain)
         if trials <= len(gains) or gains[0] <= 0:
@@ -216,11 +216,10 @@ class Forecaster:
         expected = self._expected(then, first, len(proposals) - half)
         whole, known = measured.configurations[: measured.complete], self._taken(first)
         believed, _ = self._outlook(measured, []).expected(self.ground.features.of_all(whole))
-        costs, over = self.candidates.costs, measured.costs[: measured.complete]
+        span, over = self.ground.over(self.candidates), measured.costs[: measured.complete]
         at_half = np.array([one in known for one in whole])
         before, now = (
-            Envelope.of(believed[of], over[of], self.floor, (float(costs.min()), float(costs.max()))).mean()
-            for of in (at_half, np.ones_like(at_half))
+            Envelope.of(believed[of], over[of], self.floor, span).mean() for of in (at_half, np.ones_like(at_half))
         )
         return float(np.clip((now - before) / expected, 0.0, 1.0)) if expected > 0 else 1.0
 
@@ -237,7 +236,7 @@ class Forecaster:
         outlook = self._outlook(measured, pending_in(others))
         mean, sd = outlook.expected(self.ground.features.of_all([candidate_of(record)]))
         metric, variance = combined((float(mean[0]), float(sd[0]) ** 2), ending)
-        height = float(outlook.envelope.at(np.array([float(record.adapter_params)]))[0])
+        height = float(outlook.envelope.at(np.array([float(record.cost)]))[0])
         spread = math.sqrt(variance + measured.one_training + outlook.surrogate.luck)
         return float(ndtr((metric - height) / spread))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from msplora_search.design.costs import Cost
 from msplora_search.results import pareto
 from msplora_search.results.records import Configuration, State, TrialRecord
 from msplora_search.search.model.choosing import gauged_from
@@ -45,8 +46,8 @@ class Measurements:
 
     @property
     def costs(self) -> Floats:
-        """Adapter parameters, (n,)."""
-        return np.array([configuration.params for configuration in self.configurations], dtype=np.float64)
+        """What the search makes small, (n,)."""
+        return np.array([configuration.cost for configuration in self.configurations], dtype=np.float64)
 
     def front(self) -> list[Candidate]:
         """Those that no other dominates, as measured."""
@@ -70,7 +71,7 @@ class Measurements:
         whole = [(of[0], _mean_metric(of), 0.0) for of in trainings.values()]
         worst, endings = min(metric for _, metric, _ in whole), endings or Endings.of(records)
         every = [*whole, *_unfinished(records, trainings, worst, endings)]
-        costs = np.array([float(one.adapter_params) for one, _, _ in every])
+        costs = np.array([float(one.cost) for one, _, _ in every])
         kept = _nearest_to_front(np.array([metric for _, metric, _ in every]), costs, len(whole))
         complete = int((kept < len(whole)).sum())
         first, metrics, more = zip(*(every[i] for i in kept), strict=True)
@@ -86,7 +87,8 @@ class Measurements:
 def candidate_of(record: TrialRecord) -> Candidate:
     """What a trial trains. Raises AssertionError for one that adapts nothing."""
     assert record.pyramid is not None
-    return Candidate(record.pyramid, record.learning_rate, record.adapter_params)
+    price = None if record.cost_is is Cost.PARAMS else record.cost
+    return Candidate(record.pyramid, record.learning_rate, record.adapter_params, price)
 
 
 def stages(records: Sequence[TrialRecord]) -> list[tuple[int, State, int]]:

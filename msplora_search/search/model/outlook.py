@@ -54,8 +54,8 @@ class Outlook:
             variances = np.concatenate([measured.variances, np.full(len(pending), measured.variances.mean())])
             known = np.concatenate([known, waiting])
             surrogate = Surrogate.fitted(known, metrics, variances, measured.luck, surrogate)
-        costs = np.array([float(one.params) for one in (*measured.configurations, *pending)])
-        over = float(candidates.costs.min()), float(candidates.costs.max())
+        costs = np.array([float(one.cost) for one in (*measured.configurations, *pending)])
+        over = ground.over(candidates)
         counts = np.arange(len(costs)) < measured.complete
         counts[len(measured.configurations) :] = True
         envelope = Envelope.of(surrogate.predicted(known)[0][counts], costs[counts], floor, over)
@@ -66,7 +66,7 @@ class Outlook:
         return self.surrogate.predicted(self.scaler.scaled(features))
 
     def gains(self, candidates: Candidates) -> Floats:
-        """By how much each is expected to raise the mean of the envelope over log parameters, (n,)."""
+        """By how much each is expected to raise the mean of the envelope over log cost, (n,)."""
         mean, sd = self.expected(candidates.features)
         blocks = (slice(start, start + BLOCK) for start in range(0, len(mean), BLOCK))
         each = [self.envelope.expected_gain(mean[of], sd[of], candidates.costs[of]) for of in blocks]

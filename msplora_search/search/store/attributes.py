@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from msplora_search.design.costs import Cost, Costs
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.results.records import Evaluation, Failure, InfluenceOf, State, TrialRecord
 from msplora_search.search.repeats import Repeat
@@ -63,6 +64,8 @@ def store_plan(trial: optuna.trial.BaseTrial, record: TrialRecord, worker: Mappi
         "pyramid": None if record.pyramid is None else record.pyramid.to_json(),
         "learning_rate": record.learning_rate,
         "adapter_params": record.adapter_params,
+        "costs": record.costs and record.costs.to_json(),
+        "cost_is": record.cost_is.value,
         "trainable_params": record.trainable_params,
         "planned_steps": record.planned_steps,
         "seed": record.seed,
@@ -118,6 +121,8 @@ def _record(
         failure=None if failure is None else Failure(failure),
         seed=int(plan["seed"]),
         repeat_of=plan.get("repeat_of"),
+        costs=None if plan.get("costs") is None else Costs.from_json(plan["costs"]),
+        cost_is=Cost(plan.get("cost_is", Cost.PARAMS)),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msplora_search.design.costs import Cost
 from msplora_search.tasks.judge import Judge
 from msplora_search.tasks.metrics import Metric
 
@@ -50,8 +51,16 @@ def complete_facts(stored: Any) -> dict[str, Any]:
         if not isinstance(facts[name], int | None):
             raise TypeError(f"facts have no number under {name}")
     point = facts["reference_point"]
-    facts["reference_point"] = {name: float(point[name]) for name in ("metric", "log10_adapter_params")}
+    facts["reference_point"] = {name: float(point[name]) for name in ("metric", _cost_of(facts["settings"]).key)}
     return facts
+
+
+def _cost_of(settings: dict[str, Any]) -> Cost:
+    """What the study makes small, by its stored settings; a version that made parameters small did not say so."""
+    match settings:
+        case {"search": {"cost": cost}}:
+            return Cost(cost)
+    return Cost.PARAMS
 
 
 def part_told(part: Judge) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def open_study(settings: StudySettings, storage: optuna.storages.BaseStorage) ->
         load_if_exists=True,
     )
     if SETTINGS not in attributes_of(study):
-        study.set_metric_names([settings.task.metric_label, "log10_adapter_params"])
+        study.set_metric_names([settings.task.metric_label, settings.search.cost.key])
         study.set_user_attr(VERSION, CURRENT)
         study.set_user_attr(SETTINGS, result_bearing(settings))
     return study

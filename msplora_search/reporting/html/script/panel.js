@@ -38,6 +38,8 @@ function pyramidParts({ pyramid, label: words }) {
 
 function figuresOf(trial, point) {
   const rows = [["adapter parameters", whole(trial.adapter_params)], ["trainable in all", whole(trial.trainable_params)]];
+  if (!DATA.cost.is_params) rows.unshift([DATA.cost.axis, whole(trial.cost)]);
+  if (trial.served) rows.push(["as PEFT", trial.served]);
   const last = trial.curve.at(-1);
   if (point) {
     rows.push([`${DATA.metric}, validation`, measure(point.metric, point.metric_se, point.interval_95)]);

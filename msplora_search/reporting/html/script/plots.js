@@ -99,7 +99,7 @@ function startPlot(plot) {
   plot.place.on("plotly_click", (event) => pin(numberOf(event)));
 }
 
-// Arrow keys walk over the visible points of the front figure, by rising parameters.
+// Arrow keys walk over the visible points of the front figure, by rising cost.
 function startKeys(plot) {
   const walked = () => plot.figure.data
     .filter((trace) => !plot.hidden.has(trace.meta.legend) && trace.meta.role !== "judged")

@@ -6,6 +6,7 @@ const COLUMNS = [
   number("trial", (t) => t.trial, (t) => String(t.trial)),
   words("kind", (t) => t.kind),
   words("ranks g/m/l in depth groups", (t) => t.label),
+  ...(DATA.cost.is_params ? [] : [number(DATA.cost.column, (t) => t.cost, (t) => whole(t.cost))]),
   number("adapter params", (t) => t.adapter_params, (t) => whole(t.adapter_params)),
   number(DATA.metric, (t) => lastOf(t).metric, (t) => fixed(lastOf(t).metric)),
   number("± SE", (t) => lastOf(t).metric_se, (t) => fixed(lastOf(t).metric_se)),
