@@ -71,7 +71,8 @@ def main() -> None:
 def check(name: str, folder: Path, sources: Path, run: bool) -> None:
     """One model; files go into `folder`."""
     location = Path(model_location(name)) if ":" in name else small(name, folder / "model")
-    model: Any = AutoModelForCausalLM.from_pretrained(location, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(location, dtype=torch.float32)
+    model.eval()
     adapt(model)
     adapter = to_peft(model)
     write_gguf(adapter, model.config, folder / "ours.gguf", name, name)
@@ -99,7 +100,8 @@ def small(model_type: str, folder: Path) -> Path:
         "initializer_range": 0.2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
     }  # fmt: skip
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(CONFIG_MAPPING[model_type](**fields)).save_pretrained(folder)
+    auto: Any = AutoModelForCausalLM
+    auto.from_config(CONFIG_MAPPING[model_type](**fields)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -111,9 +113,9 @@ def adapt(model: Any) -> None:
     bank = attach(model, Pyramid(2, groups, ["all-linear"], 3.0))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for adapter in bank.adapters:
-            for factor, width in ((adapter.A, adapter.A.shape[1]), (adapter.B, 12)):
-                factor.copy_(torch.randn(factor.shape, generator=generator) / width**0.5 / 2)
+        for name, factor in bank.named_parameters():
+            width = factor.shape[1] if name.endswith(".A") else 12
+            factor.copy_(torch.randn(factor.shape, generator=generator) / width**0.5 / 2)
 
 
 def converter_told(adapter: PeftAdapter, folder: Path, base: Path, sources: Path) -> str:

@@ -12,7 +12,7 @@ from transformers import TrainingArguments
 
 from msplora_search.errors import InputError, suggest
 from msplora_search.full.preference import arguments_class
-from msplora_search.settings.kinds import OF_WORDS
+from msplora_search.settings.kinds import OF_SEVERAL, OF_WORDS
 from msplora_search.settings.recipe import Recipe
 
 OURS = {
@@ -60,7 +60,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         "disable_tqdm": True,
         "log_level": "error",
         "ddp_find_unused_parameters": False,
-        "per_device_eval_batch_size": 8 if recipe.task.kind in OF_WORDS else 64,
+        "per_device_eval_batch_size": 8 if recipe.task.kind in (*OF_WORDS, *OF_SEVERAL) else 64,
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "bf16": recipe.backbone.dtype == "bf16",  # or the fp32 head would meet bf16 numbers

@@ -33,7 +33,7 @@ from msplora_search.full.sentence_files import write_sentence_files
 from msplora_search.full.serving import measure_serving
 from msplora_search.full.training import Trained, is_first_process, train_recipe
 from msplora_search.search.store.folder import only_run
-from msplora_search.settings.kinds import OF_DECODERS
+from msplora_search.settings.kinds import OF_DECODERS, OF_SEVERAL
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.embedding import Embedding
@@ -200,7 +200,7 @@ def _processor(recipe: Recipe) -> Any:
 
 def _between(recipe: Recipe, processor: Any) -> str:
     """What stands between two texts that are read as one, between the columns of a prompt, or before a word."""
-    pairs = recipe.task.kind in ("multiple-choice", "extractive-qa")
+    pairs = recipe.task.kind in OF_SEVERAL
     two = recipe.task.text is not None and len(recipe.task.text) == 2 and recipe.task.kind != "embedding"
     if pairs or two:
         return separator(processor).text

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROWS = 16
 """Examples of a batch, at most."""
-SECONDS, FEWEST, MOST = 2.0, 5, 40
+SECONDS, FEWEST, MOST = 3.0, 5, 40
 """That rounds are added for, and how many there are at least and at most."""
 
 

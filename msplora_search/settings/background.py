@@ -124,7 +124,7 @@ space of three choices of targets with two rates has 26 baseline trainings; `sea
     "search.noise_repeats": """
 Every trial sees the same examples in the same order and starts from the same head, so what all trials share
 cancels in a difference. The standard error of a metric, and of a difference, follows from how far each example
-moves it (its influence): one formula for all eight metrics, with `task.group` over groups of examples. How far
+moves it (its influence): one formula for all metrics, with `task.group` over groups of examples. How far
 two seeds of one pyramid differ (in adapters, new head, order of batches and dropout) is measured too: the
 paper's baseline and the smallest LoRA are trained with `search.noise_repeats` further seeds before the
 proposals. It stands in everything that is said of points, and in what the sampler and pruning believe of a

@@ -59,6 +59,8 @@ OF_WORDS = (*OF_DECODERS, "seq2seq-lm")
 """Kinds that score a vocabulary, by nothing but the pretrained weights: there is no head to train."""
 WITHOUT_HEAD = (*OF_WORDS, "embedding")
 """Kinds that train adapters alone."""
+OF_SEVERAL = ("multiple-choice", "extractive-qa")
+"""Kinds whose examples have several sequences each."""
 
 
 def usual_metric(kind: str, label: Any) -> str:

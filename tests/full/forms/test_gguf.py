@@ -33,6 +33,7 @@ from msplora_search.full.forms.gguf_adapter import (
 )
 from tests.full.test_card import causal, classification, recipe_of
 
+AUTO: Any = AutoModelForCausalLM
 HEADS, SHARED, SIZE = 4, 2, 8
 OF_LLAMA = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
@@ -53,7 +54,7 @@ def model_of(model_type: str) -> Any:
         "vocab_size": 20, "hidden_size": HEADS * SIZE, "num_hidden_layers": 2, "num_attention_heads": HEADS,
         "num_key_value_heads": SHARED, "head_dim": SIZE, "intermediate_size": 48, "pad_token_id": 0,
     }  # fmt: skip
-    return AutoModelForCausalLM.from_config(CONFIG_MAPPING[model_type](**fields)).eval()
+    return AUTO.from_config(CONFIG_MAPPING[model_type](**fields)).eval()
 
 
 def adapted(model_type: str, names: list[str], alpha: float = 3.0) -> Any:
@@ -148,8 +149,8 @@ def test_what_has_no_gguf_form_is_refused_before_training(tmp_path: Path, monkey
     form.require(language)
     with pytest.raises(InputError, match=r"--gguf: llama.cpp takes adapters of language models.*classification"):
         form.require(recipe_of(tmp_path / "other", classification(tmp_path / "other")))
-    gpt2 = CONFIG_MAPPING["gpt2"](n_layer=1, n_embd=16, n_head=2, vocab_size=20)
-    AutoModelForCausalLM.from_config(gpt2).save_pretrained(tmp_path / "gpt2")
+    sizes: dict[str, Any] = {"n_layer": 1, "n_embd": 16, "n_head": 2, "vocab_size": 20}
+    AUTO.from_config(CONFIG_MAPPING["gpt2"](**sizes)).save_pretrained(tmp_path / "gpt2")
     with pytest.raises(InputError, match=r"--gguf: .*gpt2 is a gpt2 model.*there are: llama, mistral"):
         form.require(language.model_copy(update={"model": str(tmp_path / "gpt2")}))
     monkeypatch.setitem(sys.modules, "gguf", None)
