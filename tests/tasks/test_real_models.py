@@ -63,14 +63,14 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 
 def test_demo_data_are_what_is_described() -> None:
-    counts = {"newspaper": 5190, "boolq": 12_697, "word-problems": 2305, "made-preferences": 2245, "mnist": 5000}
+    counts = {"newspaper": 5190, "boolq": 12_697, "word-problems": 2305, "made-preferences": 2305, "mnist": 5000}
     counts |= {"commonsense": 1215, "social": 1954, "disfluent": 1000, "made-notices": 4000}
     for name, count in counts.items():
         assert len(demo_rows(name)) == count
     problem = demo_rows("word-problems")[0]
     assert set(problem) == {"passage", "question", "answer"}
     made = demo_rows("made-preferences")
-    assert made[0] == {**made[0], "chosen": "9 apples", "rejected": "18 apples"}
+    assert made[0] == {**made[0], "chosen": "9 apples", "rejected": "12 dollars"}
     assert not [row for row in made if row["chosen"] == row["rejected"]]
     assert {str(row["label"]) for row in demo_rows("boolq")} == {"yes", "no"}
     assert {len(list(row["choices"])) for row in rows_of("social")} == {3}

@@ -6,7 +6,6 @@ import gzip
 import html
 import json
 import random
-import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -108,21 +107,19 @@ def disfluent() -> Rows:
 
 
 def made_preferences() -> Rows:
-    """Made: 2,245 of the arithmetic problems with the answer and a wrong one, as prompt, chosen and rejected.
+    """Made: the arithmetic problems, each with its answer as chosen and that of another problem as rejected.
 
-    The wrong one has another first number, by a fixed seed as often above the right one as below it and at most 10
-    off. Problems whose answer begins with no number are left out.
+    2,305 rows of prompt, chosen and rejected. Which other problem is drawn by a fixed seed, among those with
+    another answer; most have another number and are of other things.
     """
-    draw, found = random.Random(11), list[dict[str, object]]()
-    for row in word_problems():
-        answer = str(row["answer"])
-        number = re.match(r"\d+", answer)
-        if number is None:
-            continue
-        right = int(number.group())
-        wrong = right + draw.choice((-1, 1) if right else (1,)) * draw.randint(1, max(1, min(right, 10)))
-        prompt = f"{row['passage']} {row['question']}"
-        found.append({"prompt": prompt, "chosen": answer, "rejected": f"{wrong}{answer[number.end() :]}"})
+    problems, draw = word_problems(), random.Random(11)
+    answers = [str(row["answer"]) for row in problems]
+    found: Rows = []
+    for row, answer in zip(problems, answers, strict=True):
+        other = draw.choice(answers)
+        while other == answer:
+            other = draw.choice(answers)
+        found.append({"prompt": f"{row['passage']} {row['question']}", "chosen": answer, "rejected": other})
     return found
 
 
