@@ -57,12 +57,11 @@ class Serving:
         """In a sentence."""
         low, middle, high = self.unmerged
         alone = "merged, as the base alone does," if self.merges else "with the adapter switched off"
+        took, peak = f"{self.seconds * 1e3:,.1f} ms", self.weights_bytes + self.further_bytes
         return (
-            f"On {printable(self.device)}, a batch of {self.rows} test examples takes {self.seconds * 1e3:,.1f} "
-            f"ms {alone} and {middle:.2f} times that unmerged, by PEFT (middle half of {self.rounds} rounds in turn "
-            f"{low:.2f} to {high:.2f}). Peak memory of tensors, unmerged: "
-            f"{_megabytes(self.weights_bytes + self.further_bytes)}, of which weights "
-            f"{_megabytes(self.weights_bytes)}."
+            f"On {printable(self.device)}, a batch of {self.rows} test examples takes {took} {alone} and {middle:.2f} "
+            f"times that unmerged, by PEFT (middle half of {self.rounds} rounds in turn {low:.2f} to {high:.2f}). "
+            f"Peak memory of tensors, unmerged: {_megabytes(peak)}, of which weights {_megabytes(self.weights_bytes)}."
         )
 
     def to_json(self) -> dict[str, Any]:
