@@ -111,5 +111,5 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, task: dict[str, Any],
     found = call("validate", study, cwd=tmp_path)
     assert found.returncode == 2
     (line,) = [line for line in (found.stdout + found.stderr).splitlines() if said in line]
-    assert line.startswith(f"{study}:")
+    assert line.startswith(f"error: {study}:")
     assert field.rpartition(".")[2] in line or field == "task.text"
