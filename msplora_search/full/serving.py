@@ -57,11 +57,12 @@ class Serving:
         """In a sentence."""
         low, middle, high = self.unmerged
         alone = "merged, as the base alone does," if self.merges else "with the adapter switched off"
-        took, peak = f"{self.seconds * 1e3:,.1f} ms", self.weights_bytes + self.further_bytes
+        took, spread = f"{self.seconds * 1e3:,.1f} ms {alone}", f"{low:.2f} to {high:.2f}"
+        peak, weights = _megabytes(self.weights_bytes + self.further_bytes), _megabytes(self.weights_bytes)
         return (
-            f"On {printable(self.device)}, a batch of {self.rows} test examples takes {took} {alone} and {middle:.2f} "
-            f"times that unmerged, by PEFT (middle half of {self.rounds} rounds in turn {low:.2f} to {high:.2f}). "
-            f"Peak memory of tensors, unmerged: {_megabytes(peak)}, of which weights {_megabytes(self.weights_bytes)}."
+            f"On {printable(self.device)}, a batch of {self.rows} test examples takes {took} and {middle:.2f} times "
+            f"that unmerged, by PEFT (middle half of {self.rounds} rounds in turn {spread}). Peak memory of tensors, "
+            f"unmerged: {peak}, of which weights {weights}."
         )
 
     def to_json(self) -> dict[str, Any]:
