@@ -60,9 +60,9 @@ class Serving:
         took, spread = f"{self.seconds * 1e3:,.1f} ms {alone}", f"{low:.2f} to {high:.2f}"
         peak, weights = _megabytes(self.weights_bytes + self.further_bytes), _megabytes(self.weights_bytes)
         return (
-            f"On {printable(self.device)}, a batch of {self.rows} test examples takes {took} and {middle:.2f} times "
-            f"that unmerged, by PEFT (middle half of {self.rounds} rounds in turn {spread}). Peak memory of tensors, "
-            f"unmerged: {peak}, of which weights {weights}."
+            f"On {printable(self.device)}, a batch of {self.rows} test examples takes {took} and {middle:.2f} "
+            f"times that unmerged, by PEFT (middle half of {self.rounds} rounds in turn {spread}). Peak memory of "
+            f"tensors, unmerged: {peak}, of which weights {weights}."
         )
 
     def to_json(self) -> dict[str, Any]:
