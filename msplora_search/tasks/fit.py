@@ -42,12 +42,28 @@ def fitting_kinds(config: Any) -> list[str]:
         "multi-label": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
         "image-classification": auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
         "multiple-choice": auto.MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES,
-        "extractive-qa": auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+        "extractive-qa": _answering(name),
         "embedding": {}
         if getattr(config, "is_encoder_decoder", False)
         else {**auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES, **auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES},
     }
     return [kind for kind, known in heads.items() if name in known]
+
+
+def _answering(name: str) -> Mapping[str, Any]:
+    """Names of architectures, this one among them where its head for answers takes the pretrained weights.
+
+    Those of LLaMA and its kin call their base otherwise than its checkpoints do, so that none would be read.
+    """
+    import transformers
+    from transformers.models.auto import modeling_auto as auto
+
+    known = auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES
+    if name not in known:
+        return {}
+    base = auto.MODEL_MAPPING_NAMES[name]
+    head, bare = (getattr(transformers, of if isinstance(of, str) else of[0]) for of in (known[name], base))
+    return known if head.base_model_prefix == bare.base_model_prefix else {}
 
 
 def require_embedding(model: nn.Module, name: str, tokenizer: Any) -> None:

@@ -202,7 +202,7 @@ WITH_HEADS = ("token-classification", "multi-label")
     ("model", "kinds"),
     [
         ("bert", [*OF_TEXTS, *WITH_HEADS, "multiple-choice", "extractive-qa", "embedding"]),
-        ("llama", [*OF_TEXTS, "causal-lm", "preference", *WITH_HEADS, "extractive-qa", "embedding"]),
+        ("llama", [*OF_TEXTS, "causal-lm", "preference", *WITH_HEADS, "embedding"]),
         ("gpt2", [*OF_TEXTS, "causal-lm", "preference", *WITH_HEADS, "extractive-qa", "embedding"]),
         ("t5", [*OF_TEXTS, "seq2seq-lm", *WITH_HEADS, "extractive-qa"]),
         ("vit", ["image-classification"]),
