@@ -227,7 +227,7 @@ def test_forms_that_differ_are_not_put_in_place(
             save_file({name: 2 * tensor for name, tensor in load_file(file).items()}, file)
         return load_peft(base, folder, config)
 
-    monkeypatch.setattr("msplora_search.full.delivery.load_peft", damaged)
+    monkeypatch.setattr("msplora_search.full.proofs.load_peft", damaged)
     with pytest.raises(
         InputError, match=r"the PEFT model differs .* nothing was written, the folder is as it was"
     ):

@@ -15,7 +15,8 @@ from tests.example import JUDGE, evaluation, results
 
 RANGES = {
     "accuracy": (0, 1), "f1": (0, 1), "matthews": (-1, 1), "pearson": (-1, 1), "spearman": (-1, 1),
-    "loss": (-math.inf, 0), "token-accuracy": (0, 1), "exact-match": (0, 1),
+    "loss": (-math.inf, 0), "token-accuracy": (0, 1), "exact-match": (0, 1), "reward-accuracy": (0, 1),
+    "recall@1": (0, 1), "recall@5": (0, 1), "recall@10": (0, 1),
 }  # fmt: skip
 
 
