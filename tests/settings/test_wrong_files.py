@@ -193,7 +193,7 @@ STUDIES = [
     ("kind: text-classification", "text: {a: b}", 4, "task.text is {'a': 'b'}; it should be a column or a list"),
     ("kind: text-classification", "text: [a, 1]", 4, f"task.text.1 is 1; {TEXT}"),
     ("kind: text-classification", "text: []", 4, "task.text is []; it should have at least 1 item"),
-    ("kind: text-classification", "text: [a, b, c]", 4, "task.text has 3 columns; text-classification reads one or two"),
+    ("kind: text-classification", "text: [a, b, c]", 4, "has 3 columns; text-classification reads one or two"),
     ("kind: text-classification", "text: [a, a]", 4, "task.text is ['a', 'a']; it should name each column once"),
     ("dataset: org/data", "dataset: 4", 5, "task.dataset is 4; it should be a name, a path, or a mapping"),
     ("dataset: org/data", "dataset: [a]", 5, "task.dataset is ['a']; it should be a name, a path, or a mapping"),
