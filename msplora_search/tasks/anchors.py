@@ -14,7 +14,7 @@ from msplora_search.tasks.tokens import Tokens
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Anchored:
     """Anchor, positive and, where there is one, negative of each example."""
 
     columns: tuple[Tokens, ...]
@@ -31,7 +31,7 @@ class Pairs:
         return np.asarray(sum(tokens.lengths for tokens in self.columns))
 
     @classmethod
-    def of(cls, columns: Sequence[Tokens]) -> Pairs:
+    def of(cls, columns: Sequence[Tokens]) -> Anchored:
         """Number the texts as they appear, column by column."""
         known: dict[bytes, int] = {}
         numbers = [[known.setdefault(tokens[i].tobytes(), len(known)) for i in range(len(tokens))]
@@ -46,7 +46,7 @@ class Pairs:
         np.save(folder / "numbers.npy", self.numbers)
 
     @classmethod
-    def load(cls, folder: Path) -> Pairs:
+    def load(cls, folder: Path) -> Anchored:
         """Map the arrays of `folder` into memory."""
         numbers = np.load(folder / "numbers.npy", mmap_mode="r")
         return cls(tuple(Tokens.load(folder / str(place)) for place in range(numbers.shape[1])), numbers)

@@ -47,10 +47,6 @@ class CausalLM:
     evaluation_tokens: int = 2048
     chance_is: str = "every token equally likely"
 
-    def fitted(self, truth: Values) -> CausalLM:
-        """Itself."""
-        return self
-
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, templates, length and tokenizer; whether truth counts tokens or examples."""
         task, tokenizer = self.settings, self.tokenizer

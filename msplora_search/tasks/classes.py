@@ -9,18 +9,33 @@ from torch import Tensor, nn
 from msplora_search.tasks.metrics import Metric, Values
 from msplora_search.tasks.parts import Batch
 
-CHANCE = "always the most frequent class"
+
+class OneClass:
+    """What kinds have in common whose examples have one class each; see `kind.Kind`."""
+
+    chance_is = "always the most frequent class"
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Scores, (batch, classes)."""
+        return class_scores(model, batch)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy, in fp32."""
+        return F.cross_entropy(outputs.float(), batch.targets)
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The most likely class of each example, (batch,)."""
+        return class_scores(model, batch).argmax(dim=-1)
+
+    def chance(self, truth: Values, judge: Metric) -> float:
+        """Always the most frequent class."""
+        return majority(judge, truth)
 
 
 def class_scores(model: nn.Module, batch: Batch) -> Tensor:
     """Logits, (batch, classes)."""
     scores: Tensor = model(**batch.inputs).logits
     return scores
-
-
-def class_loss(scores: Tensor, batch: Batch) -> Tensor:
-    """Mean cross-entropy, in fp32."""
-    return F.cross_entropy(scores.float(), batch.targets)
 
 
 def majority(judge: Metric, truth: Values) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
-from msplora_search.tasks.anchors import Pairs, of_column
+from msplora_search.tasks.anchors import Anchored, of_column
 from msplora_search.tasks.contrast import contrastive_loss, cosines, own_ranks, scored_loss
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import numbers_of
@@ -57,10 +57,6 @@ class Embedding:
         """How tokens become a vector. Raises InputError as `pooling_of` does."""
         return pooling_of(self.settings.pooling, str(self.tokenizer.name_or_path))
 
-    def fitted(self, truth: Values) -> Embedding:
-        """Itself."""
-        return self
-
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer."""
         task = self.settings
@@ -79,7 +75,7 @@ class Embedding:
             notes.append(
                 f"{cut:,} of {len(tokens):,} texts of {shown(name)} are cut to {most} tokens" if cut else ""
             )
-        pairs = Pairs.of(found)
+        pairs = Anchored.of(found)
         if label is None:
             truth, told = self._positives(table, pairs)
         else:
@@ -87,12 +83,12 @@ class Embedding:
         return Content(pairs, truth, (), "; ".join(filter(None, [*notes, told])))
 
     def load(self, folder: Path) -> Examples:
-        """Pairs."""
-        return Pairs.load(folder)
+        """Anchors with what belongs to them."""
+        return Anchored.load(folder)
 
     def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
         """Token ids with mask of each text, (batch, its tokens); numbers (batch, texts), or scores (batch,)."""
-        assert isinstance(examples, Pairs)
+        assert isinstance(examples, Anchored)
         inputs = examples.padded(rows, pad_of(self.tokenizer))
         if self.is_joint:
             return inputs, torch.from_numpy(np.array(examples.numbers[rows]))
@@ -124,7 +120,7 @@ class Embedding:
         """The rank of each own positive among those of all `rows`, (rows,); cosines stay as they are."""
         if not self.is_joint:
             return predictions
-        assert isinstance(examples, Pairs)
+        assert isinstance(examples, Anchored)
         anchors, positives = np.split(predictions, 2, axis=1)
         return own_ranks(anchors, positives, np.asarray(examples.numbers[rows, 1]))
 
@@ -132,7 +128,7 @@ class Embedding:
         """By how many different positives there are; a constant correlates with nothing."""
         return judge.at_random(len(np.unique(truth))) if isinstance(judge, Recall) else 0.0
 
-    def _positives(self, table: Table, pairs: Pairs) -> tuple[Values, str]:
+    def _positives(self, table: Table, pairs: Anchored) -> tuple[Values, str]:
         """The number of each positive. Raises InputError where all are the same."""
         positives = pairs.numbers[:, 1]
         different = len(np.unique(positives))

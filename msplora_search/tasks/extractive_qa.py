@@ -22,6 +22,7 @@ from msplora_search.tasks.passages import Passages
 from msplora_search.tasks.reading.answers import Answers, answers_of
 from msplora_search.tasks.reading.cells import empty_note, texts
 from msplora_search.tasks.reading.table import Table
+from msplora_search.tasks.several import filled, sequences_at, there_of
 from msplora_search.tasks.squad import best, exact_match, word_f1
 from msplora_search.tasks.strings import Strings
 from msplora_search.tasks.tokenising import separator
@@ -52,10 +53,6 @@ class ExtractiveQA:
     def peft_type(self) -> str | None:
         """None where the model reads segment ids: PEFT's class of the type gives it none (up to 0.21 at least)."""
         return None if "token_type_ids" in self.tokenizer.model_input_names else "QUESTION_ANS"
-
-    def fitted(self, truth: Values) -> ExtractiveQA:
-        """Itself."""
-        return self
 
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length, stride and tokenizer."""
@@ -93,9 +90,7 @@ class ExtractiveQA:
     def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
         """Token ids with mask, (batch, windows, tokens), and places of answers, (batch, windows, 2)."""
         assert isinstance(examples, Passages)
-        counts = examples.firsts[rows + 1] - examples.firsts[rows]
-        flat = np.concatenate([np.arange(examples.firsts[row], examples.firsts[row + 1]) for row in rows])
-        there = torch.from_numpy(np.arange(counts.max()) < counts[:, None])
+        flat, there = sequences_at(examples.firsts, rows)
         padded = examples.windows.padded(flat, pad_of(self.tokenizer))
         tokens = padded["attention_mask"].shape[1]
         padded["context_starts"] = _rows_of(examples.starts, examples.windows.offsets, flat, tokens)
@@ -103,25 +98,25 @@ class ExtractiveQA:
         nulls = examples.nulls[flat].astype(np.int64)
         padded["null_tokens"] = torch.from_numpy(np.full_like(nulls, -1) if examples.all_answered else nulls)
         fillers = {"input_ids": pad_of(self.tokenizer), **dict.fromkeys(OURS, -1)}
-        inputs = {name: _filled(there, of, fillers.get(name, 0)) for name, of in padded.items()}
-        return inputs, _filled(there, torch.from_numpy(examples.spans[flat].astype(np.int64)), NOT_ASKED)
+        inputs = {name: filled(there, of, fillers.get(name, 0)) for name, of in padded.items()}
+        return inputs, filled(there, torch.from_numpy(examples.spans[flat].astype(np.int64)), NOT_ASKED)
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """Scores of each token as first and as last of the answer, (tokens of all windows, 2)."""
-        there = _there(batch)
+        there = there_of(batch)
         found = model(**{name: of[there] for name, of in batch.inputs.items() if name not in OURS})
         scores = torch.stack([found.start_logits, found.end_logits], dim=-1)
         return scores[batch.inputs["attention_mask"][there].bool()]
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean cross-entropy of first and last token over the tokens of each window."""
-        return F.cross_entropy(_by_window(outputs.float(), batch), batch.targets[_there(batch)])
+        return F.cross_entropy(_by_window(outputs.float(), batch), batch.targets[there_of(batch)])
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """The answer's first character in the context, and that behind its last: (batch, 2), -1 for no answer."""
         return best_spans(
             _by_window(self.outputs(model, batch).float(), batch),
-            _there(batch),
+            there_of(batch),
             batch.inputs["context_starts"],
             batch.inputs["context_ends"],
             batch.inputs["null_tokens"],
@@ -198,19 +193,7 @@ def _rows_of(values: Values, offsets: Values, windows: Values, tokens: int) -> T
     return torch.from_numpy(found)
 
 
-def _filled(there: Tensor, windows: Tensor, filler: int) -> Tensor:
-    """(windows that are there, ...) -> (batch, windows, ...), with `filler` where there is none."""
-    found = windows.new_full((*there.shape, *windows.shape[1:]), filler)
-    found[there] = windows
-    return found
-
-
-def _there(batch: Batch) -> Tensor:
-    """Which windows there are: (batch, windows)."""
-    return batch.inputs["attention_mask"].any(dim=-1)
-
-
 def _by_window(scores: Tensor, batch: Batch) -> Tensor:
     """(tokens of all windows, 2) -> (windows that are there, tokens, 2), -inf where there is padding."""
-    real = batch.inputs["attention_mask"][_there(batch)].bool()[..., None].expand(-1, -1, 2)
+    real = batch.inputs["attention_mask"][there_of(batch)].bool()[..., None].expand(-1, -1, 2)
     return scores.new_full(real.shape, -torch.inf).masked_scatter(real, scores)

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from msplora_search.errors import InputError
 from msplora_search.settings.task import DatasetSource, TaskSettings
-from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
+from msplora_search.tasks.classes import OneClass
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
-from msplora_search.tasks.metrics import Metric, Values
-from msplora_search.tasks.parts import Batch, Examples, Rows
+from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.parts import Examples, Rows
 from msplora_search.tasks.reading.images import (
     ImageError,
     Stored,
@@ -56,7 +56,7 @@ class Images:
 
 
 @dataclass(frozen=True)
-class ImageClassification:
+class ImageClassification(OneClass):
     """See `kind.Kind`."""
 
     settings: TaskSettings
@@ -65,11 +65,6 @@ class ImageClassification:
     peft_type: str | None = None
     reads_one_token: bool = True
     evaluation_tokens: int = 8192
-    chance_is: str = CHANCE
-
-    def fitted(self, truth: Values) -> ImageClassification:
-        """Itself."""
-        return self
 
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, processor, and the image files that a table names: its text stays the same when they change."""
@@ -124,22 +119,6 @@ class ImageClassification:
             )
             pixels = (pixels - mean) / std
         return {"pixel_values": pixels}, torch.from_numpy(truth)
-
-    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Scores, (batch, classes)."""
-        return class_scores(model, batch)
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean cross-entropy."""
-        return class_loss(outputs, batch)
-
-    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The most likely class of each image, (batch,)."""
-        return class_scores(model, batch).argmax(dim=-1)
-
-    def chance(self, truth: Values, judge: Metric) -> float:
-        """Always the most frequent class."""
-        return majority(judge, truth)
 
 
 def _folder(table: Table) -> Path:

@@ -52,9 +52,6 @@ class Kind(Protocol):
     def chance_is(self) -> str:
         """What `chance` is the metric of."""
 
-    def fitted(self, truth: Values) -> Kind:
-        """The kind for the proxy of a study whose training part has this truth."""
-
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """What the content read from the table of `source` depends on, beside the table."""
 
@@ -78,6 +75,14 @@ class Kind(Protocol):
 
     def chance(self, truth: Values, judge: Metric) -> float:
         """The metric `judge` of a model that has learned nothing."""
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """A kind whose proxy depends on the truth that it is trained on, as by the scale of its numbers."""
+
+    def fitted(self, truth: Values) -> Kind:
+        """The kind for the proxy of a study whose training part has this truth."""
 
 
 @runtime_checkable

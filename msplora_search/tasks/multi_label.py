@@ -37,10 +37,6 @@ class MultiLabel:
     evaluation_tokens: int = 3072
     chance_is: str = "always the same labels"
 
-    def fitted(self, truth: Values) -> MultiLabel:
-        """Itself."""
-        return self
-
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer."""
         return [*key_of_texts(self.settings, self.tokenizer), self.settings.labels]

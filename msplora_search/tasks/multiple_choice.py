@@ -22,6 +22,7 @@ from msplora_search.tasks.parts import Batch, Examples, Rows
 from msplora_search.tasks.reading.cells import empty_note, texts
 from msplora_search.tasks.reading.choices import Choices, choices_of, right_choices
 from msplora_search.tasks.reading.table import Table
+from msplora_search.tasks.several import filled, padded_lengths, sequences_at, there_of
 from msplora_search.tasks.text_classification import key_of_texts
 from msplora_search.tasks.tokenising import separator, tokenise
 from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of
@@ -30,7 +31,7 @@ from msplora_search.text import shown
 
 @dataclass(frozen=True)
 class ChoiceTokens:
-    """A sequence for each choice of each example; those of example `i` are `firsts[i]` to `firsts[i + 1]`."""
+    """A sequence for each choice of each example, see `several`."""
 
     tokens: Tokens
     firsts: NDArray[np.int64]
@@ -41,8 +42,7 @@ class ChoiceTokens:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example, its choices padded to the longest of them."""
-        longest = np.maximum.reduceat(self.tokens.lengths, self.firsts[:-1])
-        return np.asarray(longest * np.diff(self.firsts))
+        return padded_lengths(self.tokens, self.firsts)
 
     def save(self, folder: Path) -> None:
         """Write the arrays into `folder`."""
@@ -56,15 +56,10 @@ class ChoiceTokens:
 
     def padded(self, rows: Rows, pad_token_id: int) -> dict[str, Tensor]:
         """As `Tokens.padded`, (rows, most choices, longest); a choice that is not there has a mask of zeros."""
-        counts = self.firsts[rows + 1] - self.firsts[rows]
-        flat = np.concatenate([np.arange(self.firsts[row], self.firsts[row + 1]) for row in rows])
-        there = torch.from_numpy(np.arange(counts.max()) < counts[:, None])
-        found = {}
-        for name, sequences in self.tokens.padded(flat, pad_token_id).items():
-            filler = pad_token_id if name == "input_ids" else 0
-            found[name] = sequences.new_full((*there.shape, sequences.shape[1]), filler)
-            found[name][there] = sequences
-        return found
+        flat, there = sequences_at(self.firsts, rows)
+        fillers = {"input_ids": pad_token_id}
+        padded = self.tokens.padded(flat, pad_token_id)
+        return {name: filled(there, sequences, fillers.get(name, 0)) for name, sequences in padded.items()}
 
 
 @dataclass(frozen=True)
@@ -78,10 +73,6 @@ class MultipleChoice:
     reads_one_token: bool = True
     evaluation_tokens: int = 3072
     chance_is: str = "always the place that is right most often"
-
-    def fitted(self, truth: Values) -> MultipleChoice:
-        """Itself."""
-        return self
 
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer."""
@@ -120,7 +111,7 @@ class MultipleChoice:
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """Scores of the choices that are there, (choices of all examples,)."""
-        there = _there(batch)
+        there = there_of(batch)
         inputs = {name: tensor[there][None] for name, tensor in batch.inputs.items()}
         scores: Tensor = model(**inputs).logits
         return scores[0]
@@ -155,12 +146,7 @@ def _counts_note(choices: Sequence[Choices]) -> str:
     return f"rows have {min(counts)} to {max(counts)} choices"
 
 
-def _there(batch: Batch) -> Tensor:
-    """Which choices there are: (batch, choices)."""
-    return batch.inputs["attention_mask"].any(dim=-1)
-
-
 def _by_example(scores: Tensor, batch: Batch) -> Tensor:
     """(choices of all examples,) -> (batch, choices), -inf where there is none."""
-    there = _there(batch)
+    there = there_of(batch)
     return scores.new_full(there.shape, -torch.inf).masked_scatter(there, scores)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from msplora_search.tasks.several import padded_lengths
 from msplora_search.tasks.strings import Strings
 from msplora_search.tasks.tokens import Tokens
 
@@ -16,7 +17,7 @@ ARRAYS = ("firsts", "starts", "ends", "nulls", "spans", "context_of", "answers_f
 
 @dataclass(frozen=True)
 class Passages:
-    """Every example has one window or several, which are `windows[firsts[i]:firsts[i + 1]]`."""
+    """Every example has one window or several, see `several`."""
 
     windows: Tokens
     """Question and a part of the context, one window behind the other."""
@@ -43,8 +44,7 @@ class Passages:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example, its windows padded to the longest of them."""
-        longest = np.maximum.reduceat(self.windows.lengths, self.firsts[:-1])
-        return np.asarray(longest * np.diff(self.firsts))
+        return padded_lengths(self.windows, self.firsts)
 
     @property
     def all_answered(self) -> bool:

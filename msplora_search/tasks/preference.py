@@ -20,15 +20,15 @@ from msplora_search.tasks.dialogues import Dialogues, start_of
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.language import NOT_ASKED, cut_note, response_scores
 from msplora_search.tasks.metrics import Metric, Values
-from msplora_search.tasks.pairs import Pair, pairs
 from msplora_search.tasks.parts import Batch, Examples, Part, Rows
+from msplora_search.tasks.preference_pairs import Pair, pairs
 from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.tokenising import bounded, require_whole
 from msplora_search.tasks.tokens import Tokens, most_tokens, pad_of, vocabulary_of
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Preferences:
     """Of example `i` the preferred response is dialogue `2 i` of `both`, the rejected one `2 i + 1`."""
 
     both: Dialogues
@@ -65,10 +65,6 @@ class Preference:
     known: dict[int, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
     """References of this process, by the key of the example: they depend on no pyramid."""
 
-    def fitted(self, truth: Values) -> Preference:
-        """Itself."""
-        return self
-
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, templates, length and tokenizer."""
         task, tokenizer = self.settings, self.tokenizer
@@ -92,7 +88,7 @@ class Preference:
             notes.append(
                 f"{same:,} of {len(read):,} rows have one response as chosen and rejected, and teach nothing"
             )
-        examples = Pairs(Dialogues(Tokens.of(sequences), starts), np.array(keys, dtype=np.int64))
+        examples = Preferences(Dialogues(Tokens.of(sequences), starts), np.array(keys, dtype=np.int64))
         return Content(examples, np.ones(len(read)), (), "; ".join(filter(None, notes)))
 
     def _tokens(
@@ -117,12 +113,12 @@ class Preference:
         return prompt[-room:], (chosen, rejected), (len(prompt) > room, longest >= most)
 
     def load(self, folder: Path) -> Examples:
-        """Pairs."""
-        return Pairs(Dialogues.load(folder), np.load(folder / "keys.npy", mmap_mode="r"))
+        """Preferences, in dialogues."""
+        return Preferences(Dialogues.load(folder), np.load(folder / "keys.npy", mmap_mode="r"))
 
     def collate(self, examples: Examples, rows: Rows, truth: Values) -> tuple[dict[str, Tensor], Tensor]:
         """Token ids, mask and asked tokens, (batch, 2, tokens), and keys, (batch,); a 1 for each example."""
-        assert isinstance(examples, Pairs)
+        assert isinstance(examples, Preferences)
         both = np.stack([2 * rows, 2 * rows + 1], axis=1).reshape(-1)
         inputs = examples.both.tokens.padded(both, pad_of(self.tokenizer))
         asked = examples.both.asked(both, inputs["input_ids"].shape[1]) & inputs["attention_mask"].bool()
@@ -212,7 +208,7 @@ def dataset_of(part: Part) -> Any:
     from datasets import Dataset
 
     pairs = part.corpus.examples
-    assert isinstance(pairs, Pairs)
+    assert isinstance(pairs, Preferences)
     columns: dict[str, list[list[int]]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
     for row in part.rows:
         start = int(pairs.both.starts[2 * row])

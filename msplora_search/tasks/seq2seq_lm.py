@@ -65,10 +65,6 @@ class Seq2SeqLM:
     evaluation_tokens: int = 2048
     chance_is: str = "every token equally likely"
 
-    def fitted(self, truth: Values) -> Seq2SeqLM:
-        """Itself."""
-        return self
-
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, template, length and tokenizer; whether truth counts tokens or examples."""
         task = self.settings

@@ -17,7 +17,7 @@ from msplora_search.settings.models import StudySettings
 from msplora_search.settings.task import DatasetSource
 from msplora_search.tasks.cache import FORMAT, cached_folder
 from msplora_search.tasks.judge import Judge
-from msplora_search.tasks.kind import Joint, Kind, Refers, Settles
+from msplora_search.tasks.kind import Fits, Joint, Kind, Refers, Settles
 from msplora_search.tasks.kinds import kind_of
 from msplora_search.tasks.labels import (
     class_counts,
@@ -151,7 +151,7 @@ def prepare(settings: StudySettings, processor: Any) -> Task:
     elif not len(drawn.aside):
         notes.append("there is no test part, which full training needs: see task.dataset.test and test_share")
     task = Task(
-        kind=kind.fitted(corpus.truth[train]),
+        kind=kind.fitted(corpus.truth[train]) if isinstance(kind, Fits) else kind,
         train=Part(corpus, train),
         validation=Part(corpus, validation),
         metric=judge,

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from msplora_search.settings.task import DatasetSource, TaskSettings
-from msplora_search.tasks.classes import CHANCE, class_loss, class_scores, majority
+from msplora_search.tasks.classes import OneClass
 from msplora_search.tasks.kind import Content
 from msplora_search.tasks.labels import labels_of
-from msplora_search.tasks.metrics import Metric, Values
-from msplora_search.tasks.parts import Batch, Examples, Rows
+from msplora_search.tasks.metrics import Values
+from msplora_search.tasks.parts import Examples, Rows
 from msplora_search.tasks.reading.cells import empty_note, texts
 from msplora_search.tasks.reading.table import Table
 from msplora_search.tasks.tokenising import separator, tokenise
@@ -23,7 +23,7 @@ from msplora_search.text import shown
 
 
 @dataclass(frozen=True)
-class TextClassification:
+class TextClassification(OneClass):
     """See `kind.Kind`."""
 
     settings: TaskSettings
@@ -32,11 +32,6 @@ class TextClassification:
     peft_type: str | None = "SEQ_CLS"
     reads_one_token: bool = True
     evaluation_tokens: int = 3072
-    chance_is: str = CHANCE
-
-    def fitted(self, truth: Values) -> TextClassification:
-        """Itself."""
-        return self
 
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer."""
@@ -57,22 +52,6 @@ class TextClassification:
         """Token ids with mask (batch, tokens), and classes (batch,)."""
         assert isinstance(examples, Tokens)
         return examples.padded(rows, pad_of(self.tokenizer)), torch.from_numpy(truth)
-
-    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Scores, (batch, classes)."""
-        return class_scores(model, batch)
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean cross-entropy."""
-        return class_loss(outputs, batch)
-
-    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The most likely class of each example, (batch,)."""
-        return class_scores(model, batch).argmax(dim=-1)
-
-    def chance(self, truth: Values, judge: Metric) -> float:
-        """Always the most frequent class."""
-        return majority(judge, truth)
 
 
 def key_of_texts(settings: TaskSettings, tokenizer: Any) -> list[Any]:

@@ -66,10 +66,6 @@ class TokenClassification:
         """Of spans, and of tags."""
         return "finding no span" if self._of_spans else "always the most frequent tag"
 
-    def fitted(self, truth: Values) -> TokenClassification:
-        """Itself."""
-        return self
-
     def cache_key(self, source: DatasetSource) -> list[Any]:
         """Columns, length and tokenizer; whether truth counts spans or words."""
         task, most = self.settings, most_tokens(self.settings.max_length, self.tokenizer)

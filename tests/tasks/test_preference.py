@@ -23,7 +23,7 @@ from msplora_search.proxy.precision import Precision
 from msplora_search.proxy.room import Room
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import StudySettings
-from msplora_search.tasks.preference import Pairs, Preference
+from msplora_search.tasks.preference import Preference, Preferences
 from msplora_search.tasks.processors import load_processor
 from msplora_search.tasks.task import Task, prepare
 from tests.small import write_jsonl
@@ -47,7 +47,7 @@ def prepared(settings: StudySettings) -> Task:
 def texts(task: Task, row: int) -> list[tuple[str, str]]:
     """Of both responses of a row: the whole text, and what is asked for."""
     examples = task.train.corpus.examples
-    assert isinstance(examples, Pairs)
+    assert isinstance(examples, Preferences)
     inputs, targets = task.kind.collate(examples, np.array([row]), np.ones(1))
     assert inputs["input_ids"].shape[:2] == (1, 2)
     assert targets.tolist() == [1]
