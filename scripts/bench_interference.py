@@ -19,7 +19,7 @@ import torch
 
 from msplora_search.adapters.bank import attach
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.full.recording import Recorder
+from msplora_search.full.trainers.recording import Recorder
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.settings import load_study
 

@@ -30,7 +30,7 @@ from msplora_search.design.pyramid import Pyramid
 from msplora_search.files import write_whole
 from msplora_search.full.judgement import Tried, chosen_rate
 from msplora_search.full.ranking import difference_spread
-from msplora_search.full.recording import moments
+from msplora_search.full.trainers.recording import moments
 from msplora_search.proxy.room import Room
 from msplora_search.proxy.workbench import Workbench
 from msplora_search.results.noise import difference_interval

@@ -19,15 +19,9 @@ import torch
 from torch import nn
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.full.arguments import training_arguments
-from msplora_search.full.training import (
-    PartDataset,
-    TrainedPart,
-    collate,
-    measured,
-    train_recipe,
-    whole_batches,
-)
+from msplora_search.full.trainers.arguments import training_arguments
+from msplora_search.full.trainers.trained_part import PartDataset, TrainedPart, collate, measured
+from msplora_search.full.training import train_recipe, whole_batches
 from msplora_search.results.noise import difference_se
 from msplora_search.results.records import Measure
 from msplora_search.settings.recipe import Recipe

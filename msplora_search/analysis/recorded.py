@@ -15,7 +15,7 @@ from msplora_search.analysis.reading import beside
 from msplora_search.analysis.updates import Floats
 from msplora_search.design.scaling import LEVELS
 from msplora_search.files import damaged
-from msplora_search.full.recording import FILE, whole_lines
+from msplora_search.full.trainers.recording import FILE, whole_lines
 
 REMEDY = "delete it, and analyze goes without; or train anew"
 

@@ -23,7 +23,7 @@ from msplora_search.compression.delivering import NOTHING_LEFT, Wish, relative
 from msplora_search.compression.lora import Lora
 from msplora_search.compression.writing import put_on, write_point
 from msplora_search.errors import InputError
-from msplora_search.full.card import Base
+from msplora_search.full.cards.card import Base
 from msplora_search.full.delivery import save_merged
 from msplora_search.full.proofs import MOST_APART, load_peft, require_equal
 from msplora_search.tasks.processors import model_location

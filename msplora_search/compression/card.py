@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msplora_search.compression.compressing import Compression, Point
 from msplora_search.compression.writing import pyramid_of
-from msplora_search.full.card import Base
+from msplora_search.full.cards.card import Base
 from msplora_search.settings.document import dump
 from msplora_search.text import code
 

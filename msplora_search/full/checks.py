@@ -14,8 +14,8 @@ from typing import Any
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError, placed
-from msplora_search.full.arguments import training_arguments
-from msplora_search.full.preference import INSTALL, lacks_trl
+from msplora_search.full.trainers.arguments import training_arguments
+from msplora_search.full.trainers.preference import INSTALL, lacks_trl
 from msplora_search.proxy.batching import ProxyBatches
 from msplora_search.proxy.choices import dissect_choices, space_in
 from msplora_search.proxy.workbench import require_rungs

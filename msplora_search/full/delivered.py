@@ -11,7 +11,7 @@ from typing import Any
 from msplora_search.design.costs import Costs
 from msplora_search.errors import DamagedError, InputError
 from msplora_search.files import damaged, read_json, set_aside
-from msplora_search.full.identity import identity
+from msplora_search.full.checkpoints import identity
 from msplora_search.full.serving import Serving
 from msplora_search.settings.recipe import Recipe
 

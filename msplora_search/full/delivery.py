@@ -22,10 +22,10 @@ from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.design.costs import Costs
 from msplora_search.errors import InputError
 from msplora_search.files import install
-from msplora_search.full.card import Base, Facts, model_card
+from msplora_search.full.cards.card import Base, Facts, model_card
+from msplora_search.full.checkpoints import require_same_run
 from msplora_search.full.delivered import FOLDER, RESULTS, Delivered, read_delivered, results_text
 from msplora_search.full.forms.form import Form, Source
-from msplora_search.full.identity import require_same_run
 from msplora_search.full.inputs import between_texts, delivered_processor, tokens_kept
 from msplora_search.full.proofs import CHECKED_ROWS, KEPT, MOST_APART, checked_logits, reload_peft, require_equal
 from msplora_search.full.sentence_files import write_sentence_files

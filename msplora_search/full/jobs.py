@@ -18,8 +18,8 @@ from msplora_search.adapters.peft_format import to_peft
 from msplora_search.adapters.pyramid_file import save_pyramid
 from msplora_search.errors import DamagedError, InputError
 from msplora_search.files import damaged, read_json, write_whole
+from msplora_search.full.checkpoints import forget_run, identity
 from msplora_search.full.delivered import set_aside_and_tell
-from msplora_search.full.identity import forget_run, identity
 from msplora_search.full.proofs import reload_peft
 from msplora_search.full.serving import Serving, measure_serving
 from msplora_search.full.training import Trained, train_recipe

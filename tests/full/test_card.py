@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerFast, pipeline
 
 from msplora_search import load_pyramid
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.full.card import Base, Facts, model_card
+from msplora_search.full.cards.card import Base, Facts, model_card
 from msplora_search.full.delivered import Delivered
 from msplora_search.full.delivery import train_and_deliver
 from msplora_search.settings.recipe import Recipe

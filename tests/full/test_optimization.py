@@ -17,11 +17,12 @@ from transformers import Trainer, TrainerCallback
 from msplora_search.adapters.bank import attach, bank_of
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
-from msplora_search.full.arguments import planned_steps, training_arguments
-from msplora_search.full.identity import identity
-from msplora_search.full.pyramid_trainer import PyramidTrainer
-from msplora_search.full.recording import FILE, moments
-from msplora_search.full.training import PartDataset, TrainedPart, collate, measured, train_recipe, whole_batches
+from msplora_search.full.checkpoints import identity
+from msplora_search.full.trainers.arguments import planned_steps, training_arguments
+from msplora_search.full.trainers.pyramid_trainer import PyramidTrainer
+from msplora_search.full.trainers.recording import FILE, moments
+from msplora_search.full.trainers.trained_part import PartDataset, TrainedPart, collate, measured
+from msplora_search.full.training import train_recipe, whole_batches
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.cache import CACHE_VARIABLE

@@ -19,10 +19,11 @@ from msplora_search.adapters.bank import attach, bank_of
 from msplora_search.adapters.switch import adapters_off
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
+from msplora_search.full.checkpoints import last_whole_checkpoint
 from msplora_search.full.checks import check_study
 from msplora_search.full.delivery import train_and_deliver
-from msplora_search.full.dpo_trainer import preference_trainer
-from msplora_search.full.training import last_whole_checkpoint, train_recipe
+from msplora_search.full.trainers.dpo_trainer import preference_trainer
+from msplora_search.full.training import train_recipe
 from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.backbone import Backbone, load_backbone

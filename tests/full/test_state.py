@@ -16,9 +16,16 @@ from filelock import FileLock
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
+from msplora_search.full.checkpoints import (
+    CHECKPOINTS,
+    IDENTITY,
+    checkpoints,
+    forget_run,
+    identity,
+    require_same_run,
+)
 from msplora_search.full.delivered import Delivered, read_delivered, results_text
 from msplora_search.full.delivery import train_and_deliver
-from msplora_search.full.identity import CHECKPOINTS, IDENTITY, checkpoints, forget_run, identity, require_same_run
 from msplora_search.full.jobs import Job, read, set_damaged_aside
 from msplora_search.full.proofs import require_equal
 from msplora_search.full.training import is_first_process, train_recipe

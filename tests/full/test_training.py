@@ -29,9 +29,9 @@ from msplora_search import load_pyramid
 from msplora_search.design.depth import DepthGroup
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
+from msplora_search.full.checkpoints import identity, last_whole_checkpoint
 from msplora_search.full.delivery import train_and_deliver
-from msplora_search.full.identity import identity
-from msplora_search.full.training import last_whole_checkpoint, train_recipe
+from msplora_search.full.training import train_recipe
 from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe, load_recipe
 from msplora_search.tasks.cache import CACHE_VARIABLE

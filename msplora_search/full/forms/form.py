@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from msplora_search.adapters.peft_format import PeftAdapter
-from msplora_search.full.card_code import Usage
+from msplora_search.full.cards.code import Usage
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.parts import Batch
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from msplora_search.adapters.foreign import loading
 from msplora_search.adapters.peft_format import PeftAdapter
 from msplora_search.errors import InputError
-from msplora_search.full.card_code import Usage
+from msplora_search.full.cards.code import Usage
 from msplora_search.full.forms.form import Passage, Source
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.kinds import kind_of

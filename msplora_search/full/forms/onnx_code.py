@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from msplora_search.full.card_code import MOST_NEW, Usage, inputs_code
+from msplora_search.full.cards.code import MOST_NEW, Usage, inputs_code
 
 
 def onnx_code(usage: Usage) -> str:

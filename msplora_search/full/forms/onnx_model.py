@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from msplora_search.errors import InputError
-from msplora_search.full.card_code import Usage
+from msplora_search.full.cards.code import Usage
 from msplora_search.full.forms.form import Passage, Source
 from msplora_search.full.forms.onnx_code import onnx_code
 from msplora_search.settings.recipe import Recipe

@@ -11,7 +11,7 @@ import pytest
 from torch import Tensor
 
 from msplora_search.errors import InputError
-from msplora_search.full.card_code import Usage
+from msplora_search.full.cards.code import Usage
 from msplora_search.full.delivery import train_and_deliver
 from msplora_search.full.forms.form import Passage, Source
 from msplora_search.settings.document import dump

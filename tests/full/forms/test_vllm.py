@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msplora_search.full.card import Facts, model_card
+from msplora_search.full.cards.card import Facts, model_card
 from msplora_search.full.forms.vllm import MAX_RANKS, Verdict, served_by, verdict
 from msplora_search.tasks.kinds import kind_of
 from tests.full.test_card import DONE, causal, recipe_of

@@ -11,7 +11,7 @@ import torch
 from transformers import TrainingArguments
 
 from msplora_search.errors import InputError, suggest
-from msplora_search.full.preference import arguments_class
+from msplora_search.full.trainers.preference import arguments_class
 from msplora_search.settings.kinds import OF_SEVERAL, OF_WORDS
 from msplora_search.settings.recipe import Recipe
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from msplora_search.design.scaling import LEVELS
 from msplora_search.files import public_name
-from msplora_search.full.card_code import Usage, merged_code, peft_code, pyramid_code
+from msplora_search.full.cards.code import Usage, merged_code, peft_code, pyramid_code
 from msplora_search.full.delivered import Delivered
 from msplora_search.full.forms.form import Form
 from msplora_search.full.forms.vllm import served_by, verdict

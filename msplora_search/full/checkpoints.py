@@ -1,4 +1,4 @@
-"""Which recipe the checkpoints of an output folder are of."""
+"""The checkpoints of an output folder: which recipe they are of, and which of them is whole."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from msplora_search.errors import InputError
 from msplora_search.files import write_whole
@@ -75,3 +77,23 @@ def checkpoints(folder: Path) -> list[Path]:
     """The folders of checkpoints as transformers' Trainer names them, oldest first."""
     found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     return sorted((path for path in found if path.is_dir()), key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; half-written ones are removed."""
+    found = checkpoints(folder)
+    while found:
+        newest = found.pop()
+        if _is_whole(newest):
+            return str(newest)
+        shutil.rmtree(newest, ignore_errors=True)
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())  # the Trainer writes it last
+        with safe_open(checkpoint / "model.safetensors", "pt") as file:
+            return bool(file.keys()) and (checkpoint / "optimizer.pt").is_file()
+    except (OSError, ValueError, SafetensorError):
+        return False

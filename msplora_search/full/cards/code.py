@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msplora_search.adapters.outputs import Outputs
-from msplora_search.full.card_embedding import loaded_by_sentence_transformers, pooled
-from msplora_search.full.card_reading import answering, choosing
+from msplora_search.full.cards.embedding import loaded_by_sentence_transformers, pooled
+from msplora_search.full.cards.reading import answering, choosing
 from msplora_search.settings.kinds import OF_DECODERS
 from msplora_search.settings.task import TaskSettings
 from msplora_search.tasks.pooling import Pooling

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
-from msplora_search.full.pyramid_trainer import Listener
+from msplora_search.full.trainers.pyramid_trainer import Listener
 from msplora_search.tasks.parts import Batch, Part
 from msplora_search.tasks.preference import dataset_of
 from msplora_search.tasks.task import Task
