@@ -35,6 +35,7 @@ from msplora_search.search.store.folder import only_run
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.embedding import Embedding
 from msplora_search.tasks.labels import class_counts
+from msplora_search.tasks.passages import Passages
 from msplora_search.tasks.task import Task
 
 
@@ -224,6 +225,7 @@ class _Subject:
 
     def card(self, folder: Path, facts: Facts, forms: Sequence[Form]) -> str:
         """The README."""
+        examples = self.trained.parts.test.corpus.examples
         config = json.loads((folder / "peft" / CONFIG).read_text(encoding="utf-8"))
         facts = replace(
             facts,
@@ -231,6 +233,7 @@ class _Subject:
             forms=tuple(forms),
             adapter=config,
             model_type=str(getattr(self.model.config, "model_type", "")),
+            all_answered=isinstance(examples, Passages) and examples.all_answered,
         )
         most, between = tokens_kept(self.recipe, self.processor), between_texts(self.recipe, self.processor)
         return model_card(self.recipe, self.task.kind, most, facts, between)

@@ -22,11 +22,13 @@ from transformers import (
 
 from msplora_search import load_pyramid
 from msplora_search.full.delivery import train_and_deliver
+from msplora_search.full.forms.onnx_model import OnnxModel
 from msplora_search.settings.document import dump
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.processors import load_processor
 from tests.end_to_end.test_cli import call
+from tests.full.forms.test_onnx import stranger
 from tests.full.test_card import MOST_APART, ROWS, recipe_of, strangers
 from tests.small import write_jsonl
 from tests.tasks.models import study_of
@@ -140,29 +142,48 @@ def test_a_stock_pipeline_finds_the_names(tmp_path: Path) -> None:
     assert right > 40
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task_of", [tags, labels])
-def test_the_code_of_the_card_scores_as_the_trained_model(tmp_path: Path, task_of: Any) -> None:
-    save_encoder(tmp_path / "model")
+def delivered(folder: Path, task_of: Any, **named_: Any) -> tuple[Any, dict[str, str]]:
+    """A recipe of 100 sentences, delivered, and lines of its card's code with ones that take the first of them."""
+    save_encoder(folder / "model")
     rows = named(100)
-    data = str(write_jsonl(tmp_path / "data.jsonl", rows))
+    data = str(write_jsonl(folder / "data.jsonl", rows))
     classes = SEEN if task_of is tags else FLAGS
-    recipe = recipe_of(tmp_path, {**task_of(tmp_path), "dataset": data}, classes=classes)
-    assert train_and_deliver(recipe, tmp_path / "out", with_merged=True) is not None
-    given = {
-        'sentences = [["some", "words"]]': f"sentences = {[row['tokens'] for row in rows[:ROWS]]!r}",
-        "texts = ['some text']": f"texts = {[row['text'] for row in rows[:ROWS]]!r}",
-    }
-    found = strangers(tmp_path, dict([list(given.items())[task_of is labels]]))
+    recipe = recipe_of(folder, {**task_of(folder), "dataset": data}, classes=classes)
+    done = train_and_deliver(recipe, folder / "out", **named_)
+    assert done is not None
+    assert done.apart < 1e-5
+    if task_of is tags:
+        return recipe, {'[["some", "words"]]': repr([row["tokens"] for row in rows[:ROWS]])}
+    return recipe, {"texts = ['some text']": f"texts = {[row['text'] for row in rows[:ROWS]]!r}"}
+
+
+def tied_scores(folder: Path, recipe: Any) -> torch.Tensor:
+    """What the trained model gives for these sentences."""
     processor = load_processor(recipe)
     model = load_backbone(recipe, processor, recipe.classes, seed=5).model
-    load_pyramid(model, tmp_path / "out" / "model" / "pyramid")
+    load_pyramid(model, folder / "out" / "model" / "pyramid")
     task = prepare_full(recipe.task, recipe.classes, 0.1, processor).task
     corpus = task.train.corpus
     inputs, _ = task.kind.collate(corpus.examples, np.arange(ROWS), np.array(corpus.truth[:ROWS]))
     with torch.inference_mode():
-        tied = model.eval()(**inputs).logits
-    assert tied.shape[-1] == len(classes)
+        tied: torch.Tensor = model.eval()(**inputs).logits
+    assert tied.shape[-1] == len(recipe.classes)
     assert tied.std() > 100 * MOST_APART
-    for one in found:
+    return tied
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task_of", [tags, labels])
+def test_the_code_of_the_card_scores_as_the_trained_model(tmp_path: Path, task_of: Any) -> None:
+    recipe, given = delivered(tmp_path, task_of, with_merged=True)
+    tied = tied_scores(tmp_path, recipe)
+    for one in strangers(tmp_path, given):
         assert (one["scores"] - tied).abs().max() <= MOST_APART
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task_of", [tags, labels])
+def test_onnxruntime_scores_as_the_trained_model(tmp_path: Path, task_of: Any) -> None:
+    recipe, given = delivered(tmp_path, task_of, further=[OnnxModel()])
+    found = stranger(tmp_path, given)["scores"]
+    assert np.abs(found - tied_scores(tmp_path, recipe).numpy()).max() <= MOST_APART

@@ -75,11 +75,25 @@ def test_the_code_of_the_card_chooses_as_the_trained_model(tmp_path: Path, task_
         assert (found["scores"][0] - scores).abs().max() <= MOST_APART
 
 
+def all_answered(folder: Path) -> dict[str, Any]:
+    """The answered questions alone."""
+    task = answering(folder, 400)
+    rows = [json.loads(line) for line in (folder / "data.jsonl").read_text().splitlines()]
+    write_jsonl(folder / "data.jsonl", [row for row in rows if row["answers"]["text"]])
+    return task
+
+
+def some_answered(folder: Path) -> dict[str, Any]:
+    return answering(folder, 300)
+
+
+@pytest.mark.parametrize("task_of", [some_answered, all_answered])
 def test_the_code_of_the_card_finds_the_answers_of_the_trained_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], task_of: Any
 ) -> None:
-    training = {"epochs": 10, "batch_size": 16, "learning_rate": 1e-2}
-    recipe = delivered(tmp_path, answering(tmp_path, 300), training=training)
+    # Few steps leave a model that would often say that there is no answer.
+    training = {"epochs": 10 if task_of is some_answered else 1, "batch_size": 16, "learning_rate": 1e-2}
+    recipe = delivered(tmp_path, task_of(tmp_path), training=training)
     rows = [json.loads(line) for line in (tmp_path / "data.jsonl").read_text().splitlines()]
     card = (tmp_path / "out" / "model" / "README.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```$", card, re.DOTALL | re.MULTILINE)
@@ -100,5 +114,5 @@ def test_the_code_of_the_card_finds_the_answers_of_the_trained_model(
             real = found["inputs"]["attention_mask"].bool()
             assert (found["scores"][real] - scores).abs().max() <= MOST_APART * max(1.0, float(scores.abs().max()))
         answered, several = answered + (start >= 0), several + (len(real) > 1)
-    assert answered
+    assert answered if task_of is some_answered else answered == 6
     assert several

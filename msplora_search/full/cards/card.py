@@ -68,6 +68,8 @@ class Facts:
     """The content of `adapter_config.json`, for what is said of serving it; None: nothing."""
     model_type: str = ""
     """The base's, as transformers calls it."""
+    all_answered: bool = False
+    """See `Usage`."""
 
 
 def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, between: str = "") -> str:
@@ -99,7 +101,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
         *_held(recipe),
         *_dropout(recipe),
         "",
-        *_forms(_usage(recipe, kind, base, most_tokens, between), facts, kind),
+        *_forms(_usage(recipe, kind, base, most_tokens, between, facts.all_answered), facts, kind),
         f"The {compared} of all forms differ by at most {done.apart:.1e} on real batches in "
         f"{recipe.backbone.dtype}. "
         "Training the PEFT form on would untie what the pyramid shares.",
@@ -107,7 +109,7 @@ def model_card(recipe: Recipe, kind: Kind, most_tokens: int, facts: Facts, betwe
     return "\n".join(lines) + "\n"
 
 
-def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int, between: str) -> Usage:
+def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int, between: str, all_answered: bool) -> Usage:
     return Usage(
         task=recipe.task,
         auto_class=kind.auto_class,
@@ -117,6 +119,7 @@ def _usage(recipe: Recipe, kind: Kind, base: Base, most_tokens: int, between: st
         most_tokens=most_tokens,
         between=between,
         pooling=kind.pooling if isinstance(kind, Embedding) else None,
+        all_answered=all_answered,
         dtype="bfloat16" if recipe.backbone.dtype == "bf16" else "float32",
         trust_remote_code=recipe.trust_remote_code,
     )

@@ -35,6 +35,8 @@ class Usage:
     of a prompt; or before every word but the first."""
     pooling: Pooling | None = None
     """How an embedding is made of tokens; None for other tasks."""
+    all_answered: bool = False
+    """Whether every question of the test part has an answer, so that one was always given."""
     dtype: str = "float32"
     trust_remote_code: bool = False
     tensors: str = "pt"
@@ -131,17 +133,16 @@ def _trust(usage: Usage) -> str:
 
 def _asked(usage: Usage) -> list[str]:
     match usage.task.kind:
-        case "text-classification" | "text-regression" | "multi-label":
-            return [*_texts(usage), *_scored(usage)]
+        case "text-classification" | "text-regression" | "multi-label" | "image-classification":
+            return [*inputs_code(usage), *_scored(usage)]
         case "token-classification":
-            return _tagged(usage)
-        case "image-classification":
-            return [*_images(usage), *_scored(usage)]
+            return [*inputs_code(usage), *_run(), *tags_code("model.config.id2label")]
         case "causal-lm" | "seq2seq-lm" | "preference":
             return _answered(usage)
-        case "multiple-choice" | "extractive-qa":
-            reads = choosing if usage.task.kind == "multiple-choice" else answering
-            return reads(usage.task, usage.most_tokens, usage.between)
+        case "multiple-choice":
+            return choosing(usage.task, usage.most_tokens, usage.between)
+        case "extractive-qa":
+            return answering(usage.task, usage.most_tokens, usage.between, usage.all_answered)
         case "embedding":
             assert usage.pooling is not None
             return pooled(usage.task, usage.pooling, usage.most_tokens)
@@ -161,6 +162,8 @@ def inputs_code(usage: Usage) -> list[str]:
             return _images(usage)
         case "causal-lm":
             return _prompt(usage)
+        case "token-classification":
+            return _sentences(usage)
         case _:
             return _texts(usage)
 
@@ -193,25 +196,33 @@ def _scored(usage: Usage) -> list[str]:
     if usage.task.kind == "multi-label":
         of_row = "[model.config.id2label[i] for i, score in enumerate(row) if score > 0.5]"
         told = f"[{of_row} for row in scores.sigmoid().tolist()]"
-    return ["with torch.inference_mode():", "    scores = model(**inputs).logits.float()", f"print({told})"]
+    return [*_run(), f"print({told})"]
 
 
-def _tagged(usage: Usage) -> list[str]:
-    """Sentences as lists of words; the first token of a word says its tag."""
-    cut = f'padding=True, truncation=True, max_length={usage.most_tokens}, return_tensors="pt"'
+def _run() -> list[str]:
+    return ["with torch.inference_mode():", "    scores = model(**inputs).logits.float()"]
+
+
+def _sentences(usage: Usage) -> list[str]:
+    """Sentences as lists of words."""
+    cut = f"padding=True, truncation=True, max_length={usage.most_tokens}, {_as(usage)}"
     read = "sentences"
     if usage.between:
         read = f"[[*words[:1], *({usage.between!a} + word for word in words[1:])] for words in sentences]"
     return [
         'sentences = [["some", "words"]]',
         f"inputs = tokenizer({read}, is_split_into_words=True, {cut})",
-        "with torch.inference_mode():",
-        "    scores = model(**inputs).logits.float()",
+    ]
+
+
+def tags_code(names: str) -> list[str]:
+    """Lines that print the words of `sentences` with their tags by `scores`: that of a word's first token."""
+    return [
         "for row, words in enumerate(sentences):",
         "    of_token = inputs.word_ids(row)",
         "    firsts = {of_token.index(word): word for word in of_token if word is not None}",
-        "    best = scores[row].argmax(dim=-1).tolist()",
-        "    print([(words[word], model.config.id2label[best[place]]) for place, word in firsts.items()])",
+        "    best = scores[row].argmax(axis=-1).tolist()",
+        f"    print([(words[word], {names}[best[place]]) for place, word in firsts.items()])",
     ]
 
 

@@ -29,8 +29,13 @@ def choosing(task: TaskSettings, most: int, between: str) -> list[str]:
     ]
 
 
-def answering(task: TaskSettings, most: int, between: str) -> list[str]:
-    """Find the best answer in all windows of a context, and print it; nothing where there is none."""
+def answering(task: TaskSettings, most: int, between: str, always: bool) -> list[str]:
+    """Find the best answer in all windows of a context, and print it.
+
+    Unless there is `always` one: "no answer" where the score of that is higher in some window.
+    """
+    null = "(ids == tokenizer.cls_token_id).int().argmax() if tokenizer.cls_token_id is not None else 0"
+    told = 'max(answers)[1] if max(answers)[0] > no_answer else "no answer"'
     return [
         f"question = {f'some {task.question}'!a}",
         f"context = {f'some {task.context}'!a}",
@@ -49,15 +54,15 @@ def answering(task: TaskSettings, most: int, between: str) -> list[str]:
         "with torch.inference_mode():",
         "    found = model(**inputs)",
         "scores = torch.stack([found.start_logits, found.end_logits], dim=-1).float()",
-        'answers, no_answer = [(-float("inf"), "")], float("inf")',
+        'answers = [(-float("inf"), "")]',
+        *([] if always else ['no_answer = float("inf")']),
         'for score, inside, places, ids in zip(scores, of_context, offsets, inputs["input_ids"]):',
-        "    null = (ids == tokenizer.cls_token_id).int().argmax() if tokenizer.cls_token_id is not None else 0",
-        "    no_answer = min(no_answer, float(score[null].sum()))",
+        *([] if always else [f"    null = {null}", "    no_answer = min(no_answer, float(score[null].sum()))"]),
         "    first, last = score[:, :1], score[:, 1]",
         '    pairs = (first + last).masked_fill(~(inside[:, None] & inside), -float("inf"))',
         f"    pairs = pairs.masked_fill(~torch.ones_like(pairs).bool().triu().tril({MOST_TOKENS - 1}), "
         '-float("inf"))',
         "    start, end = divmod(int(pairs.argmax()), len(pairs))",
         "    answers.append((float(pairs.max()), context[places[start][0] : places[end][1]]))",
-        'print(max(answers)[1] if max(answers)[0] > no_answer else "no answer")',
+        f"print({'max(answers)[1]' if always else told})",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from msplora_search.full.cards.code import MOST_NEW, Usage, inputs_code
+from msplora_search.full.cards.code import MOST_NEW, Usage, inputs_code, tags_code
 
 
 def onnx_code(usage: Usage) -> str:
@@ -29,12 +29,20 @@ def onnx_code(usage: Usage) -> str:
 
 
 def _scored(usage: Usage) -> list[str]:
-    told = "scores[:, 0].tolist()" if usage.task.kind == "text-regression" else None
-    return [
+    ran = [
         "given = {one.name: inputs[one.name] for one in session.get_inputs()}",
         "(scores,) = session.run(None, given)",
-        f"print({told or '[names[i] for i in scores.argmax(axis=-1)]'})",
     ]
+    match usage.task.kind:
+        case "token-classification":
+            return [*ran, *tags_code("names")]
+        case "multi-label":
+            told = "[[name for name, score in zip(names, row) if score > 0] for row in scores]"
+        case "text-regression":
+            told = "scores[:, 0].tolist()"
+        case _:
+            told = "[names[i] for i in scores.argmax(axis=-1)]"
+    return [*ran, f"print({told})"]
 
 
 def _generated() -> list[str]:

@@ -23,7 +23,10 @@ from msplora_search.settings.recipe import Recipe
 
 FILE = "model.onnx"
 INSTALL = 'pip install "msplora-search[onnx]"'
-KINDS = ("text-classification", "text-regression", "image-classification", "causal-lm")
+KINDS = (
+    "text-classification", "text-regression", "multi-label", "token-classification", "image-classification",
+    "causal-lm",
+)  # fmt: skip
 """Kinds whose models give logits in one pass over what they are given."""
 SIZES = {"pixel_values": ("batch",)}
 """The dimensions of an input that may have any size, where they are not examples and tokens."""
