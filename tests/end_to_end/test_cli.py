@@ -19,18 +19,8 @@ from msplora_search.results.records import State
 from msplora_search.search.results import load_results
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from msplora_search.tasks.demo import demo_model
+from tests.program import PROGRAM, call
 from tests.small import save_model, sentences, study_fields, tokenizer, write_jsonl, write_study
-
-PROGRAM = Path(sys.executable).with_name("msplora-search")
-Finished = subprocess.CompletedProcess[str]
-
-
-def call(*words: object, cwd: Path | None = None, limit: Callable[[], None] | None = None) -> Finished:
-    """Run the program as a user does: its own process, no terminal."""
-    command = [str(PROGRAM), *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, timeout=600, preexec_fn=limit, check=False
-    )
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

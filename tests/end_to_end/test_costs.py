@@ -13,7 +13,7 @@ import yaml
 
 from msplora_search.design.pyramid import Pyramid
 from msplora_search.tasks.cache import CACHE_VARIABLE
-from tests.end_to_end.test_cli import call
+from tests.program import call
 from tests.small import write_study
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "front.json"

@@ -10,7 +10,7 @@ import pytest
 
 from msplora_search.settings import StudySettings
 from msplora_search.settings.document import dump
-from tests.end_to_end.test_cli import call
+from tests.program import call
 from tests.small import write_jsonl
 from tests.tasks.embedded import add_sentence_files, embedding_of, pairs, scored
 

@@ -22,7 +22,7 @@ from msplora_search.search.summary import summarise
 from msplora_search.settings.document import Document, dump
 from msplora_search.settings.origins import Origins
 from msplora_search.settings.recipe import Recipe
-from tests.end_to_end.test_cli import call
+from tests.program import call
 from tests.small import save_model, write_jsonl
 from tests.tasks.models import preferences, requests, save_llama, save_t5, save_vit, study_of
 from tests.tasks.reading_models import answering, choosing

@@ -13,7 +13,8 @@ from msplora_search.search.study import run_study
 from msplora_search.settings import load_study
 from msplora_search.settings.document import dump
 from msplora_search.tasks.cache import CACHE_VARIABLE
-from tests.end_to_end.test_cli import PROGRAM, snapshot
+from tests.end_to_end.test_cli import snapshot
+from tests.program import PROGRAM
 from tests.small import save_model, study_fields
 
 OUTPUTS = {

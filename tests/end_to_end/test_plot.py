@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from msplora_search.tasks.cache import CACHE_VARIABLE
-from tests.end_to_end.test_cli import call
+from tests.program import call
 from tests.small import write_study
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from msplora_search.cli import app
 from msplora_search.settings.document import dump
-from tests.end_to_end.test_cli import call
+from tests.program import call
 from tests.small import write_jsonl
 from tests.tasks.models import study_of
 from tests.tasks.reading_models import answering, choosing, chosen, found

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from msplora_search.cli_parts import STORAGE_VARIABLE
-from tests.end_to_end.test_cli import call, start
+from tests.end_to_end.test_cli import start
+from tests.program import call
 from tests.small import write_study
 
 SMALL = {"trials": 2, "sampler": "random", "baselines": []}

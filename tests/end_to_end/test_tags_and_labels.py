@@ -27,9 +27,9 @@ from msplora_search.settings.document import dump
 from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.processors import load_processor
-from tests.end_to_end.test_cli import call
 from tests.full.forms.test_onnx import stranger
 from tests.full.test_card import MOST_APART, ROWS, recipe_of, strangers
+from tests.program import call
 from tests.small import write_jsonl
 from tests.tasks.models import study_of
 from tests.tasks.tagged import TAGS, named, save_encoder

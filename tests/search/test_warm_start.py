@@ -29,7 +29,8 @@ from msplora_search.search.store.carried import EarlierPoint
 from msplora_search.search.summary import summarise
 from msplora_search.search.warm_start import carried_over, spread
 from msplora_search.settings import StudySettings, load_study
-from tests.end_to_end.test_cli import call, snapshot
+from tests.end_to_end.test_cli import snapshot
+from tests.program import call
 from tests.search.test_resume import Killed, stop_at
 from tests.search.test_study import search
 from tests.small import save_model, study_fields, write_study

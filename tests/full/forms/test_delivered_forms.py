@@ -16,8 +16,8 @@ from msplora_search.full.delivery import train_and_deliver
 from msplora_search.full.forms.form import Passage, Source
 from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe
-from tests.end_to_end.test_cli import call
 from tests.full.test_card import causal, classification, recipe_of
+from tests.program import call
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 
