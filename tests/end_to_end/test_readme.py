@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from msplora_search.search.results import load_results
 from msplora_search.settings.kinds import METRICS
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from tests.adapters.models import bert
+from tests.program import PROGRAM, call
 from tests.servers import Postgres, add_node
 from tests.small import save_model, sentences, write_study
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = str(Path(sys.executable).with_name("msplora-search"))
 SCRIPTS = ("scripts/search", "scripts/test")
 GUIDE = (
     "validate", "params", "run", "status", "export", "report", "plot", "table", "train", "confirm", "analyze",
@@ -56,12 +55,13 @@ def commands(*of: str) -> list[str]:
 
 def ran(command: str, *more: str, cwd: Path) -> str:
     """What a command prints."""
-    words = shlex.split(command)
-    program = {"msplora-search": PROGRAM}.get(words[0], str(ROOT / words[0]))
-    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        [program, *words[1:], *more], cwd=cwd, capture_output=True, text=True, env=alone, check=False
-    )
+    words = [*shlex.split(command), *more]
+    if words[0] == "msplora-search":
+        done = call(*words[1:], cwd=cwd)
+    else:
+        alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        script = [str(ROOT / words[0]), *words[1:]]
+        done = subprocess.run(script, cwd=cwd, capture_output=True, text=True, env=alone, check=False)
     complaints = [line for line in done.stderr.splitlines() if "is made once, from a download" not in line]
     assert (done.returncode, complaints) == (0, []), command + done.stdout + done.stderr
     return done.stdout

@@ -28,7 +28,8 @@ from msplora_search.tasks.backbone import load_backbone
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.processors import load_processor
-from tests.full.test_training import PROGRAM, call, losses, recipe_of, write_recipe
+from tests.full.test_training import call, losses, recipe_of, write_recipe
+from tests.program import PROGRAM
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 QV = ("query", "value")

@@ -30,7 +30,8 @@ from msplora_search.tasks.backbone import Backbone, load_backbone
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from msplora_search.tasks.full_parts import prepare_full
 from msplora_search.tasks.processors import load_processor
-from tests.full.test_training import PROGRAM, call, losses
+from tests.full.test_training import call, losses
+from tests.program import PROGRAM
 from tests.small import write_jsonl
 from tests.tasks.models import preferences, save_llama, study_of
 

@@ -6,7 +6,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,10 +35,11 @@ from msplora_search.settings.document import dump
 from msplora_search.settings.recipe import Recipe, load_recipe
 from msplora_search.tasks.cache import CACHE_VARIABLE
 from msplora_search.tasks.full_parts import prepare_full
+from tests import program
+from tests.program import PROGRAM, Finished
 from tests.small import classifier, save_model, sentences, study_fields, tokenizer, write_jsonl
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
-PROGRAM = Path(sys.executable).with_name("msplora-search")
 UNEVEN = Pyramid(2, [DepthGroup(0, 1, 2, 0), DepthGroup(1, 2, 1, 2)], ["query", "value"])
 
 
@@ -257,10 +257,11 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert last_whole_checkpoint(folder) == newest
 
 
-def call(*words: object, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        list(map(str, words)), capture_output=True, text=True, preexec_fn=limit, check=False, timeout=600
-    )
+def call(*words: object, limit: Callable[[], None] | None = None) -> Finished:
+    """The program, or one that starts it."""
+    if words[0] == PROGRAM:
+        return program.call(*words[1:], limit=limit)
+    return subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=600)
 
 
 @pytest.mark.slow
