@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msplora_search.design.costs import Cost, Costs
 from msplora_search.files import damaged, read_json
 from msplora_search.reporting.confirmed_costs import latency, latency_sentence, measured_in, served_costs, smaller
-from msplora_search.reporting.figures.confirm import draw_confirmation
+from msplora_search.reporting.figures.confirm import FEWEST_RANKED, draw_confirmation
 from msplora_search.reporting.folder import write_folder
 from msplora_search.reporting.wording import duration, table, worse_at_most
 from msplora_search.results.noise import LEVEL
@@ -104,7 +104,7 @@ def confirmation_markdown(told: dict[str, Any], picture: str) -> list[str]:
         f"![confirmed]({picture})",
         table([*columns, *rates, *timed, *rivals], [_row(point, told) for point in told["points"]]),
         f"Bold: the confirmed front. {' '.join(method_sentences(told))}",
-        ranking_sentence(told),
+        *filter(None, [ranking_sentence(told)]),
         *map(markdown, sign_sentences(told)),
     ]
 
@@ -115,7 +115,8 @@ def confirmation_lines(told: dict[str, Any]) -> list[str]:
     for point in told["points"]:
         lines.append(_headline(point, told))
         lines += [f"    {_against(versus, point, told)}" for versus in point["comparisons"]]
-    return [*lines, *method_sentences(told), ranking_sentence(told), *sign_sentences(told)]
+    ranked = filter(None, [ranking_sentence(told)])
+    return [*lines, *method_sentences(told), *ranked, *sign_sentences(told)]
 
 
 def sign_sentences(told: dict[str, Any]) -> list[str]:
@@ -154,8 +155,10 @@ def method_sentences(told: dict[str, Any]) -> list[str]:
 
 
 def ranking_sentence(told: dict[str, Any]) -> str:
-    """How well the proxy ranked the points: by the pairs that are known, and beside what can be reached."""
+    """How well the proxy ranked the points, by the pairs that are known and beside what can be reached."""
     said, pairs, apart = [], told.get("pairs", 0), told.get("pairs_told_apart", 0)
+    if len(told["points"]) < FEWEST_RANKED:
+        return _pair_sentence(told) if pairs else ""
     if apart:
         said.append(
             f"Of {pairs:,} pairs of points full training tells {apart:,} apart (by Holm's method, at 5%); the "
@@ -170,6 +173,13 @@ def ranking_sentence(told: dict[str, Any]) -> str:
         beside = "" if perfect is None else f"; a perfect proxy would reach about {perfect:.2f} at this noise"
         said.append(f"Kendall's tau of proxy and full training is {tau:.2f}{beside}.")
     return " ".join(said)
+
+
+def _pair_sentence(told: dict[str, Any]) -> str:
+    if not told["pairs_told_apart"]:
+        return "Full training does not tell the two points apart (at 5%)."
+    rightly = "rightly" if told["pairs_ordered_rightly"] else "the other way round"
+    return f"Full training tells the two points apart (at 5%); the proxy ordered them {rightly}."
 
 
 def _comparisons_sentence(told: dict[str, Any]) -> list[str]:

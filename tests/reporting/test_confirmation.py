@@ -119,6 +119,20 @@ def test_what_is_said_against_the_papers_is_a_bound_never_equality(output: Path)
     assert not re.search(r"\bequal\b|cannot be told apart|significan", text + "\n".join(lines))
 
 
+@pytest.mark.parametrize(
+    ("apart", "rightly", "said"),
+    [(0, 0, "does not tell the two points apart"), (1, 1, "ordered them rightly"), (1, 0, "the other way round")],
+)
+def test_of_two_points_no_correlation_is_told(apart: int, rightly: int, said: str) -> None:
+    two = judge_found(results(), [(c.point, c.runs) for c in confirmation().points[:2]], JUDGE).to_json()
+    assert two["pairs"] == 1
+    told = {**two, "kendall_tau": 1.0, "pairs_told_apart": apart, "pairs_ordered_rightly": rightly}
+    text = ranking_sentence(told)
+    assert said in text
+    assert "Kendall" not in text
+    assert not [axes.get_title() for axes in confirmation_figure(told).axes if "Kendall" in axes.get_title()]
+
+
 def test_one_seed_says_that_the_noise_of_training_is_not_in_it() -> None:
     one = [(c.point, c.runs[:1]) for c in confirmation().points]
     said = " ".join(confirmation_lines(told_of(judge_found(results(), one, JUDGE))))

@@ -19,6 +19,9 @@ from msplora_search.reporting.figures.shown import titled
 from msplora_search.reporting.figures.style import FRONT, LORA, PAPER, Width
 from msplora_search.text import brief
 
+FEWEST_RANKED = 3
+"""Points whose order is spoken of; that of two has a tau of 1 or -1, whatever they are."""
+
 
 def draw_confirmation(told: dict[str, Any], folder: Path) -> None:
     """`confirm.png`, `.svg` and `.pdf` of what `Confirmation.to_json` gave."""
@@ -59,7 +62,7 @@ CONFIRMED = {
 
 def _tau(told: dict[str, Any]) -> str:
     tau, perfect = told["kendall_tau"], told.get("kendall_tau_of_a_perfect_proxy")
-    if tau is None:
+    if tau is None or len(told["points"]) < FEWEST_RANKED:
         return ""
     return f"Kendall's tau {tau:.2f}" + ("" if perfect is None else f",\nof a perfect proxy {perfect:.2f}")
 
