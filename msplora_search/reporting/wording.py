@@ -72,7 +72,7 @@ def _has_choice(summary: Summary) -> bool:
 def against_lora(summary: Summary) -> list[str]:
     """One sentence on the front against plain LoRA over all sizes, in which what is above 0 is better; or none."""
     gain, ratio = summary.gain_over_lora, summary.size_ratio
-    if gain is None:
+    if gain is None or learned_nothing(summary):
         return []
     bounds, metric = summary.results.metric.bounds, summary.results.settings.task.metric_label
     unit = summary.cost_is.unit
@@ -96,7 +96,7 @@ def against_lora(summary: Summary) -> list[str]:
 
 def edge_sentence(summary: Summary) -> list[str]:
     """One sentence on the baselines whose best learning rate is the lowest or the highest that was tried."""
-    if not summary.edges:
+    if not summary.edges or learned_nothing(summary):
         return []
     (side, rate), names = next(iter(summary.edges.items()))
     parts = [f"The best learning rate of {_listed(names)} is the {side} tried, {rate:g}"]
@@ -138,7 +138,12 @@ def verdict(summary: Summary) -> str:
 
 
 def learned_nothing(summary: Summary) -> bool:
-    """Whether the best metric may be that of chance, with 95% confidence over the choice of examples."""
+    """Whether the best metric may be that of chance, with 95% confidence over the choice of examples.
+
+    Then what separates configurations is chance too, and none is compared with another. False without a front.
+    """
+    if not summary.front:
+        return False
     measure, units = summary.front[-1].measure, len(summary.front[-1].measure.influence)
     above = measure.metric - summary.results.reference_point[0]
     return above <= quantile(2 * LEVEL - 1, units - 1) * measure.metric_se
@@ -208,8 +213,10 @@ def nothing_completed(summary: Summary) -> str:
 
 
 def comparisons(summary: Summary) -> list[str]:
-    """One sentence each on the paper's setting and the LoRA ladder."""
-    said = []
+    """One sentence each on the paper's setting and the LoRA ladder; none where all may be chance."""
+    said: list[str] = []
+    if learned_nothing(summary):
+        return said
     if summary.paper:
         said.append(_comparison(summary, summary.paper, "the paper's setting"))
     if summary.lora:

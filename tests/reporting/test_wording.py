@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from msplora_search.reporting.wording import nothing_completed, verdict
+from msplora_search.design.pyramid import Pyramid
+from msplora_search.reporting.wording import against_lora, comparisons, nothing_completed, verdict
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import summarise
-from tests.example import EXAMPLES, record, results, split
+from tests.example import EXAMPLES, LAYERS, QV, record, results, split
 
 NAN = "DivergedError: the training loss is nan by step 60 of 120"
 
@@ -38,7 +39,15 @@ def test_the_commonest_reason_is_told(reasons: list[tuple[State, str]], said: st
 
 @pytest.mark.parametrize(("wrong", "is_told"), [(EXAMPLES // 2 - 12, True), (EXAMPLES // 2 - 60, False)])
 def test_a_front_that_may_be_chance_is_told_before_anything_is_chosen(wrong: int, is_told: bool) -> None:
-    trials = (record(0, split(1, 0, 0), EXAMPLES // 2), record(1, split(2, 0, 0), wrong))
-    said = verdict(summarise(results(trials)))
+    trials = (
+        record(0, Pyramid.geometric(8, LAYERS), EXAMPLES // 2 - 4, baseline="paper"),
+        record(1, Pyramid.lora(1, LAYERS, QV), EXAMPLES // 2 + 4, baseline="lora-1"),
+        record(2, split(1, 0, 0), EXAMPLES // 2),
+        record(3, split(2, 0, 0), wrong),
+    )
+    summary = summarise(results(trials))
+    said = verdict(summary)
     assert said.startswith("Nothing is clearly better than always the most frequent class (0.5000)") == is_told
-    assert ("Take trial" in said) != is_told
+    assert said.startswith(("Take trial", "trial ")) != is_told
+    assert bool(comparisons(summary)) != is_told
+    assert bool(against_lora(summary)) != is_told
