@@ -13,9 +13,9 @@ from msplora_search.files import damaged, read_json
 from msplora_search.reporting.confirmed_costs import latency, latency_sentence, measured_in, served_costs, smaller
 from msplora_search.reporting.figures.confirm import FEWEST_RANKED, draw_confirmation
 from msplora_search.reporting.folder import write_folder
-from msplora_search.reporting.wording import duration, table, worse_at_most
+from msplora_search.reporting.wording import duration, seeds_differ, table, worse_at_most
 from msplora_search.results.noise import LEVEL
-from msplora_search.text import amount, amounts, markdown, several
+from msplora_search.text import markdown, several
 
 if TYPE_CHECKING:  # these load all that trains a model, of which a report needs nothing
     from msplora_search.full.jobs import OneTraining
@@ -140,13 +140,9 @@ def method_sentences(told: dict[str, Any]) -> list[str]:
     ]
     if noise:
         low, high = noise["interval_95"]
-        ends = amounts(low, high, _bounds(told))
-        sd = amount(noise["sd"], _bounds(told))
-        said.append(
-            f"Intervals are over test examples and seeds: two seeds differ by a standard deviation of {sd} "
-            f"({ends}, pooled over all points from {noise['repeats']} repeats), beyond what the choice of "
-            "examples explains."
-        )
+        told_by = f"pooled over all points from {noise['repeats']} repeats"
+        differ = seeds_differ("two seeds", (noise["sd"], low, high), told_by, _bounds(told))
+        said.append(f"Intervals are over test examples and seeds: {differ}.")
     elif seeds == 1:
         said.append("With one seed the noise of training is not in the intervals: --seeds 3 brings it in.")
     else:

@@ -169,11 +169,19 @@ def noise_sentence(summary: Summary) -> str:
             "No configuration was trained with several seeds, so the noise of training is not in these figures "
             "(search.noise_repeats measures it)."
         )
-    low, high = noise.interval()
+    known = (noise.sd, *noise.interval())
+    differ = seeds_differ("Two seeds of one configuration", known, f"from {noise.degrees} repeats", bounds)
+    return f"{differ}; it is in all that is said here."
+
+
+def seeds_differ(who: str, known: tuple[float, float, float], told_by: str, bounds: tuple[float, float]) -> str:
+    """How far they do, by a standard deviation and the ends of its interval, to go on after."""
+    sd, low, high = known
+    if amount(high, bounds) == amount(0.0, bounds):  # by luck less than truly
+        return f"{who} differ by no more than the choice of examples explains ({told_by})"
     return (
-        f"Two seeds of one configuration differ by a standard deviation of {amount(noise.sd, bounds)} "
-        f"({amounts(low, high, bounds)}, from {noise.degrees} repeats), beyond what the choice "
-        "of examples explains; it is in all that is said here."
+        f"{who} differ by a standard deviation of {amount(sd, bounds)} ({amounts(low, high, bounds)}, {told_by}), "
+        "beyond what the choice of examples explains"
     )
 
 

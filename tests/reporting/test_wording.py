@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from msplora_search.design.pyramid import Pyramid
-from msplora_search.reporting.wording import against_lora, comparisons, nothing_completed, verdict
+from msplora_search.reporting.wording import against_lora, comparisons, nothing_completed, seeds_differ, verdict
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.search.summary import summarise
 from tests.example import EXAMPLES, LAYERS, QV, record, results, split
@@ -51,3 +51,18 @@ def test_a_front_that_may_be_chance_is_told_before_anything_is_chosen(wrong: int
     assert said.startswith(("Take trial", "trial ")) != is_told
     assert bool(comparisons(summary)) != is_told
     assert bool(against_lora(summary)) != is_told
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (
+            (0.004, 0.002, 0.01),
+            "by a standard deviation of 0.4 points (0.2 to 1.0 points, from 4 repeats), beyond",
+        ),
+        ((0.0, 0.0, 0.009), "by a standard deviation of 0.0 points (0.0 to 0.9 points, from 4 repeats), beyond"),
+        ((0.0, 0.0, 0.0), "by no more than the choice of examples explains (from 4 repeats)"),
+    ],
+)
+def test_no_noise_of_seeds_is_never_told_as_certain(known: tuple[float, float, float], said: str) -> None:
+    assert said in seeds_differ("Two seeds", known, "from 4 repeats", (0.0, 1.0))
