@@ -55,17 +55,18 @@ def call(*words: object, cwd: Path | None = None, limit: Callable[[], None] | No
 
 @cache
 def _server() -> subprocess.Popen[str]:
-    """One for all tests of a process."""
+    """One for all tests of a process; in a session of its own, out of reach of signals that tests send to groups."""
     made = subprocess.Popen(
-        [sys.executable, "-c", SERVER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", SERVER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     atexit.register(made.kill)
     return made
 
 
 def serve() -> None:
     """Begin a process for each line of stdin, one after another, and tell how it ended."""
-    sys.path[:] = [place for place in sys.path if place not in ("", str(ROOT))]
+    sys.path.remove("")  # the folder that the program is called in is no place for its modules
     for name in IMPORTED:
         import_module(name)
     for line in sys.stdin:
