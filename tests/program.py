@@ -55,7 +55,7 @@ def call(*words: object, cwd: Path | None = None, limit: Callable[[], None] | No
 
 @cache
 def _server() -> subprocess.Popen[str]:
-    """One for all tests of a process; in a session of its own, out of reach of signals that tests send to groups."""
+    """One for all tests of a process, in a session of its own: signals that tests send to groups pass it by."""
     made = subprocess.Popen(
         [sys.executable, "-c", SERVER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         start_new_session=True,
