@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import sqlalchemy
@@ -18,6 +19,9 @@ LIBPQ = {
     "options": f"-c statement_timeout={1000 * STATEMENT}",
 }
 """PostgreSQL's manual, 34.1.2; what the address itself says of these stays."""
+
+# Of a connection that cannot even be closed it prints a traceback; what is wrong with the database is raised, too.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 def is_server(url: str) -> bool:
