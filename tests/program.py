@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ IMPORTED = (
     "msplora_search.reporting.report", "msplora_search.scale.search", "optuna", "peft", "sklearn.metrics", "torch",
     "transformers.modeling_utils", "transformers.trainer",
 )  # fmt: skip
+MOST_SECONDS = 600
+"""After which a call is ended."""
 SERVER = "from tests.program import serve; serve()"
 Finished = subprocess.CompletedProcess[str]
 
@@ -33,7 +36,7 @@ def call(*words: object, cwd: Path | None = None, limit: Callable[[], None] | No
     command = [str(PROGRAM), *map(str, words)]
     if limit is not None:
         return subprocess.run(
-            command, capture_output=True, text=True, cwd=cwd, timeout=600, preexec_fn=limit, check=False
+            command, capture_output=True, text=True, cwd=cwd, timeout=MOST_SECONDS, preexec_fn=limit, check=False
         )
     with tempfile.TemporaryDirectory(prefix="msplora-call-") as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
@@ -74,7 +77,12 @@ def serve() -> None:
         if not child:
             _become(**json.loads(line))
             return
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        signal.signal(signal.SIGALRM, lambda *_, child=child: os.kill(child, signal.SIGKILL))
+        signal.alarm(MOST_SECONDS)
+        returned = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # as the next process is to find it
+        print(returned, flush=True)
 
 
 def _become(command: list[str], cwd: str, environment: dict[str, str], out: str, err: str) -> None:

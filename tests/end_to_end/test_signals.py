@@ -77,7 +77,7 @@ def test_a_signal_keeps_the_step_and_ends_the_program(
 
 
 @pytest.mark.slow
-def test_a_search_that_is_stopped_again_and_again_has_the_front_of_one_left_alone(
+def test_a_search_that_is_stopped_ten_times_has_the_front_of_one_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
@@ -88,7 +88,7 @@ def test_a_search_that_is_stopped_again_and_again_has_the_front_of_one_left_alon
     stops, code = 0, 130
     while code:
         process = begin(study, tmp_path)
-        if stops < 4:
+        if stops < 10:
             assert process.stdout is not None
             process.stdout.readline()  # the model is loaded
             time.sleep(draw.uniform(0, 2))
@@ -96,7 +96,7 @@ def test_a_search_that_is_stopped_again_and_again_has_the_front_of_one_left_alon
         _, err = process.communicate(timeout=300)
         code, stops = process.returncode, stops + 1
         assert code in (0, 130, 143), err
-    assert stops > 2
+    assert stops > 5
     once, often = (load_results(tmp_path / name) for name in ("whole", "out"))
     told = [
         [(r.configuration, r.state, [(e.metric, e.loss) for e in r.curve]) for r in of.records if r.curve]
