@@ -66,6 +66,11 @@ def whole_text(page: str) -> str:
     return page.partition('id="whole">')[2].partition("</details>")[0]
 
 
+def trained_trials(page: str) -> int:
+    """How many rows of its table were trained; random proposals come twice, how often depends on who asks first."""
+    return sum(trial["state"] == "complete" for trial in embedded(page, "data")["page"]["trials"])
+
+
 def wait_for(there: Callable[[], bool], seconds: float = 120) -> None:
     """Until it is so."""
     end = time.monotonic() + seconds
@@ -107,7 +112,7 @@ def test_the_page_follows_a_search_and_is_the_report_at_its_end(
     reports = [page for page in pages if 'id="data"' in page]
     assert all(state_of(page).startswith("The search goes on: ") for page in reports)
     assert all("begins" in state_of(page) for page in pages if page not in reports)
-    counts = [len(embedded(page, "data")["page"]["trials"]) for page in reports]
+    counts = [trained_trials(page) for page in reports]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1] or len(counts) == 1
     assert state_of(last) == "The search has ended: 10 of 10 trials."
@@ -115,7 +120,7 @@ def test_the_page_follows_a_search_and_is_the_report_at_its_end(
     written = (tmp_path / "out" / "report" / "report.html").read_text(encoding="utf-8")
     assert embedded(last, "data") == embedded(written, "data")
     assert whole_text(last) == whole_text(written) != ""
-    assert len(embedded(last, "data")["page"]["trials"]) == 10 > counts[0]
+    assert trained_trials(last) == 10 > counts[0]
     assert served
     assert psutil.wait_procs(served, timeout=10)[1] == []
     assert not is_served(port)
