@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ from tests.servers import Postgres, missing
 # A shared machine is slow at times: how long an example takes says nothing about the code.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with many long tests first: what processes have left to share at the end is quick."""
+    of_long = Counter(item.path for item in items if takes_long(item))
+    items.sort(key=lambda item: -of_long[item.path])
+
+
+def takes_long(item: pytest.Item) -> bool:
+    """Slow ones, and those that need a server."""
+    servers = {"postgres", "cluster"} & set(getattr(item, "fixturenames", ()))
+    return bool(servers) or item.get_closest_marker("slow") is not None
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -36,6 +35,7 @@ from msplora_search.results.records import Examples, Measure
 from msplora_search.settings import load_study
 from msplora_search.settings.recipe import Recipe
 from msplora_search.tasks.cache import CACHE_VARIABLE
+from tests.program import begin
 from tests.small import sentences, study_fields, tokenizer, write_jsonl, write_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -238,12 +238,7 @@ def test_forms_that_differ_are_not_put_in_place(
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing_and_says_so(home: Path, tmp_path: Path, how: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [str(PROGRAM), *words(home, tmp_path / "deep" / "out", "--train", "5000")],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
-    )  # fmt: skip
+    process = begin(*words(home, tmp_path / "deep" / "out", "--train", "5000"), cwd=tmp_path)
     end = time.monotonic() + 120
     while not list(tmp_path.rglob("checkpoint-*")):
         assert process.poll() is None

@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,26 +18,20 @@ import pytest
 from msplora_search import run_study
 from msplora_search.settings import StudySettings
 from msplora_search.tasks.cache import CACHE_VARIABLE
+from tests import program
 from tests.reporting.live.serving import ask, version_of
 from tests.servers import HOST, free_port
 from tests.small import study_fields, write_study
 
-PROGRAM = Path(sys.executable).with_name("msplora-search")
 STOPPED = "stopped; the same command goes on from here\n"
 
 
-def start(folder: Path, *words: object) -> subprocess.Popen[str]:
-    """The program at the head of a group of its own, which Ctrl-C on a terminal would reach as a whole."""
-    return subprocess.Popen(
-        [str(PROGRAM), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
-    )  # fmt: skip
+def start(folder: Path, *words: object) -> program.Begun:
+    return program.begin(*words, cwd=folder)
 
 
-def live_line(process: subprocess.Popen[str]) -> tuple[str, int]:
+def live_line(process: program.Begun) -> tuple[str, int]:
     """The line with the address, and its port."""
-    assert process.stdout is not None
     line = next((line for line in process.stdout if line.startswith("Live: ")), "")
     match = re.match(r"Live: http://127\.0\.0\.1:(\d+)/ ", line)
     assert match, process.communicate(timeout=60)
@@ -67,7 +59,7 @@ def whole_text(page: str) -> str:
 
 
 def trained_trials(page: str) -> int:
-    """How many rows of its table were trained; random proposals come twice, how often depends on who asks first."""
+    """How many rows of its table were trained: random proposals come twice, as often as workers happen to ask."""
     return sum(trial["state"] == "complete" for trial in embedded(page, "data")["page"]["trials"])
 
 
@@ -172,10 +164,7 @@ def test_a_finished_study_is_served_until_ctrl_c_and_nothing_is_written(finished
     assert state_of(page) == "The search has ended: 4 of 4 trials."
     assert embedded(page, "live")["last"] is False
     assert "msplora-search export out --pick trial=" in page
-    taken = subprocess.run(
-        [str(PROGRAM), "report", str(finished), "--serve", "--port", str(port)],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    taken = program.call("report", finished, "--serve", "--port", port)
     assert (taken.returncode, taken.stdout, taken.stderr.count("\n")) == (2, "", 1)
     assert taken.stderr.startswith(f"error: --port {port}: cannot be served on 127.0.0.1 (")
     os.killpg(process.pid, signal.SIGINT)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,21 +15,16 @@ from msplora_search.results.records import State
 from msplora_search.search.part import UNFINISHED
 from msplora_search.search.results import load_results
 from msplora_search.tasks.cache import CACHE_VARIABLE
+from tests import program
 from tests.small import write_study
 
-PROGRAM = Path(sys.executable).with_name("msplora-search")
 LONG = {"epochs": 300, "rungs": [0.1, 1.0]}
 """A trial takes some tens of seconds; at the first rung, after some three, it keeps its step."""
 
 
-def begin(study: Path, folder: Path, workers: int = 1) -> subprocess.Popen[str]:
-    """A search, with the handling of signals that a shell gives it."""
-    return subprocess.Popen(
-        [str(PROGRAM), "run", str(study), "--output", "out", "--workers", str(workers)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
-    )  # fmt: skip
+def begin(study: Path, folder: Path, workers: int = 1) -> program.Begun:
+    """A search in its folder."""
+    return program.begin("run", study, "--output", "out", "--workers", workers, cwd=folder)
 
 
 def wait_for(there: Callable[[], bool], seconds: float = 120) -> None:
@@ -85,11 +77,11 @@ def test_a_search_that_is_stopped_ten_times_has_the_front_of_one_left_alone(
     whole = begin(study, tmp_path)
     assert whole.communicate(timeout=300)[1] == ""
     (tmp_path / "out").rename(tmp_path / "whole")
-    stops, code = 0, 130
+    stops = 0
+    code: int | None = 130
     while code:
         process = begin(study, tmp_path)
         if stops < 10:
-            assert process.stdout is not None
             process.stdout.readline()  # the model is loaded
             time.sleep(draw.uniform(0, 2))
             process.send_signal(draw.choice([signal.SIGINT, signal.SIGTERM]))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from msplora_search.cli_parts import STORAGE_VARIABLE
 from tests.end_to_end.test_cli import start
-from tests.program import call
+from tests.program import begin, call
 from tests.small import write_study
 
 SMALL = {"trials": 2, "sampler": "random", "baselines": []}
@@ -129,12 +126,7 @@ def test_a_damaged_database_is_one_line_of_every_command(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_folder_deleted_while_two_workers_search_is_one_line(tmp_path: Path) -> None:
     study = write_study(tmp_path, search={"trials": 40, "sampler": "random"}, pruning={"rule": "none"})
-    program = Path(sys.executable).with_name("msplora-search")
-    process = subprocess.Popen(
-        [str(program), "run", str(study), "--output", "out", "--workers", "2"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=os.environ.copy(),
-    )  # fmt: skip
-    assert process.stdout is not None
+    process = begin("run", study, "--output", "out", "--workers", 2, cwd=tmp_path)
     next(line for line in process.stdout if line.startswith("[1/"))
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
     out, error = process.communicate(timeout=300)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +14,11 @@ from msplora_search.scale.engines import run_on
 from msplora_search.search.events import Event, SearchEnded, SearchStarted, TrialEnded, Waiting, WorkerLost
 from msplora_search.search.results import load_results
 from msplora_search.settings import StudySettings
+from tests.program import begin, call
 from tests.scale.watching import assert_whole, running, trials, until
 from tests.servers import Postgres, add_node
 from tests.small import study_fields, write_study
 
-PROGRAM = Path(sys.executable).with_name("msplora-search")
 LONG = {"epochs": 40, "rungs": [0.25, 0.5, 1.0]}
 """A trial takes some seconds."""
 SEARCH = {"trials": 6, "sampler": "random", "baselines": ["paper"]}
@@ -80,20 +77,15 @@ def test_a_stopped_search_keeps_what_it_trained(tmp_path: Path, postgres: Postgr
     url, kept = postgres.fresh("stopped cluster"), tmp_path / "kept"
     study = write_study(tmp_path, search=SEARCH, proxy=LONG, scale={"heartbeat": 1, "checkpoints": str(kept)})
     add_node(cluster)
-    words = [PROGRAM, "run", study, "--output", "out", "--storage", url, "--engine", "ray"]
-    run = subprocess.Popen(
-        [*map(str, words), "--ray-address", cluster.address], cwd=tmp_path, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    words = ["run", study, "--output", "out", "--storage", url, "--engine", "ray"]
+    words += ["--ray-address", cluster.address]
+    run = begin(*words, cwd=tmp_path, joined=True)
     until(url, lambda found: any("progress" in trial.user_attrs for trial in running(found)))
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=60)
     assert run.returncode == 143, said
     assert len(list((kept / "small").iterdir())) == 1
-    done = subprocess.run(
-        [*map(str, words), "--ray-address", cluster.address], cwd=tmp_path, text=True, capture_output=True,
-        timeout=300, check=False,
-    )  # fmt: skip
+    done = call(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert_whole(load_results(tmp_path / "out", url), TRAINED)
 

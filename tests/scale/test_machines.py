@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -17,16 +16,16 @@ import pytest
 from optuna.trial import TrialState
 
 from msplora_search.search.results import load_results
+from tests import program
 from tests.scale.watching import assert_whole, host_of, measured_on, running, trials, until
 from tests.servers import NAMESPACES, Host, Postgres, missing
 from tests.small import write_study
 
-PROGRAM = Path(sys.executable).with_name("msplora-search")
 TRIALS, TRAINED = 9, 10
 FIELDS = {"trials": TRIALS, "sampler": "random", "baselines": ["paper"]}
 LONG = {"epochs": 40, "rungs": [0.25, 0.5, 1.0]}
 """A trial takes some seconds."""
-Running = subprocess.Popen[str]
+Running = subprocess.Popen[str] | program.Begun
 
 
 @pytest.fixture
@@ -35,7 +34,10 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     processes: list[Running] = []
 
     def started(*words: object, before: tuple[str, ...] = ()) -> Running:
-        command = [*before, str(PROGRAM), *map(str, words)]
+        if not before:
+            processes.append(program.begin(*words, cwd=tmp_path, joined=True))
+            return processes[-1]
+        command = [*before, str(program.PROGRAM), *map(str, words)]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,

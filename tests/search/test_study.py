@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +24,7 @@ from msplora_search.search.part import UNFINISHED
 from msplora_search.search.results import StudyResults, load_results
 from msplora_search.search.summary import summarise
 from msplora_search.settings import StudySettings
+from tests import program
 from tests.small import study_fields, write_study
 
 FINITE = {"global_rank": [0, 1], "mid_rank": [0], "layer_rank": [0, 1], "groups": {"count": [1]}}
@@ -294,15 +292,13 @@ run_study(load_study(sys.argv[1]), Path(sys.argv[2]), None, say)
 """
 
 
-def start(study: Path, output: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", RUN, str(study), str(output)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ.copy())
+def start(study: Path, output: Path) -> program.Begun:
+    return program.begin(study, output, cwd=output.parent, code=RUN)
 
 
 def kill_at(moment: str, study: Path, output: Path) -> None:
     """Run a search and kill it when it says so, such as `TrialStarted 3`."""
     process = start(study, output)
-    assert process.stdout is not None
     for line in process.stdout:
         if line.strip() == moment:
             break
