@@ -157,8 +157,10 @@ def confirm(
     """
     from msplora_search.full.confirm import confirm as confirm_front
     from msplora_search.full.confirm import read_rates
+    from msplora_search.full.jobs import OneTraining, Planned
     from msplora_search.reporting.confirmation import (
         confirmation_lines,
+        plan_line,
         told_of,
         training_line,
         write_confirmation,
@@ -170,7 +172,11 @@ def confirm(
 
     say_when_stopped(GOES_ON)
     console, tried = open_console(), read_rates(rates) if rates is not None else []
-    tell = (lambda _: None) if as_json else (lambda training: print_line(console, training_line(training)))
+
+    def tell(event: Planned | OneTraining) -> None:
+        if not as_json:
+            print_line(console, plan_line(event) if isinstance(event, Planned) else training_line(event))
+
     found = confirm_front(
         load_results(output, storage), output, seeds, tell, workers, assignments or [], tried, measured
     )

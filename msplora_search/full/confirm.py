@@ -43,11 +43,11 @@ def confirm(
 
     What is trained already is not trained again: each training has a folder `trial-NUMBER-seed-SEED` in
     `output`/confirm, at one of several `rates` `trial-NUMBER-rate-RATE-seed-SEED`. Those of version 0.1, which had
-    the seeds 0, 1, ..., are left alone. `tell` hears of each training when it is done. With several `workers` as
-    many trainings run at a time, each in a process of its own, as in a search. `overrides` such as
-    `training.epochs=3` change how all of them are trained. Of several `rates` each point has the one that is best
-    on the mean over seeds, on validation rows that nothing else is chosen by. `measured`: whether what serving
-    takes is measured at the end of one training of each point.
+    the seeds 0, 1, ..., are left alone. `tell` hears what is planned, and of each training that is done. With
+    several `workers` as many trainings run at a time, each in a process of its own, as in a search. `overrides`
+    such as `training.epochs=3` change how all of them are trained. Of several `rates` each point has the one that
+    is best on the mean over seeds, on validation rows that nothing else is chosen by. `measured`: whether what
+    serving takes is measured at the end of one training of each point.
     Raises InputError where there is nothing to confirm, and as `train_recipe` does.
     """
     for option, value in (("--seeds", seeds), ("--workers", workers)):

@@ -72,6 +72,21 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What is about to be trained."""
+
+    trainings: int
+    points: int
+    seeds: int
+    """Of each point."""
+    rates: int
+    """At each of which a point is trained with each seed."""
+    done: int
+    """In earlier calls."""
+    at_a_time: int
+
+
+@dataclass(frozen=True)
 class OneTraining:
     """A full training that is done: now, or in an earlier call."""
 
@@ -84,26 +99,32 @@ class OneTraining:
     of: int
     rate: float | None = None
     """The learning rate, where it is one of several."""
+    left: float | None = None
+    """Seconds that those still to be done take, by those that were done in this call; None: not known."""
 
 
-Tell = Callable[[OneTraining], None]
+Tell = Callable[[Planned | OneTraining], None]
 
 
 def train_all(jobs: Sequence[Job], tell: Tell, workers: int) -> None:
-    """Do every job that is not done yet, and tell of all of them.
+    """Do every job that is not done yet; tell what is planned, and of all of them.
 
     Raises InputError as `train_recipe` does, where a worker is lost, and where another process trains one of them.
     """
-    done = 0
+    done, took = 0, list[float]()
 
     def hear(job: Job, seconds: float | None) -> None:
         nonlocal done
         done += 1
+        took.extend([] if seconds is None else [seconds])
         training, metric = job.recipe.training, read(job).test.metric
         rate = training.learning_rate if job.choosing else None
-        tell(OneTraining(job.name, training.seed, metric, seconds, done, len(jobs), rate))
+        rest = sum(took) / len(took) * (len(jobs) - done) / at_a_time if took else None
+        tell(OneTraining(job.name, training.seed, metric, seconds, done, len(jobs), rate, rest))
 
     set_damaged_aside(jobs)
+    at_a_time = max(1, min(workers, sum(not job.stored.is_file() for job in jobs)))
+    tell(_planned(jobs, at_a_time))
     for job in jobs:
         if job.stored.is_file():
             hear(job, None)
@@ -111,11 +132,22 @@ def train_all(jobs: Sequence[Job], tell: Tell, workers: int) -> None:
     if workers == 1:
         work_off(left, 0, lambda message: hear(*message))
     elif left:
-        lost = together(min(workers, len(left)), work_off, (left,), lambda message: hear(*message))
+        lost = together(at_a_time, work_off, (left,), lambda message: hear(*message))
         if lost:
             raise InputError(f"{lost[0]} before its training did; the same command goes on from its checkpoint")
     if busy := [job.folder for job in jobs if not job.stored.is_file()]:
         raise InputError(f"{busy[0]}: another process trains there; when it is done, the same command goes on")
+
+
+def _planned(jobs: Sequence[Job], at_a_time: int) -> Planned:
+    return Planned(
+        trainings=len(jobs),
+        points=len({job.place for job in jobs}),
+        seeds=len({job.recipe.training.seed for job in jobs}),
+        rates=len({job.recipe.training.learning_rate for job in jobs}),
+        done=sum(job.stored.is_file() for job in jobs),
+        at_a_time=at_a_time,
+    )
 
 
 def work_off(jobs: Sequence[Job], worker: int, tell: Callable[[tuple[Job, float]], None]) -> None:

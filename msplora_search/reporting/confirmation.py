@@ -18,7 +18,7 @@ from msplora_search.results.noise import LEVEL
 from msplora_search.text import markdown, several
 
 if TYPE_CHECKING:  # these load all that trains a model, of which a report needs nothing
-    from msplora_search.full.jobs import OneTraining
+    from msplora_search.full.jobs import OneTraining, Planned
     from msplora_search.full.judgement import Confirmation
 
 FOLDER = "confirm"
@@ -55,13 +55,25 @@ def told_of(confirmation: Confirmation) -> dict[str, Any]:
     return told
 
 
+def plan_line(planned: Planned) -> str:
+    """The full trainings of a confirmation before they begin, for a terminal."""
+    each = f"with {several(planned.seeds, 'seed')}"
+    if planned.rates > 1:
+        each += f" at {planned.rates:,} learning rates"
+    at_once = f", {planned.at_a_time:,} at a time" if planned.at_a_time > 1 else ""
+    done = f"; {planned.done:,} of them are done" if planned.done else ""
+    trainings = several(planned.trainings, "full training")
+    return f"{trainings}: {several(planned.points, 'point')} {each}{at_once}{done}"
+
+
 def training_line(training: OneTraining) -> str:
     """One full training of a confirmation, for a terminal."""
     took = "already trained" if training.seconds is None else duration(training.seconds)
     rate = "" if training.rate is None else f", lr {training.rate:g}"
+    rest = f"; about {duration(training.left)} left" if training.left else ""
     return (
         f"{training.done} of {training.of}: {training.name}{rate}, seed {training.seed}: "
-        f"{training.metric:.4f} on the test part ({took})"
+        f"{training.metric:.4f} on the test part ({took}){rest}"
     )
 
 

@@ -15,7 +15,7 @@ from msplora_search import run_study
 from msplora_search.analysis.reading import read_trained
 from msplora_search.errors import InputError
 from msplora_search.full.confirm import LEAST_PROBABILITY, candidates, confirm, read_rates
-from msplora_search.full.jobs import OneTraining
+from msplora_search.full.jobs import OneTraining, Planned
 from msplora_search.full.judgement import Tried, chosen_rate, judge_found
 from msplora_search.full.training import Trained, train_recipe
 from msplora_search.reporting.confirmation import told_of
@@ -147,6 +147,20 @@ def test_the_better_rate_is_the_lower_of_equals() -> None:
     assert chosen_rate(tried) == 5e-4
 
 
+class Heard(list[OneTraining]):
+    """What `confirm` tells: trainings, and before them what is planned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.planned: list[Planned] = []
+
+    def take(self, event: Planned | OneTraining) -> None:
+        if isinstance(event, Planned):
+            self.planned.append(event)
+        else:
+            self.append(event)
+
+
 @pytest.mark.slow
 def test_the_better_of_two_rates_is_chosen_on_rows_of_its_own(tmp_path: Path) -> None:
     fields = study_fields(
@@ -157,9 +171,10 @@ def test_the_better_of_two_rates_is_chosen_on_rows_of_its_own(tmp_path: Path) ->
     found = load_results(output)
     with pytest.raises(InputError, match=r"--set training\.learning_rate=1: --rates says it already"):
         confirm(found, output, 1, overrides=["training.learning_rate=1"], rates=[1e-6, 2e-2])
-    heard: list[OneTraining] = []
-    confirmed = confirm(found, output, 1, heard.append, rates=[2e-2, 1e-6])
+    heard = Heard()
+    confirmed = confirm(found, output, 1, heard.take, rates=[2e-2, 1e-6])
     points = candidates(summarise(found))
+    assert heard.planned == [Planned(2 * len(points), len(points), 1, 2, 0, 1)]
     assert {(one.rate, one.seed) for one in heard} == {(1e-6, 1007), (2e-2, 1007)}
     assert {folder.name for folder in (output / "confirm").iterdir()} == {
         f"trial-{p.record.number}-rate-{rate}-seed-1007" for p in points for rate in (1e-06, 0.02)
@@ -170,7 +185,7 @@ def test_the_better_of_two_rates_is_chosen_on_rows_of_its_own(tmp_path: Path) ->
         assert low.metric < high.metric
         assert point.rate == 2e-2
         assert point.runs[0].metric == next(o.metric for o in heard if (o.name, o.rate) == (point.name, 2e-2))
-    assert confirm(found, output, 1, heard.append, rates=[1e-6, 2e-2]).to_json() == confirmed.to_json()
+    assert confirm(found, output, 1, heard.take, rates=[1e-6, 2e-2]).to_json() == confirmed.to_json()
     assert all(one.seconds is None for one in heard[2 * len(points) :])
 
 
@@ -202,10 +217,14 @@ def test_a_search_is_confirmed_on_rows_it_never_read_and_goes_on_when_stopped(
     monkeypatch.setattr("msplora_search.full.jobs.train_recipe", counted)
     with pytest.raises(KeyboardInterrupt):
         confirm(found, output, 2)
-    heard: list[OneTraining] = []
-    confirmed = confirm(found, output, 2, heard.append)
+    heard = Heard()
+    confirmed = confirm(found, output, 2, heard.take)
     points: list[Point] = candidates(summarise(found))
+    assert heard.planned == [Planned(2 * len(points), len(points), 2, 1, 2, 1)]
     assert [one.done for one in heard] == list(range(1, 2 * len(points) + 1))
+    assert [one.left is None for one in heard] == [True, True] + [False] * (2 * len(points) - 2)
+    assert heard[-1].left == 0
+    assert heard[2].left == pytest.approx((heard[2].seconds or 0) * (2 * len(points) - 3))
     assert [one.seconds is None for one in heard] == [True, True] + [False] * (2 * len(points) - 2)
     assert capsys.readouterr().out == ""
     assert len(calls) == 2 * len(points) + 1
@@ -226,10 +245,11 @@ def test_workers_confirm_the_same_as_one_process(tmp_path: Path) -> None:
     found = load_results(run_study(StudySettings.model_validate(fields), tmp_path / "out"))
     shorter = ["training.epochs=1"]
     alone = confirm(found, tmp_path / "alone", 1, overrides=shorter)
-    heard: list[OneTraining] = []
-    shared = confirm(found, tmp_path / "shared", 1, heard.append, workers=2, overrides=shorter)
+    heard = Heard()
+    shared = confirm(found, tmp_path / "shared", 1, heard.take, workers=2, overrides=shorter)
     assert [c.name for c in shared.points] == [c.name for c in alone.points]
     assert [c.mean for c in shared.points] == pytest.approx([c.mean for c in alone.points], abs=0.02)
+    assert heard.planned == [Planned(len(alone.points), len(alone.points), 1, 1, 0, 2)]
     assert [one.done for one in heard] == list(range(1, len(alone.points) + 1))
     with pytest.raises(InputError, match=r"is of other settings; give the --set .* or delete"):
         confirm(found, tmp_path / "alone", 1)

@@ -12,14 +12,17 @@ from matplotlib import image
 
 from msplora_search.errors import InputError
 from msplora_search.full import confirm
+from msplora_search.full.jobs import OneTraining, Planned
 from msplora_search.full.judgement import Tried, judge_found
 from msplora_search.reporting import confirmation as reported
 from msplora_search.reporting.confirmation import (
     confirmation_lines,
     confirmation_markdown,
     method_sentences,
+    plan_line,
     ranking_sentence,
     told_of,
+    training_line,
     write_confirmation,
 )
 from msplora_search.reporting.figures.confirm import confirmation_figure
@@ -186,3 +189,30 @@ def test_runs_without_a_mistake_are_not_said_to_be_certain(tmp_path: Path) -> No
     (tmp_path / "confirm").mkdir()
     told = judge_found(results(), perfect, JUDGE)
     assert "0.9904 to 1.0000" in write_confirmation(told_of(told), tmp_path).read_text()
+
+
+@pytest.mark.parametrize(
+    ("planned", "said"),
+    [
+        (Planned(9, 3, 3, 1, 0, 2), "9 full trainings: 3 points with 3 seeds, 2 at a time"),
+        (Planned(1, 1, 1, 1, 0, 1), "1 full training: 1 point with 1 seed"),
+        (
+            Planned(8, 2, 2, 2, 5, 1),
+            "8 full trainings: 2 points with 2 seeds at 2 learning rates; 5 of them are done",
+        ),
+    ],
+)
+def test_what_is_to_be_trained_is_said_first(planned: Planned, said: str) -> None:
+    assert plan_line(planned) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "said"),
+    [
+        (None, None, "3 of 9: paper, seed 1002: 0.8100 on the test part (already trained)"),
+        (434.0, 2604.0, "3 of 9: paper, seed 1002: 0.8100 on the test part (7 min 14 s); about 43 min 24 s left"),
+        (434.0, 0.0, "3 of 9: paper, seed 1002: 0.8100 on the test part (7 min 14 s)"),
+    ],
+)
+def test_each_training_says_how_long_the_others_take(seconds: float | None, left: float | None, said: str) -> None:
+    assert training_line(OneTraining("paper", 1002, 0.81, seconds, 3, 9, left=left)) == said
