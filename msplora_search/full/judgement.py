@@ -158,13 +158,23 @@ def judge_found(
 
 
 def compared(found: Sequence[Found], noise: TrainingNoise | None, judge: Judge) -> tuple[Confirmed, ...]:
-    """Each point with its interval, and compared with its rivals; p-values are adjusted for all comparisons."""
+    """Each point with its interval, and compared with its rivals; p-values are adjusted for all comparisons.
+
+    Two points that are each other's rivals are one comparison.
+    """
     plain = [Confirmed(point, runs, _interval(runs, noise, judge)) for point, runs in found]
     named = {confirmed.name: confirmed for confirmed in plain}
     versus = [[_compare(c, rival, noise, judge) for rival in _rivals(c, named)] for c in plain]
-    family = iter(adjusted([one.p_value for of_point in versus for one in of_point]))
+    family = {
+        frozenset((c.name, one.baseline)): one.p_value
+        for c, of_point in zip(plain, versus, strict=True)
+        for one in of_point
+    }
+    told = dict(zip(family, adjusted(list(family.values())), strict=True))
     return tuple(
-        replace(c, comparisons=tuple(replace(one, p_adjusted=next(family)) for one in of_point))
+        replace(
+            c, comparisons=tuple(replace(o, p_adjusted=told[frozenset((c.name, o.baseline))]) for o in of_point)
+        )
         for c, of_point in zip(plain, versus, strict=True)
     )
 

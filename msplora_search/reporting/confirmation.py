@@ -191,12 +191,15 @@ def _pair_sentence(told: dict[str, Any]) -> str:
 
 
 def _comparisons_sentence(told: dict[str, Any]) -> list[str]:
-    made = [c for point in told["points"] for c in point["comparisons"]]
+    between = {frozenset((p["name"], c["baseline"])): c for p in told["points"] for c in p["comparisons"]}
+    made = list(between.values())
     paired = "Differences are paired example by example; p is two-sided"
     if not made:
         return []
     if any("p_adjusted" not in c for c in made):
         return [f"{paired}, and not adjusted for the {len(made):,} comparisons made."]
+    if len(made) == 1:
+        return [f"{paired}, of the only comparison made. Intervals and bounds hold with 95% each."]
     claims = sum(c["p_adjusted"] < 1 - LEVEL for c in made)
     aside = ", but for the noise of training" if told["seeds"] == 1 else ""
     return [

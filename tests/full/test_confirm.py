@@ -13,18 +13,19 @@ from scipy import stats
 
 from msplora_search import run_study
 from msplora_search.analysis.reading import read_trained
+from msplora_search.design.pyramid import Pyramid
 from msplora_search.errors import InputError
 from msplora_search.full.confirm import LEAST_PROBABILITY, candidates, confirm, read_rates
 from msplora_search.full.jobs import OneTraining, Planned
 from msplora_search.full.judgement import Tried, chosen_rate, judge_found
 from msplora_search.full.training import Trained, train_recipe
-from msplora_search.reporting.confirmation import told_of
+from msplora_search.reporting.confirmation import confirmation_lines, told_of
 from msplora_search.search.points import Point
 from msplora_search.search.results import load_results
 from msplora_search.search.summary import summarise
 from msplora_search.settings import StudySettings
 from msplora_search.settings.recipe import Recipe
-from tests.example import JUDGE, LABELS, evaluation, record, records, results, split
+from tests.example import JUDGE, LABELS, LAYERS, QV, evaluation, record, records, results, split
 from tests.small import study_fields
 
 SUMMARY = summarise(results())
@@ -133,6 +134,21 @@ def test_the_proxy_is_judged_by_the_pairs_that_full_training_tells_apart() -> No
     assert (ranking.pairs, ranking.told_apart) == (10, 6)
     assert ranking.rightly == 4  # the paper's is worse than lora-2 and trial 3, though the proxy has it first
     assert ranking.perfect_tau > 0.5
+
+
+def test_two_points_that_are_rivals_of_each_other_are_one_comparison() -> None:
+    """Its p-value needs no adjustment, and says what telling pairs apart says."""
+    paper = record(0, Pyramid.geometric(8, LAYERS), 60, baseline="paper")
+    lora = record(1, Pyramid.lora(8, LAYERS, QV), 80, baseline="lora-8")
+    runs = [(evaluation(1.0, 60, 0), evaluation(1.0, 62, 5)), (evaluation(1.0, 90, 9), evaluation(1.0, 92, 2))]
+    judged = judge_found(SUMMARY.results, list(zip((Point((paper,)), Point((lora,))), runs, strict=True)), JUDGE)
+    versus = [versus for one in judged.points for versus in one.comparisons]
+    assert [one.baseline for one in versus] == ["lora-8", "paper"]
+    assert versus[0].p_value == pytest.approx(versus[1].p_value) == pytest.approx(versus[0].p_adjusted)
+    assert versus[0].p_adjusted == versus[1].p_adjusted
+    assert judged.ranking.told_apart == (versus[0].p_adjusted < 0.05)
+    said = " ".join(confirmation_lines(told_of(judged)))
+    assert "p is two-sided, of the only comparison made. Intervals and bounds hold with 95% each." in said
 
 
 @pytest.mark.parametrize("text", ["", "1e-3", "1e-3,", "1e-3,1e-3", "1e-3,2", "0,1e-3", "a,b", "nan,1e-3"])
