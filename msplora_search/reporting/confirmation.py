@@ -61,7 +61,9 @@ def plan_line(planned: Planned) -> str:
     if planned.rates > 1:
         each += f" at {planned.rates:,} learning rates"
     at_once = f", {planned.at_a_time:,} at a time" if planned.at_a_time > 1 else ""
-    done = f"; {planned.done:,} of them are done" if planned.done else ""
+    done = f"; {planned.done:,} of them done already" if planned.done else ""
+    if planned.done == planned.trainings:
+        done = "; all done already"
     trainings = several(planned.trainings, "full training")
     return f"{trainings}: {several(planned.points, 'point')} {each}{at_once}{done}"
 

@@ -198,8 +198,9 @@ def test_runs_without_a_mistake_are_not_said_to_be_certain(tmp_path: Path) -> No
         (Planned(1, 1, 1, 1, 0, 1), "1 full training: 1 point with 1 seed"),
         (
             Planned(8, 2, 2, 2, 5, 1),
-            "8 full trainings: 2 points with 2 seeds at 2 learning rates; 5 of them are done",
+            "8 full trainings: 2 points with 2 seeds at 2 learning rates; 5 of them done already",
         ),
+        (Planned(2, 1, 2, 1, 2, 1), "2 full trainings: 1 point with 2 seeds; all done already"),
     ],
 )
 def test_what_is_to_be_trained_is_said_first(planned: Planned, said: str) -> None:
