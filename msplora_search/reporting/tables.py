@@ -12,7 +12,6 @@ from msplora_search.errors import InputError
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.results.front_file import FrontPoint
 from msplora_search.results.noise import interval
-from msplora_search.search.baselines import word_of
 from msplora_search.text import beyond_pdflatex, brief, latex, markdown, spreadsheet
 
 NORMAL = 1.959964
@@ -155,7 +154,7 @@ def _cells(
         best = best_lora(shown)
         for p in shown.file.front:
             row = [f"{p.trial}", escape(str(p.pyramid))]
-            row += [escape(word_of(p.pyramid.targets))] if targets else []
+            row += [escape(shown.word_for(p.pyramid.targets))] if targets else []
             row += [f"{p.cost:,}"] if priced else []
             row += [f"{p.adapter_params:,}", f"{p.cost / best.cost:.3g}" if best else ""]
             row += [number(p.metric, p.metric_se)]

@@ -10,7 +10,7 @@ from msplora_search.design.costs import Cost
 from msplora_search.full.selection import advised
 from msplora_search.results.noise import LEVEL, quantile
 from msplora_search.results.records import State, TrialRecord
-from msplora_search.search.baselines import AT, word_of
+from msplora_search.search.baselines import AT
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary
 from msplora_search.text import amount, amounts, printable, signed, times
@@ -51,7 +51,9 @@ def point_row(summary: Summary, point: Point) -> tuple[str, ...]:
     cells = [cell for of in measures for cell in (f"{of.metric:.4f}", f"{of.metric_se:.4f}")]
     missing = 2 * (1 + bool(summary.results.judging)) - len(cells)
     smallest = bool(summary.front) and point is summary.front[0]
-    targets = (printable(word_of(record.pyramid.targets)),) if _has_choice(summary) and record.pyramid else ()
+    targets = (
+        (printable(summary.word_for(record.pyramid.targets)),) if _has_choice(summary) and record.pyramid else ()
+    )
     return (
         f"{record.number}" + (f" ({record.baseline})" if record.baseline else ""),
         str(record.pyramid) + (f" ({len(point.trainings)} seeds)" if len(point.trainings) > 1 else ""),

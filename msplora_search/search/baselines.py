@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from msplora_search.design.pyramid import Pyramid
@@ -73,6 +73,11 @@ def word_of(targets: Sequence[str]) -> str:
     """The word of one choice where no other has the same."""
     whole = "+".join(targets)
     return whole if len(whole) <= LONGEST or len(targets) == 1 else f"{targets[0]}+{len(targets) - 1}"
+
+
+def word_for(targets: Sequence[str], known: Mapping[str, Sequence[str]]) -> str:
+    """The word of `known` that stands for these targets, such as all-linear; of `word_of` where none does."""
+    return next((word for word, of in known.items() if set(of) == set(targets)), word_of(targets))
 
 
 def ladders_sentence(baselines: Sequence[Baseline]) -> tuple[str, ...]:

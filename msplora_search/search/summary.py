@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from msplora_search.results.noise import LEVEL
 from msplora_search.results.records import State, TrialRecord
 from msplora_search.results.training_noise import TrainingNoise
 from msplora_search.search.against_lora import Gain, SizeRatio, gain_over, size_ratio_to
-from msplora_search.search.baselines import AT, word_of
+from msplora_search.search.baselines import AT, word_for, word_of
 from msplora_search.search.points import Point, best_of_baselines, error_of_difference, points_of
 from msplora_search.search.results import StudyResults
 
@@ -82,6 +83,11 @@ class Summary:
         for point in sorted(self.lora, key=lambda p: AT in p.name):
             found.setdefault(point.name.partition(AT)[2] or first, []).append(point)
         return found
+
+    def word_for(self, targets: Sequence[str]) -> str:
+        """As plain LoRA on the same targets has it: all-linear, rather than the names of modules."""
+        ladders = ((word, of[0].record.pyramid) for word, of in self.ladders.items())
+        return word_for(targets, {word: pyramid.targets for word, pyramid in ladders if pyramid})
 
     @property
     def edges(self) -> dict[tuple[str, float], list[str]]:

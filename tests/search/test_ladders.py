@@ -6,6 +6,8 @@ from pathlib import Path
 
 import optuna
 
+from msplora_search.reporting.figures.shown import Shown
+from msplora_search.reporting.wording import front_columns, point_row
 from msplora_search.search.events import SearchStarted
 from msplora_search.search.summary import summarise
 from tests.search.test_study import FINITE, search
@@ -36,4 +38,10 @@ def test_the_papers_pyramid_keeps_its_targets_and_lora_is_trained_on_both(tmp_pa
     assert targets.keys() == {"paper", "lora-1", "lora-1@query+value"}
     assert targets["paper"] == targets["lora-1@query+value"] == ("query", "value")
     assert len(targets["lora-1"]) == 6
-    assert list(summarise(results).ladders) == ["all-linear", "query+value"]
+    summary = summarise(results)
+    assert list(summary.ladders) == ["all-linear", "query+value"]
+    assert [summary.word_for(targets["lora-1"][::-1]), summary.word_for(("query",))] == ["all-linear", "query"]
+    place = front_columns(summary).index("targets")
+    said = [point_row(summary, point)[place] for point in summary.baselines.values()]
+    assert sorted(said) == ["all-linear", "query+value", "query+value"]
+    assert [Shown.of(summary).word_for(of) for of in targets.values()] == said

@@ -18,7 +18,6 @@ from msplora_search.reporting.figures.saving import settle
 from msplora_search.reporting.figures.shown import Shown
 from msplora_search.reporting.figures.style import INK, Width
 from msplora_search.results.front_file import FrontPoint
-from msplora_search.search.baselines import word_of
 from msplora_search.text import brief
 
 SHADES = LinearSegmentedColormap.from_list("ranks", ["#ddeaf4", "#7fb0d6", "#0072B2", "#003a5c"])
@@ -124,7 +123,7 @@ def _columns(axes: Axes, shown: Shown, points: Sequence[FrontPoint], size: float
     for row, point in enumerate(points):
         metric = f"{point.metric:.3f} ± {point.metric_se:.3f}"
         cells = [(ends[0], f"{point.cost:,}", "right"), (ends[1], metric, "left")]
-        cells += [(ends[2], brief(word_of(point.pyramid.targets), 16), "left")] if several else []
+        cells += [(ends[2], brief(shown.word_for(point.pyramid.targets), 16), "left")] if several else []
         for aside, text, side in cells:
             axes.annotate(
                 text, (1, row), xycoords=axes.get_yaxis_transform(), xytext=(aside, 0), textcoords="offset points",

@@ -11,7 +11,7 @@ from typing import Any
 from msplora_search.files import public_name
 from msplora_search.results.front_file import FrontFile, FrontPoint
 from msplora_search.results.records import State, TrialRecord
-from msplora_search.search.baselines import AT, word_of
+from msplora_search.search.baselines import AT, word_for, word_of
 from msplora_search.search.points import Point
 from msplora_search.search.summary import Summary
 from msplora_search.tasks.metrics import METRICS
@@ -68,6 +68,10 @@ class Shown:
             word = (point.baseline or "").partition(AT)[2] or first or word_of(point.pyramid.targets)
             found.setdefault(word, []).append(point)
         return found
+
+    def word_for(self, targets: Sequence[str]) -> str:
+        """As plain LoRA on the same targets has it: all-linear, rather than the names of modules."""
+        return word_for(targets, {word: of[0].pyramid.targets for word, of in self.ladders.items()})
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
