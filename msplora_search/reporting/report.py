@@ -25,6 +25,7 @@ from msplora_search.reporting.html.data import confirmed_points, page_data
 from msplora_search.reporting.html.live import Live
 from msplora_search.reporting.html.page import page
 from msplora_search.reporting.html.text import embedded, rendered
+from msplora_search.reporting.rates import collapse_sentence, edge_sentence
 from msplora_search.reporting.tables import Form, front_table
 from msplora_search.reporting.wording import (
     against_lora,
@@ -32,7 +33,6 @@ from msplora_search.reporting.wording import (
     columns_sentence,
     comparisons,
     cost_sentence,
-    edge_sentence,
     front_columns,
     front_rows,
     metric_words,
@@ -129,7 +129,7 @@ def report_markdown(summary: Summary, confirmed: Sequence[str] = ()) -> str:
         table(columns, _marked([point_row(summary, point) for point in baselines], cost)),
         "Each baseline trained like a proposal, at up to three learning rates of the range, of which the best by "
         f"the validation part is shown.{_ladders_sentence(summary)}",
-        *map(markdown, edge_sentence(summary)),
+        *map(markdown, (*edge_sentence(summary), *collapse_sentence(summary))),
         *_how_compared(summary),
         *deciding_section(summary, IMPORTANCE),
         *_pictured(

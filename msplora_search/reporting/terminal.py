@@ -14,13 +14,13 @@ from rich.progress_bar import ProgressBar
 from msplora_search.reporting.console import PlainTable, plain, print_line
 from msplora_search.reporting.deciding import deciding_sentence
 from msplora_search.reporting.lines import aside_line, closing_lines, opening_lines, running_line, trial_line
+from msplora_search.reporting.rates import collapse_sentence, edge_sentence
 from msplora_search.reporting.wording import (
     against_lora,
     always,
     comparisons,
     cost_sentence,
     duration,
-    edge_sentence,
     front_columns,
     front_rows,
     noise_sentence,
@@ -62,7 +62,8 @@ def print_front(console: Console, summary: Summary, deciding: bool = True) -> No
     console.print()
     console.print(PlainTable(front_columns(summary), front_rows(summary), title=title))
     found = (*against_lora(summary), verdict(summary), *comparisons(summary))
-    said = (*found, *edge_sentence(summary), noise_sentence(summary), cost_sentence(summary))
+    rates = (*edge_sentence(summary), *collapse_sentence(summary))
+    said = (*found, *rates, noise_sentence(summary), cost_sentence(summary))
     for sentence in ("", *said, *(deciding_sentence(summary) if deciding else ())):
         print_line(console, sentence)
 

@@ -96,18 +96,6 @@ def against_lora(summary: Summary) -> list[str]:
     ]
 
 
-def edge_sentence(summary: Summary) -> list[str]:
-    """One sentence on the baselines whose best learning rate is the lowest or the highest that was tried."""
-    if not summary.edges or learned_nothing(summary):
-        return []
-    (side, rate), names = next(iter(summary.edges.items()))
-    parts = [f"The best learning rate of {_listed(names)} is the {side} tried, {rate:g}"]
-    for (other, rate), names in list(summary.edges.items())[1:]:
-        parts.append(f"that of {_listed(names)} the {other}, {rate:g}")
-    beyond = "a lower one" if side == "lowest" else "a higher one"
-    return [f"{_listed(parts, ', and ')}: {beyond if len(parts) == 1 else 'rates beyond'} may do better."]
-
-
 def metric_words(summary: Summary) -> str:
     """The metric by its name; which way it is better, where its values alone do not say so."""
     label = summary.results.settings.task.metric_label
@@ -281,7 +269,7 @@ def _comparison(summary: Summary, baseline: Point, name: str) -> str:
     return f"{what}: no smaller point of the front comes within one standard error of it."
 
 
-def _listed(names: Sequence[str], last: str = " and ") -> str:
+def listed(names: Sequence[str], last: str = " and ") -> str:
     """Names in a sentence; where there are many, how many more."""
     if len(names) > MOST_NAMES:
         names = [*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1} others"]

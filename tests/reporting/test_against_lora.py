@@ -13,7 +13,6 @@ from msplora_search.reporting.wording import (
     against_lora,
     columns_sentence,
     comparisons,
-    edge_sentence,
     front_columns,
     front_rows,
     point_row,
@@ -176,26 +175,6 @@ def at_rates(name: str, pyramid: Pyramid, wrongs: tuple[int, ...], first: int) -
         record(first + i, pyramid, wrong, baseline=name, learning_rate=rate)
         for i, (wrong, rate) in enumerate(zip(wrongs, rates, strict=False))
     ]
-
-
-def test_a_best_rate_at_the_edge_is_said_and_one_within_is_not() -> None:
-    one, two, four = (Pyramid.lora(rank, LAYERS, QV) for rank in (1, 2, 4))
-    paper = Pyramid.geometric(8, LAYERS)
-    lowest, within = at_rates("lora-1", one, (60, 70, 80), 0), at_rates("lora-2", two, (70, 60, 70), 3)
-    highest, also = at_rates("lora-4", four, (90, 80, 70), 6), at_rates("paper", paper, (50, 60, 70), 9)
-    assert edge_sentence(study(*within)) == []
-    assert edge_sentence(study(*LADDER)) == []
-    (said,) = edge_sentence(study(*lowest, *within))
-    assert said == "The best learning rate of lora-1 is the lowest tried, 0.001: a lower one may do better."
-    (said,) = edge_sentence(study(*highest))
-    assert said == "The best learning rate of lora-4 is the highest tried, 0.004: a higher one may do better."
-    summary = study(*lowest, *within, *highest, *also)
-    (said,) = edge_sentence(summary)
-    assert said == (
-        "The best learning rate of lora-1 and paper is the lowest tried, 0.001, and that of lora-4 the highest, "
-        "0.004: rates beyond may do better."
-    )
-    assert said in report_markdown(summary)
 
 
 def test_the_best_rate_is_chosen_on_the_validation_part_and_shown_on_the_judging_part() -> None:
