@@ -141,8 +141,13 @@ def _server() -> subprocess.Popen[str]:
         [sys.executable, "-c", SERVER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    atexit.register(made.kill)
+    atexit.register(_end, made)
     return made
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    server.kill()
+    server.communicate()
 
 
 def serve() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ class Architecture:
 def _of(kind: type, config: t.PretrainedConfig) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         torch.manual_seed(0)
-        model = kind(config).eval()
+        model = kind(copy.deepcopy(config)).eval()  # a model may change it
         assert isinstance(model, nn.Module)
         return model
 
