@@ -1,22 +1,19 @@
-"""How far trials of one search differ, with what is known of the noise.
+"""How far configurations of one search differ, by the bounds that its report says.
 
     python -m scripts.compare_trials runs/offline_targets 17:6 1:6
 
-tells for each pair the first's metric less the second's on the validation and the judging part together, with a
-95% interval over examples, paired, and over seeds as the search's repeats tell them. It corrects for no choice:
-the pairs are to be named by what their configurations are, not by what they reached.
+tells for each pair of trials the first's true metric less the second's, as all measurements together say it, and
+between what it lies: two bounds that hold with 95% each (`Summary.worse_by_at_most`).
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
-from msplora_search.results.noise import difference_se, quantile
-from msplora_search.results.records import Measure, TrialRecord
-from msplora_search.search.repeats import training_variance
+from msplora_search.search.points import Point
 from msplora_search.search.results import load_results
+from msplora_search.search.summary import Summary, summarise
 
 
 def main() -> None:
@@ -25,35 +22,23 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("pairs", nargs="+", help="numbers of two trials, as in 17:6")
     options = parser.parse_args()
-    results = load_results(options.output)
-    records = {record.number: record for record in results.records if record.curve}
-    noise = training_variance(results.records, 1.0)
+    summary = summarise(load_results(options.output))
+    points = {point.record.number: point for point in summary.points}
     for pair in options.pairs:
-        one, other = (records[int(number)] for number in pair.split(":"))
-        print(compared(one, other, noise))
+        one, other = (points[int(number)] for number in pair.split(":"))
+        print(compared(summary, one, other))
 
 
-def compared(one: TrialRecord, other: TrialRecord, noise: float) -> str:
-    """A line. `noise`: the variance over seeds of one training."""
-    parts = list(zip(measures(one), measures(other), strict=True))
-    units = [len(first.influence) for first, _ in parts]
-    examples = sum(units)
-    difference = sum(n * (a.metric - b.metric) for n, (a, b) in zip(units, parts, strict=True)) / examples
-    variance = sum((n * difference_se(a, b)) ** 2 for n, (a, b) in zip(units, parts, strict=True)) / examples**2
-    half = quantile(0.95, examples - 1) * math.sqrt(variance + 2 * noise)
-    low, high = difference - half, difference + half
+def compared(summary: Summary, one: Point, other: Point) -> str:
+    """A line."""
+    difference = float((one.told - other.told).mean())
+    low, high = -summary.worse_by_at_most(one, other), summary.worse_by_at_most(other, one)
     return f"{named(one)} - {named(other)}: {difference:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
-def measures(record: TrialRecord) -> list[Measure]:
-    """On the validation part, and on the judging part where there is one."""
-    return [record.final, *([record.judged] if record.judged else [])]
-
-
-def named(record: TrialRecord) -> str:
-    """A trial in words."""
-    assert record.pyramid is not None
-    return f"trial {record.number}, {record.baseline or record.pyramid}, {record.adapter_params:,} parameters"
+def named(point: Point) -> str:
+    """A point in words."""
+    return f"{point.name} ({point.record.pyramid}, {point.params:,} parameters)"
 
 
 if __name__ == "__main__":
